@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * PTX modules: parsing, and running their kernels on the CPU.
+ *
+ * This half of the simulator knows no driver calls. It reaches device memory only through
+ * sim_mmu_translate() (tests/sim/mmu.h).
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct ptx_module;
+struct ptx_kernel;
+
+/*
+ * Parses NUL-terminated PTX text. On failure returns NULL and writes one line to `error` that names
+ * the line, the kernel and the opcode or directive that is not understood.
+ */
+struct ptx_module *ptx_module_parse(const char *text, char *error, size_t error_size);
+struct ptx_module *ptx_module_free(struct ptx_module *module); /* NULL is fine; returns NULL */
+
+/* Module-scope .global and .const variables: the loader gives each a device address, and copies the
+ * initialiser there, before the first launch. */
+struct ptx_variable {
+    const char *name;
+    size_t bytes;
+    size_t align;
+    const void *initialiser; /* `bytes` long, zero-filled where PTX gives none */
+    uint64_t address;        /* set by the loader */
+};
+size_t ptx_module_n_variables(const struct ptx_module *module);
+struct ptx_variable *ptx_module_variable(struct ptx_module *module, size_t index);
+
+size_t ptx_module_n_kernels(const struct ptx_module *module);
+const struct ptx_kernel *ptx_module_kernel_at(const struct ptx_module *module, size_t index);
+const struct ptx_kernel *ptx_module_kernel(const struct ptx_module *module, const char *name);
+
+const char *ptx_kernel_name(const struct ptx_kernel *kernel);
+size_t ptx_kernel_n_params(const struct ptx_kernel *kernel);
+/* Offset and size in the packed parameter buffer, laid out as CUDA does. */
+void ptx_kernel_param(const struct ptx_kernel *kernel, size_t index, size_t *offset, size_t *bytes);
+size_t ptx_kernel_param_bytes(const struct ptx_kernel *kernel);
+size_t ptx_kernel_static_shared_bytes(const struct ptx_kernel *kernel);
+size_t ptx_kernel_local_bytes(const struct ptx_kernel *kernel);
+
+struct ptx_launch {
+    unsigned int grid[3];
+    unsigned int block[3];
+    size_t dynamic_shared_bytes;
+    const void *params; /* packed, ptx_kernel_param_bytes() long */
+};
+
+enum ptx_outcome {
+    PTX_DONE,
+    PTX_ILLEGAL_ADDRESS, /* unmapped or no-access touch; fault.address says where */
+    PTX_MISALIGNED,      /* address not a multiple of the access size */
+    PTX_TRAP,            /* trap or assert */
+    PTX_OUT_OF_MEMORY,   /* the simulator itself could not allocate */
+};
+
+struct ptx_fault {
+    uint64_t address;
+    unsigned int access_bytes;
+    int write;
+    unsigned int block[3];
+    unsigned int thread[3];
+    int line; /* of the PTX text */
+};
+
+/*
+ * Runs the whole grid in the calling thread, block after block in index order (deterministic).
+ * `fault` is written for every outcome but PTX_DONE. *instructions is increased by the number of
+ * thread instructions executed. Thread-safe for different launches.
+ */
+enum ptx_outcome ptx_kernel_run(const struct ptx_kernel *kernel, const struct ptx_launch *launch,
+                                struct ptx_fault *fault, uint64_t *instructions);
