@@ -46,15 +46,34 @@ struct config {
 #include "runtime/settings.def"
 };
 
-/* Fills `out` from `environ`-style strings; warnings go to the log. Never fails. */
+/* Fills `out` from `environ`-style strings. Sets up the log from what it found, then writes the
+ * warnings to it. Never fails. */
 void config_load(struct config *out, char *const *environment);
 
 /* Bytes that `amount` means when `available` of `total` bytes are free; never above `available`.
  * A share is a share of `total`. */
 uint64_t amount_resolve(struct amount amount, uint64_t available, uint64_t total);
 
-/* Parses "8GiB", "1.5G", "4096". False for anything else, overflow and negative numbers included. */
+/* Parses "8GiB", "1.5G", "4096". False for anything else, overflow and negative numbers included.
+ */
 bool config_parse_size(const char *text, uint64_t *out);
+
+/* One row of settings.def, for programs that offer the settings to a person. */
+struct setting {
+    const char *name;
+    const char *fallback;
+    const char *help;
+    const struct config_type *type;
+    size_t offset; /* of the field in struct config */
+};
+
+/* NULL behind the last one. */
+const struct setting *config_setting(size_t index);
+bool config_accepts(const struct setting *setting, const char *text);
+/* The accepted forms, in words. */
+const char *config_describes(const struct setting *setting);
+/* True for a BOOL. */
+bool config_is_switch(const struct setting *setting);
 
 /* One line per setting: name, value, origin. `origin` is "environment" or "default". */
 void config_print(int fd, const struct config *config, char *const *environment);
