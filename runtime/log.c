@@ -145,3 +145,10 @@ void log_write(enum log_level level, const char *format, ...)
         close(fd);
     errno = saved;
 }
+
+int log_open(void)
+{
+    int fd = open_file();
+
+    return fd >= 0 ? fd : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Start, fork and exit.
+ *
+ * Fork. The driver's state does not survive it: in the child of a process that has initialised CUDA
+ * every driver call fails, and ours must only pass that on. So the child retires the routes;
+ * whether CUDA was initialised is asked of the driver in the parent, just before. A fork before
+ * that leaves a child that may use CUDA as any process may; it gets fresh locks.
+ *
+ * Exit. Nothing is torn down: other libraries' destructors, and threads still running, go on
+ * calling the driver through us. The summary is printed when our own destructors run.
+ */
+
+#include "interpose/life.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+#include <unistd.h>
+#include "interpose/route.h"
+#include "runtime/gate.h"
+#include "runtime/log.h"
+#include "runtime/pager.h"
+#include "runtime/stats.h"
+
+enum {
+    NOBODY = 0,
+    STARTED = -1,
+};
+
+/* The process whose thread is starting, or one of the above. */
+static _Atomic pid_t starter = NOBODY;
+static struct config config;
+static atomic_bool cuda_was_used;
+
+/* Looks at the table itself: route_driver() might bind, and this is no time for it. */
+static const struct driver *active_driver(void)
+{
+    return atomic_load_explicit(&route_tables[STREAM_LEGACY], memory_order_acquire);
+}
+
+static void before_fork(void)
+{
+    const struct driver *drv = active_driver();
+    CUcontext ctx;
+
+    if (drv && (!drv->cuCtxGetCurrent || drv->cuCtxGetCurrent(&ctx) != CUDA_ERROR_NOT_INITIALIZED))
+        atomic_store(&cuda_was_used, true);
+}
+
+static void in_child(void)
+{
+    if (atomic_load(&cuda_was_used))
+        route_retire();
+    gate_reset();
+    pager_reset_after_fork();
+}
+
+static void print_settings(void)
+{
+    int fd = log_open();
+
+    config_print(fd, &config, environ);
+    close(fd);
+}
+
+static void start(void)
+{
+    config_load(&config, environ);
+    log_setup(config.log, config.log_file.name);
+    if (config.verbose)
+        print_settings();
+    if (config.disable)
+        return;
+    pager_setup(&config);
+    if (pthread_atfork(before_fork, NULL, in_child) != 0)
+        log_warn("cannot watch for forks; a child that uses CUDA after its parent may fail");
+}
+
+const struct config *life_start(void)
+{
+    pid_t seen = atomic_load_explicit(&starter, memory_order_acquire);
+    pid_t self = seen == STARTED ? 0 : getpid();
+
+    while (seen != STARTED) {
+        /* Another process's thread can only be one that our parent had: it is not here. */
+        if (seen != self && atomic_compare_exchange_strong(&starter, &seen, self)) {
+            start();
+            atomic_store_explicit(&starter, STARTED, memory_order_release);
+            break;
+        }
+        sched_yield();
+        seen = atomic_load_explicit(&starter, memory_order_acquire);
+    }
+    return &config;
+}
+
+__attribute__((destructor)) static void at_exit(void)
+{
+    int fd;
+
+    if (!active_driver() || !config.summary)
+        return;
+    fd = log_open();
+    stats_print(fd);
+    close(fd);
+}
