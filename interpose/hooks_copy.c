@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One-dimensional copies and memsets. A range may lie in both tiers, and whether the driver takes
+ * one call across the border is not something to rely on: such a call becomes one per run of a
+ * single tier. While they are made the gate keeps homes where they are.
+ */
+#include "interpose/hooks.h"
+#include "runtime/gate.h"
+#include "runtime/pager.h"
+
+static bool is_ours(CUdeviceptr address)
+{
+    return residency_block(address) != NULL;
+}
+
+static void touch(CUdeviceptr address)
+{
+    struct block *block = residency_block(address);
+
+    if (block)
+        block_touch(block, residency_tick());
+}
+
+/* Calls `call` for each piece: `at` is where it begins, `run` its bytes. */
+#define IN_RUNS(total, run_of_rest, call)                                                          \
+    ({                                                                                             \
+        CUresult in_runs_result = CUDA_SUCCESS;                                                    \
+        size_t at = 0;                                                                             \
+                                                                                                   \
+        gate_enter();                                                                              \
+        do {                                                                                       \
+            size_t rest = (total)-at;                                                              \
+            size_t run = (run_of_rest);                                                            \
+                                                                                                   \
+            in_runs_result = (call);                                                               \
+            at += run;                                                                             \
+        } while (at < (total) && in_runs_result == CUDA_SUCCESS);                                  \
+        gate_leave();                                                                              \
+        in_runs_result;                                                                            \
+    })
+
+/* From host memory to ours: an upload, whose destination begins a buffer. */
+#define UPLOAD(symbol, PASS_ON, ...)                                                               \
+    CUresult hook_##symbol(const struct driver *drv, CUdeviceptr dst, const void *src,             \
+                           size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                \
+    {                                                                                              \
+        if (!is_ours(dst))                                                                         \
+            return drv->symbol(dst, src, bytes PASS_ON);                                           \
+        touch(dst);                                                                                \
+        pager_mark(dst);                                                                           \
+        return IN_RUNS(bytes, residency_run(dst + at, rest),                                       \
+                       drv->symbol(dst + at, (const char *)src + at, run PASS_ON));                \
+    }
+
+#define DOWNLOAD(symbol, PASS_ON, ...)                                                             \
+    CUresult hook_##symbol(const struct driver *drv, void *dst, CUdeviceptr src,                   \
+                           size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                \
+    {                                                                                              \
+        if (!is_ours(src))                                                                         \
+            return drv->symbol(dst, src, bytes PASS_ON);                                           \
+        touch(src);                                                                                \
+        return IN_RUNS(bytes, residency_run(src + at, rest),                                       \
+                       drv->symbol((char *)dst + at, src + at, run PASS_ON));                      \
+    }
+
+#define BETWEEN(symbol, PASS_ON, ...)                                                              \
+    CUresult hook_##symbol(const struct driver *drv, CUdeviceptr dst, CUdeviceptr src,             \
+                           size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                \
+    {                                                                                              \
+        if (!is_ours(dst) && !is_ours(src))                                                        \
+            return drv->symbol(dst, src, bytes PASS_ON);                                           \
+        touch(dst);                                                                                \
+        touch(src);                                                                                \
+        return IN_RUNS(bytes, residency_run(src + at, residency_run(dst + at, rest)),              \
+                       drv->symbol(dst + at, src + at, run PASS_ON));                              \
+    }
+
+#define ON_STREAM , stream
+#define NO_STREAM
+
+UPLOAD(cuMemcpyHtoD_v2, NO_STREAM)
+UPLOAD(cuMemcpyHtoDAsync_v2, ON_STREAM, CUstream stream)
+DOWNLOAD(cuMemcpyDtoH_v2, NO_STREAM)
+DOWNLOAD(cuMemcpyDtoHAsync_v2, ON_STREAM, CUstream stream)
+BETWEEN(cuMemcpyDtoD_v2, NO_STREAM)
+BETWEEN(cuMemcpyDtoDAsync_v2, ON_STREAM, CUstream stream)
+BETWEEN(cuMemcpy, NO_STREAM)
+BETWEEN(cuMemcpyAsync, ON_STREAM, CUstream stream)
+
+CUresult hook_cuMemcpyPeer(const struct driver *drv, CUdeviceptr dst, CUcontext dst_context,
+                           CUdeviceptr src, CUcontext src_context, size_t bytes)
+{
+    return IN_RUNS(bytes, residency_run(src + at, residency_run(dst + at, rest)),
+                   drv->cuMemcpyPeer(dst + at, dst_context, src + at, src_context, run));
+}
+
+CUresult hook_cuMemcpyPeerAsync(const struct driver *drv, CUdeviceptr dst, CUcontext dst_context,
+                                CUdeviceptr src, CUcontext src_context, size_t bytes,
+                                CUstream stream)
+{
+    return IN_RUNS(
+        bytes, residency_run(src + at, residency_run(dst + at, rest)),
+        drv->cuMemcpyPeerAsync(dst + at, dst_context, src + at, src_context, run, stream));
+}
+
+/* `width` elements. A misaligned destination goes to the driver whole, which refuses it. */
+#define MEMSET(symbol, type, PASS_ON, ...)                                                         \
+    CUresult hook_##symbol(const struct driver *drv, CUdeviceptr dst, type value,                  \
+                           size_t width __VA_OPT__(, ) __VA_ARGS__)                                \
+    {                                                                                              \
+        size_t bytes;                                                                              \
+                                                                                                   \
+        if (!is_ours(dst) || dst % sizeof(value) ||                                                \
+            __builtin_mul_overflow(width, sizeof(value), &bytes))                                  \
+            return drv->symbol(dst, value, width PASS_ON);                                         \
+        touch(dst);                                                                                \
+        return IN_RUNS(bytes, residency_run(dst + at, rest),                                       \
+                       drv->symbol(dst + at, value, run / sizeof(value) PASS_ON));                 \
+    }
+
+MEMSET(cuMemsetD8_v2, unsigned char, NO_STREAM)
+MEMSET(cuMemsetD16_v2, unsigned short, NO_STREAM)
+MEMSET(cuMemsetD32_v2, unsigned int, NO_STREAM)
+MEMSET(cuMemsetD8Async, unsigned char, ON_STREAM, CUstream stream)
+MEMSET(cuMemsetD16Async, unsigned short, ON_STREAM, CUstream stream)
+MEMSET(cuMemsetD32Async, unsigned int, ON_STREAM, CUstream stream)

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Allocating and freeing.
+ *
+ * What is paged: device memory from cuMemAlloc and from plain stream-ordered pools, from the
+ * small-allocation limit up. What is not: smaller allocations (they would waste a chunk), anything
+ * asked for while a stream is being captured (the driver's answer depends on the capture mode),
+ * pools that can be exported or live elsewhere, managed and host memory.
+ */
+#include <errno.h>
+#include "interpose/hooks.h"
+#include "interpose/route.h"
+#include "runtime/pager.h"
+
+enum {
+    PITCH_ALIGNMENT = 512, /* of rows: what every card's texture alignment divides */
+};
+
+static CUresult native_alloc(const struct driver *drv, CUdeviceptr *dptr, size_t bytes)
+{
+    CUresult result = drv->cuMemAlloc_v2(dptr, bytes);
+
+    if (result == CUDA_ERROR_OUT_OF_MEMORY && pager_give_way(drv, bytes))
+        result = drv->cuMemAlloc_v2(dptr, bytes);
+    if (result == CUDA_SUCCESS)
+        stats_add(native_allocations, 1);
+    return result;
+}
+
+/* The driver's memory first, a page of ours when it has none. */
+static CUresult native_or_paged(const struct driver *drv, CUdeviceptr *dptr, size_t bytes)
+{
+    CUresult result = native_alloc(drv, dptr, bytes);
+    CUdeviceptr address;
+
+    if (result != CUDA_ERROR_OUT_OF_MEMORY || pager_alloc(drv, bytes, NULL, &address))
+        return result;
+    *dptr = address;
+    return CUDA_SUCCESS;
+}
+
+CUresult hook_cuMemAlloc_v2(const struct driver *drv, CUdeviceptr *dptr, size_t bytes)
+{
+    CUdeviceptr address;
+    int r;
+
+    if (!dptr || pager_is_small(bytes) || pager_capture_is_open())
+        return native_or_paged(drv, dptr, bytes);
+    r = pager_alloc(drv, bytes, NULL, &address);
+    if (r == PAGER_E_NATIVE)
+        return native_alloc(drv, dptr, bytes);
+    if (!r)
+        *dptr = address;
+    return driver_result(r);
+}
+
+CUresult hook_cuMemAllocPitch_v2(const struct driver *drv, CUdeviceptr *dptr, size_t *p_pitch,
+                                 size_t width_in_bytes, size_t height,
+                                 unsigned int element_size_bytes)
+{
+    bool plain = element_size_bytes == 4 || element_size_bytes == 8 || element_size_bytes == 16;
+    size_t pitch = align_up(width_in_bytes, PITCH_ALIGNMENT);
+    CUdeviceptr address;
+    size_t bytes;
+    int r = PAGER_E_NATIVE;
+
+    if (dptr && p_pitch && plain && width_in_bytes && pitch >= width_in_bytes &&
+        !__builtin_mul_overflow(pitch, height, &bytes) && !pager_is_small(bytes) &&
+        !pager_capture_is_open())
+        r = pager_alloc(drv, bytes, NULL, &address);
+    if (r == PAGER_E_NATIVE) {
+        stats_add(native_allocations, 1);
+        return drv->cuMemAllocPitch_v2(dptr, p_pitch, width_in_bytes, height, element_size_bytes);
+    }
+    if (!r) {
+        *dptr = address;
+        *p_pitch = pitch;
+    }
+    return driver_result(r);
+}
+
+/* The driver's free waits for the work of the context; so does ours. */
+static CUresult wait_for_context(const struct driver *drv, CUcontext ctx)
+{
+    CUresult result = drv->cuCtxPushCurrent_v2(ctx);
+    CUcontext popped;
+
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = drv->cuCtxSynchronize();
+    (void)drv->cuCtxPopCurrent_v2(&popped);
+    return result;
+}
+
+CUresult hook_cuMemFree_v2(const struct driver *drv, CUdeviceptr dptr)
+{
+    struct pager_allocation allocation;
+    CUresult result;
+
+    if (!residency_block(dptr)) {
+        result = drv->cuMemFree_v2(dptr);
+        pager_device_memory_freed();
+        return result;
+    }
+    if (!pager_describe(dptr, &allocation) || allocation.base != dptr)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (pager_capture_is_open())
+        return driver_result(pager_free_later(drv, dptr));
+    result = wait_for_context(drv, allocation.ctx);
+    return result == CUDA_SUCCESS ? driver_result(pager_free(drv, dptr)) : result;
+}
+
+static bool stream_is_capturing(const struct driver *drv, CUstream stream)
+{
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+
+    if (!pager_capture_is_open() || !drv->cuStreamIsCapturing)
+        return false;
+    return drv->cuStreamIsCapturing(stream, &status) != CUDA_SUCCESS ||
+           status != CU_STREAM_CAPTURE_STATUS_NONE;
+}
+
+/* What the pager knows a stream by: a default stream's NULL means one per table, and in per-thread
+ * mode one per thread. */
+static CUstream stream_identity(const struct driver *drv, CUstream stream)
+{
+    if (stream == CU_STREAM_PER_THREAD)
+        return NULL;
+    if (stream)
+        return stream;
+    return drv == route_driver(STREAM_LEGACY) ? CU_STREAM_LEGACY : NULL;
+}
+
+static CUmemoryPool current_pool(const struct driver *drv)
+{
+    CUmemoryPool pool = NULL;
+    CUdevice device;
+
+    if (!drv->cuDeviceGetMemPool || drv->cuCtxGetDevice(&device) != CUDA_SUCCESS)
+        return NULL;
+    return drv->cuDeviceGetMemPool(&pool, device) == CUDA_SUCCESS ? pool : NULL;
+}
+
+/* 0 and *dptr, PAGER_E_NATIVE or -ENOMEM. */
+static int paged_async(const struct driver *drv, CUdeviceptr *dptr, size_t bytes, CUmemoryPool pool,
+                       CUstream stream)
+{
+    CUdeviceptr address;
+    int r;
+
+    if (!dptr || !pool || pager_is_small(bytes) || stream_is_capturing(drv, stream) ||
+        !pager_pool_is_plain(drv, pool))
+        return PAGER_E_NATIVE;
+    r = pager_alloc_async(drv, bytes, pool, stream_identity(drv, stream), &address);
+    if (!r)
+        *dptr = address;
+    return r;
+}
+
+CUresult hook_cuMemAllocAsync(const struct driver *drv, CUdeviceptr *dptr, size_t bytes,
+                              CUstream stream)
+{
+    int r = paged_async(drv, dptr, bytes, current_pool(drv), stream);
+    CUresult result;
+
+    if (r != PAGER_E_NATIVE)
+        return driver_result(r);
+    result = drv->cuMemAllocAsync(dptr, bytes, stream);
+    if (result == CUDA_ERROR_OUT_OF_MEMORY && pager_give_way(drv, bytes))
+        result = drv->cuMemAllocAsync(dptr, bytes, stream);
+    if (result == CUDA_SUCCESS)
+        stats_add(native_allocations, 1);
+    return result;
+}
+
+CUresult hook_cuMemAllocFromPoolAsync(const struct driver *drv, CUdeviceptr *dptr, size_t bytes,
+                                      CUmemoryPool pool, CUstream stream)
+{
+    int r = paged_async(drv, dptr, bytes, pool, stream);
+    CUresult result;
+
+    if (r != PAGER_E_NATIVE)
+        return driver_result(r);
+    result = drv->cuMemAllocFromPoolAsync(dptr, bytes, pool, stream);
+    if (result == CUDA_ERROR_OUT_OF_MEMORY && pager_give_way(drv, bytes))
+        result = drv->cuMemAllocFromPoolAsync(dptr, bytes, pool, stream);
+    if (result == CUDA_SUCCESS)
+        stats_add(native_allocations, 1);
+    return result;
+}
+
+CUresult hook_cuMemFreeAsync(const struct driver *drv, CUdeviceptr dptr, CUstream stream)
+{
+    CUresult result;
+    int r;
+
+    if (!residency_block(dptr) || stream_is_capturing(drv, stream))
+        return drv->cuMemFreeAsync(dptr, stream);
+    r = pager_free_async(drv, dptr, stream, stream_identity(drv, stream));
+    if (r == 0 || r == -EINVAL)
+        return driver_result(r);
+    if (r == PAGER_E_NATIVE)
+        return CUDA_ERROR_INVALID_VALUE;
+    result = drv->cuStreamSynchronize(stream);
+    return result == CUDA_SUCCESS ? driver_result(pager_free(drv, dptr)) : result;
+}
+
+CUresult hook_cuMemPoolCreate(const struct driver *drv, CUmemoryPool *pool,
+                              const CUmemPoolProps *pool_props)
+{
+    CUresult result = drv->cuMemPoolCreate(pool, pool_props);
+
+    if (result == CUDA_SUCCESS && pool_props->handleTypes == CU_MEM_HANDLE_TYPE_NONE &&
+        pool_props->location.type == CU_MEM_LOCATION_TYPE_DEVICE)
+        pager_pool_made(*pool);
+    return result;
+}
+
+CUresult hook_cuMemPoolDestroy(const struct driver *drv, CUmemoryPool pool)
+{
+    pager_pool_gone(pool);
+    return drv->cuMemPoolDestroy(pool);
+}
+
+CUresult hook_cuMemAllocManaged(const struct driver *drv, CUdeviceptr *dptr, size_t bytes,
+                                unsigned int flags)
+{
+    stats_add(managed_allocations, 1);
+    return drv->cuMemAllocManaged(dptr, bytes, flags);
+}
+
+CUresult hook_cuMemHostAlloc(const struct driver *drv, void **pp, size_t bytes, unsigned int flags)
+{
+    stats_add(pinned_allocations, 1);
+    return drv->cuMemHostAlloc(pp, bytes, flags);
+}
+
+CUresult hook_cuMemAllocHost_v2(const struct driver *drv, void **pp, size_t bytes)
+{
+    stats_add(pinned_allocations, 1);
+    return drv->cuMemAllocHost_v2(pp, bytes);
+}
+
+CUresult hook_cuMemCreate(const struct driver *drv, CUmemGenericAllocationHandle *handle,
+                          size_t size, const CUmemAllocationProp *prop, unsigned long long flags)
+{
+    CUresult result = drv->cuMemCreate(handle, size, prop, flags);
+
+    if (result == CUDA_ERROR_OUT_OF_MEMORY && prop->location.type == CU_MEM_LOCATION_TYPE_DEVICE &&
+        pager_give_way(drv, size))
+        result = drv->cuMemCreate(handle, size, prop, flags);
+    if (result == CUDA_SUCCESS)
+        stats_add(vmm_allocations, 1);
+    return result;
+}

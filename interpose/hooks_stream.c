@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Streams, captures and contexts: what the pager must know of them.
+ */
+#include "interpose/hooks.h"
+#include "runtime/pager.h"
+
+CUresult hook_cuStreamDestroy_v2(const struct driver *drv, CUstream stream)
+{
+    pager_stream_gone(stream);
+    return drv->cuStreamDestroy_v2(stream);
+}
+
+/* A capture counts from before it begins, so that no home is moving when it does. */
+CUresult hook_cuStreamBeginCapture_v2(const struct driver *drv, CUstream stream,
+                                      CUstreamCaptureMode mode)
+{
+    CUresult result;
+
+    pager_capture_began();
+    result = drv->cuStreamBeginCapture_v2(stream, mode);
+    if (result != CUDA_SUCCESS)
+        pager_capture_ended();
+    return result;
+}
+
+CUresult hook_cuStreamBeginCaptureToGraph(const struct driver *drv, CUstream stream, CUgraph graph,
+                                          const CUgraphNode *dependencies,
+                                          const CUgraphEdgeData *dependency_data,
+                                          size_t num_dependencies, CUstreamCaptureMode mode)
+{
+    CUresult result;
+
+    pager_capture_began();
+    result = drv->cuStreamBeginCaptureToGraph(stream, graph, dependencies, dependency_data,
+                                              num_dependencies, mode);
+    if (result != CUDA_SUCCESS)
+        pager_capture_ended();
+    return result;
+}
+
+/* An invalidated capture ends with an error, and ends. */
+CUresult hook_cuStreamEndCapture(const struct driver *drv, CUstream stream, CUgraph *ph_graph)
+{
+    CUstreamCaptureStatus before = CU_STREAM_CAPTURE_STATUS_ACTIVE;
+    CUresult result;
+
+    if (drv->cuStreamIsCapturing)
+        (void)drv->cuStreamIsCapturing(stream, &before);
+    result = drv->cuStreamEndCapture(stream, ph_graph);
+    if (before != CU_STREAM_CAPTURE_STATUS_NONE)
+        pager_capture_ended();
+    return result;
+}
+
+CUresult hook_cuCtxDestroy_v2(const struct driver *drv, CUcontext ctx)
+{
+    CUresult result = drv->cuCtxDestroy_v2(ctx);
+
+    if (result == CUDA_SUCCESS)
+        pager_context_gone(drv, ctx);
+    return result;
+}
+
+/* The handle of the device's primary context if there is one now, holding a reference to it. */
+static CUcontext primary_retain(const struct driver *drv, CUdevice device)
+{
+    CUcontext ctx = NULL;
+    unsigned int flags;
+    int active = 0;
+
+    if (!drv->cuDevicePrimaryCtxGetState || !drv->cuDevicePrimaryCtxRetain ||
+        drv->cuDevicePrimaryCtxGetState(device, &flags, &active) != CUDA_SUCCESS || !active)
+        return NULL;
+    return drv->cuDevicePrimaryCtxRetain(&ctx, device) == CUDA_SUCCESS ? ctx : NULL;
+}
+
+static bool primary_is_active(const struct driver *drv, CUdevice device)
+{
+    unsigned int flags;
+    int active = 0;
+
+    return drv->cuDevicePrimaryCtxGetState(device, &flags, &active) == CUDA_SUCCESS && active;
+}
+
+/* Our own reference goes first, so that the program's call is the one that destroys. */
+static CUresult primary_end(const struct driver *drv, CUdevice device,
+                            CUresult (*release)(CUdevice), CUresult (*end)(CUdevice))
+{
+    CUcontext ctx = release ? primary_retain(drv, device) : NULL;
+    CUresult result;
+
+    if (ctx)
+        (void)release(device);
+    result = end(device);
+    if (ctx && result == CUDA_SUCCESS && (end != release || !primary_is_active(drv, device)))
+        pager_context_gone(drv, ctx);
+    return result;
+}
+
+CUresult hook_cuDevicePrimaryCtxRelease(const struct driver *drv, CUdevice device)
+{
+    return primary_end(drv, device, drv->cuDevicePrimaryCtxRelease, drv->cuDevicePrimaryCtxRelease);
+}
+
+CUresult hook_cuDevicePrimaryCtxRelease_v2(const struct driver *drv, CUdevice device)
+{
+    return primary_end(drv, device, drv->cuDevicePrimaryCtxRelease_v2,
+                       drv->cuDevicePrimaryCtxRelease_v2);
+}
+
+CUresult hook_cuDevicePrimaryCtxReset(const struct driver *drv, CUdevice device)
+{
+    return primary_end(drv, device, drv->cuDevicePrimaryCtxRelease, drv->cuDevicePrimaryCtxReset);
+}
+
+CUresult hook_cuDevicePrimaryCtxReset_v2(const struct driver *drv, CUdevice device)
+{
+    return primary_end(drv, device, drv->cuDevicePrimaryCtxRelease_v2,
+                       drv->cuDevicePrimaryCtxReset_v2);
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Finding out what a card can do, and reaching a safe point on it.
+ *
+ * A safe point is had by closing the gate and synchronising every context that ever allocated here.
+ * Work that reaches the device by ways the gate does not see is drained too, as long as nobody
+ * submits more of it meanwhile; every submitting call of the table passes the gate for that reason.
+ */
+#include "runtime/card.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/evict.h"
+#include "runtime/gate.h"
+#include "runtime/host_memory.h"
+#include "runtime/log.h"
+#include "runtime/move.h"
+#include "runtime/pager.h"
+#include "runtime/stats.h"
+#include "runtime/vmm.h"
+
+enum {
+    GATE_PATIENCE_MS = 2000,
+    LEAST_BLOCKS = 16, /* a budget is cut into at least so many chunks, granularity permitting */
+};
+
+struct pagers pagers = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+uint64_t card_host_budget(const struct config *config)
+{
+    return amount_resolve(config->ram, host_memory_available(""), host_memory_total(""));
+}
+
+static int attribute(const struct driver *drv, CUdevice_attribute what, CUdevice device)
+{
+    int value = 0;
+
+    return drv->cuDeviceGetAttribute(&value, what, device) == CUDA_SUCCESS ? value : 0;
+}
+
+static bool has_vmm(const struct driver *drv, CUdevice device)
+{
+    return drv->cuMemAddressReserve && drv->cuMemCreate && drv->cuMemMap && drv->cuMemSetAccess &&
+           drv->cuMemUnmap && drv->cuMemRelease && drv->cuMemGetAllocationGranularity &&
+           attribute(drv, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, device);
+}
+
+static CUmemAllocationProp prop_at(CUmemLocationType type, int id)
+{
+    return (CUmemAllocationProp){
+        .type = CU_MEM_ALLOCATION_TYPE_PINNED,
+        .location = {.type = type, .id = id},
+    };
+}
+
+/* Attributes are not enough: whether a chunk can be created and mapped is tried. */
+static bool prop_works(const struct driver *drv, CUdevice device, const CUmemAllocationProp *prop,
+                       uint64_t granularity)
+{
+    struct chunk *chunk;
+    struct pool pool;
+    bool works = false;
+
+    if (pool_init(&pool, TIER_HOST, prop, device, granularity, granularity, granularity))
+        return false;
+    if (pool_take(&pool, drv, granularity, &chunk) == 0) {
+        works = true;
+        pool_give(&pool, drv, chunk);
+    }
+    pool_fini(&pool, drv);
+    return works;
+}
+
+static bool find_host_prop(const struct driver *drv, CUdevice device, uint64_t granularity,
+                           CUmemAllocationProp *out)
+{
+    int node = attribute(drv, CU_DEVICE_ATTRIBUTE_HOST_NUMA_ID, device);
+
+    *out = prop_at(CU_MEM_LOCATION_TYPE_HOST_NUMA, node);
+    if (node >= 0 && prop_works(drv, device, out, granularity))
+        return true;
+    *out = prop_at(CU_MEM_LOCATION_TYPE_HOST, 0);
+    return prop_works(drv, device, out, granularity);
+}
+
+static uint64_t granularity_of(const struct driver *drv, const CUmemAllocationProp *prop)
+{
+    size_t bytes = 0;
+
+    if (drv->cuMemGetAllocationGranularity(&bytes, prop, CU_MEM_ALLOC_GRANULARITY_MINIMUM) !=
+        CUDA_SUCCESS)
+        return 0;
+    return bytes;
+}
+
+static uint64_t chunk_bytes(uint64_t wanted, uint64_t budget, uint64_t granularity)
+{
+    uint64_t bytes = granularity;
+
+    while (bytes * 2 <= wanted && bytes * 2 * LEAST_BLOCKS <= budget)
+        bytes *= 2;
+    return bytes;
+}
+
+static int refuse(struct pager *pager, const char *why)
+{
+    log_warn("device %d %s; its allocations are left to the driver and are not paged",
+             pager->device, why);
+    pager->state = CARD_REFUSED;
+    return PAGER_E_NATIVE;
+}
+
+static int space_ready(const struct driver *drv, uint64_t budgets, uint64_t slot_bytes)
+{
+    uint64_t bytes = 64 * GIB;
+
+    if (atomic_load(&residency.n_slots))
+        return 0;
+    while (bytes < 8 * budgets)
+        bytes *= 2;
+    return residency_init(drv, bytes, slot_bytes, slot_bytes);
+}
+
+static int open_pools(struct pager *pager, const struct driver *drv, uint64_t device_budget,
+                      uint64_t host_budget, const CUmemAllocationProp *host)
+{
+    CUmemAllocationProp device = prop_at(CU_MEM_LOCATION_TYPE_DEVICE, pager->device);
+    uint64_t chunk = chunk_bytes(pagers.config.chunk, device_budget, pager->granularity);
+    uint64_t slot;
+
+    if (space_ready(drv, device_budget + host_budget, chunk))
+        return refuse(pager, "has no address space to spare");
+    slot = residency.space.slot_bytes;
+    if (pool_init(&pager->pools[TIER_DEVICE], TIER_DEVICE, &device, pager->device, device_budget,
+                  pager->granularity, slot) ||
+        pool_init(&pager->pools[TIER_HOST], TIER_HOST, host, pager->device, host_budget,
+                  pager->granularity, slot))
+        return refuse(pager, "cannot be managed: no host memory for the tables");
+    log_info("device %d: paging, device budget %llu MiB, host budget %llu MiB, chunk %llu MiB",
+             pager->device, (unsigned long long)(device_budget / MIB),
+             (unsigned long long)(host_budget / MIB), (unsigned long long)(slot / MIB));
+    pager->state = CARD_PAGED;
+    return 0;
+}
+
+static int look(struct pager *pager, const struct driver *drv)
+{
+    CUmemAllocationProp device = prop_at(CU_MEM_LOCATION_TYPE_DEVICE, pager->device);
+    CUmemAllocationProp host;
+    size_t free_bytes;
+    size_t total_bytes;
+
+    if (!has_vmm(drv, pager->device))
+        return refuse(pager, "has no virtual memory management");
+    pager->granularity = granularity_of(drv, &device);
+    if (!pager->granularity || drv->cuMemGetInfo_v2(&free_bytes, &total_bytes) != CUDA_SUCCESS)
+        return PAGER_E_NATIVE;
+    if (!find_host_prop(drv, pager->device, pager->granularity, &host))
+        return refuse(pager, "cannot map pinned host memory at device addresses");
+    pager->granularity = max_u64(pager->granularity, granularity_of(drv, &host));
+    pager->total_bytes = total_bytes;
+    if (drv->cuDeviceGetUuid)
+        (void)drv->cuDeviceGetUuid(&pager->uuid, pager->device);
+    return open_pools(pager, drv, amount_resolve(pagers.config.vram, free_bytes, total_bytes),
+                      card_host_budget(&pagers.config), &host);
+}
+
+int card_open(const struct driver *drv, CUdevice device, struct pager **out)
+{
+    struct pager *pager;
+    int r = 0;
+
+    if (device < 0 || device >= DEVICES_MAX)
+        return PAGER_E_NATIVE;
+    pager = &pagers.cards[device];
+    if (pager->state == CARD_UNKNOWN) {
+        pager->device = device;
+        r = look(pager, drv);
+    }
+    if (pager->state != CARD_PAGED)
+        return r ? r : PAGER_E_NATIVE;
+    *out = pager;
+    return 0;
+}
+
+struct transfer *card_transfer(struct pager *pager, CUcontext ctx)
+{
+    struct transfer *transfer = pager->contexts;
+
+    while (transfer && transfer->ctx != ctx)
+        transfer = transfer->next;
+    if (transfer)
+        return transfer;
+    transfer = calloc(1, sizeof(*transfer));
+    if (!transfer)
+        return NULL;
+    transfer->ctx = ctx;
+    transfer->next = pager->contexts;
+    pager->contexts = transfer;
+    return transfer;
+}
+
+static bool drain(const struct driver *drv, CUcontext ctx)
+{
+    CUcontext popped;
+    CUresult result;
+
+    if (drv->cuCtxPushCurrent_v2(ctx) != CUDA_SUCCESS)
+        return false;
+    result = drv->cuCtxSynchronize();
+    (void)drv->cuCtxPopCurrent_v2(&popped);
+    return result == CUDA_SUCCESS;
+}
+
+bool card_enter(struct pager *pager, const struct driver *drv, struct transfer **out)
+{
+    if (!pager->contexts || pager_capture_is_open() || !gate_close(GATE_PATIENCE_MS)) {
+        stats_add(moves_refused, 1);
+        return false;
+    }
+    for (struct transfer *t = pager->contexts; t; t = t->next) {
+        if (pager_capture_is_open() || !drain(drv, t->ctx))
+            goto open;
+    }
+    if (drv->cuCtxPushCurrent_v2(pager->contexts->ctx) != CUDA_SUCCESS)
+        goto open;
+    stats_add(safe_points, 1);
+    *out = pager->contexts;
+    return true;
+
+open:
+    gate_open();
+    stats_add(moves_refused, 1);
+    return false;
+}
+
+void card_leave(const struct driver *drv)
+{
+    CUcontext popped;
+
+    (void)drv->cuCtxPopCurrent_v2(&popped);
+    gate_open();
+}
+
+struct own_calls own_calls_begin(const struct driver *drv)
+{
+    struct own_calls own = {.exchanged = false, .mode = CU_STREAM_CAPTURE_MODE_RELAXED};
+
+    if (pager_capture_is_open() && drv->cuThreadExchangeStreamCaptureMode)
+        own.exchanged = drv->cuThreadExchangeStreamCaptureMode(&own.mode) == CUDA_SUCCESS;
+    return own;
+}
+
+void own_calls_end(const struct driver *drv, struct own_calls *own)
+{
+    if (own->exchanged)
+        (void)drv->cuThreadExchangeStreamCaptureMode(&own->mode);
+}
+
+void card_unmap(struct pager *pager, const struct driver *drv, struct range *range)
+{
+    bool whole = true;
+
+    for (uint32_t i = 0; i < range->n_blocks; i++) {
+        struct block *block = &range->blocks[i];
+
+        if (!block->chunk)
+            continue;
+        if (block_tier(block) == TIER_DEVICE)
+            stats_sub(device_bytes, block->bytes);
+        else
+            stats_sub(host_bytes, block->bytes);
+        if (vmm_unmap(drv, block_address(block), block->bytes)) {
+            whole = false;
+            continue;
+        }
+        pool_give(&pager->pools[block_tier(block)], drv, block->chunk);
+        block->chunk = NULL;
+    }
+    stats_sub(paged_ranges, 1);
+    stats_sub(paged_bytes, range->mapped_bytes);
+    if (whole)
+        range_give(range);
+    else
+        log_warn("cannot unmap all of the allocation at 0x%llx; its memory stays in use until the "
+                 "program ends",
+                 (unsigned long long)range->base);
+}
+
+static void pending_free(struct pager *pager, const struct driver *drv, struct pending *pending)
+{
+    ticket_fini(drv, &pending->ticket);
+    card_unmap(pager, drv, pending->range);
+    stats_sub(pending_frees, 1);
+    free(pending);
+}
+
+static bool pending_is_free(struct pager *pager, const struct driver *drv, struct pending *pending,
+                            bool wait)
+{
+    if (pending->later)
+        return !pager_capture_is_open() && drain(drv, pending->ctx);
+    if (wait)
+        (void)ticket_wait(drv, &pending->ticket);
+    return ticket_done(drv, &pending->ticket);
+}
+
+bool card_reclaim(struct pager *pager, const struct driver *drv, bool wait)
+{
+    struct pending **at = &pager->pending;
+    bool any = false;
+
+    while (*at) {
+        struct pending *pending = *at;
+
+        if (!pending_is_free(pager, drv, pending, wait && !any)) {
+            at = &pending->next;
+            continue;
+        }
+        *at = pending->next;
+        pending_free(pager, drv, pending);
+        any = true;
+    }
+    return any;
+}

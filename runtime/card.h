@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * One device's pager: its pools, its contexts, what waits to be freed. Inside of pager.h; all of it
+ * is under the pager's lock.
+ */
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "runtime/config.h"
+#include "runtime/driver.h"
+#include "runtime/residency.h"
+#include "runtime/transfer.h"
+
+enum {
+    DEVICES_MAX = 64,
+};
+
+/* Freed in stream order, or while a capture was open; mapped until then. */
+struct pending {
+    struct range *range;
+    CUcontext ctx;
+    CUstream stream; /* of the free, by identity; NULL matches none */
+    bool later;      /* waits for a safe point, not for a ticket */
+    struct ticket ticket;
+    struct pending *next;
+};
+
+enum card_state {
+    CARD_UNKNOWN, /* not looked at yet */
+    CARD_PAGED,
+    CARD_REFUSED, /* this driver or card cannot: everything goes to the driver */
+};
+
+struct pager {
+    enum card_state state;
+    CUdevice device;
+    CUuuid uuid;
+    uint64_t total_bytes; /* of the card */
+    uint64_t granularity;
+    struct pool pools[TIER_COUNT];
+    struct transfer *contexts; /* that ever allocated here */
+    struct pending *pending;   /* oldest first */
+    uint64_t request;          /* number of the last fetch */
+};
+
+struct pagers {
+    pthread_mutex_t lock;
+    struct config config;
+    struct pager cards[DEVICES_MAX];
+    _Atomic int captures;
+};
+
+extern struct pagers pagers;
+
+/* Looks at the device once: can it page, what are its budgets. 0 or PAGER_E_NATIVE. A context of it
+ * is current. */
+int card_open(const struct driver *drv, CUdevice device, struct pager **out);
+
+/* Pinned host memory that all cards together may take. */
+uint64_t card_host_budget(const struct config *config);
+
+/* The engine of a context, made at first use; NULL when memory is short. */
+struct transfer *card_transfer(struct pager *pager, CUcontext ctx);
+
+/*
+ * A safe point: the gate is closed and every context of the card is drained, one of them current.
+ * False, and nothing changed, when that cannot be had now. Ended by card_leave().
+ */
+bool card_enter(struct pager *pager, const struct driver *drv, struct transfer **out);
+void card_leave(const struct driver *drv);
+
+/* Own driver calls while the program may be capturing: legal, and not captured. */
+struct own_calls {
+    bool exchanged;
+    CUstreamCaptureMode mode;
+};
+struct own_calls own_calls_begin(const struct driver *drv);
+void own_calls_end(const struct driver *drv, struct own_calls *own);
+
+/* Takes the range's chunks from it and recycles it. No work uses it any more. */
+void card_unmap(struct pager *pager, const struct driver *drv, struct range *range);
+
+/* Frees what has become free. With `wait`, waits for the oldest that has not; false when none was
+ * left to wait for. */
+bool card_reclaim(struct pager *pager, const struct driver *drv, bool wait);
+
+/* Evicts least recently used blocks, other than those of request `except`, worth `bytes`. Between
+ * card_enter() and card_leave(). Bytes freed. */
+uint64_t card_evict(struct pager *pager, const struct driver *drv, struct transfer *transfer,
+                    uint64_t bytes, uint64_t except);

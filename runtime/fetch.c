@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bringing what a launch names into device memory.
+ *
+ * A pointer says where an access begins, never where it ends. The extent taken is up to where the
+ * next buffer was seen to begin, by an upload or another pointer; a guess that is too short costs
+ * an access in place, one that is too long costs a move, neither is wrong.
+ *
+ * The extents of one launch are taken smallest first, as long as all of them together fit the
+ * device budget: activations before weights. What does not fit stays where it is and is read in
+ * place. Room is made by evicting what was used longest ago.
+ */
+#include <stdlib.h>
+#include "runtime/card.h"
+#include "runtime/evict.h"
+#include "runtime/log.h"
+#include "runtime/move.h"
+#include "runtime/pager.h"
+
+enum {
+    EXTENTS_MAX = 128, /* words of one launch that name our memory; more are read in place */
+};
+
+struct extent {
+    CUdeviceptr address;
+    struct range *range;
+    uint64_t bytes;
+};
+
+struct extents {
+    size_t n;
+    struct extent list[EXTENTS_MAX];
+};
+
+struct wanted {
+    struct block **blocks; /* away, to be moved in */
+    size_t n;
+    uint64_t bytes; /* of them */
+    bool short_of;  /* some extent did not fit */
+};
+
+static void note_extent(void *context, const struct layout_word *word, uint64_t value)
+{
+    struct extents *extents = context;
+
+    if (residency_block(value) && extents->n < EXTENTS_MAX)
+        extents->list[extents->n++].address = value;
+}
+
+/* Under the lock: addresses become extents; those that are nobody's live memory drop out. */
+static void resolve(struct extents *extents)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < extents->n; i++) {
+        CUdeviceptr address = extents->list[i].address;
+        struct range *range = residency_range(address);
+
+        if (!range)
+            continue;
+        range_mark(range, address);
+        extents->list[n++] = (struct extent){.address = address, .range = range};
+    }
+    extents->n = n;
+    for (size_t i = 0; i < n; i++)
+        extents->list[i].bytes = range_extent(extents->list[i].range, extents->list[i].address);
+}
+
+static int by_size(const void *left, const void *right)
+{
+    const struct extent *a = left;
+    const struct extent *b = right;
+
+    if (a->bytes != b->bytes)
+        return a->bytes < b->bytes ? -1 : 1;
+    return a->address < b->address ? -1 : a->address > b->address;
+}
+
+static struct block *first_block(const struct extent *extent)
+{
+    return &extent->range->blocks[(extent->address - extent->range->base) >> residency.slot_shift];
+}
+
+static struct block *last_block(const struct extent *extent)
+{
+    uint64_t end = extent->address - extent->range->base + extent->bytes - 1;
+
+    return &extent->range->blocks[end >> residency.slot_shift];
+}
+
+/* Bytes of the extent's blocks that this request has not counted yet. */
+static uint64_t uncounted(const struct extent *extent, uint64_t request)
+{
+    uint64_t bytes = 0;
+
+    for (const struct block *b = first_block(extent); b <= last_block(extent); b++)
+        bytes += b->needed == request ? 0 : b->bytes;
+    return bytes;
+}
+
+static int want_extent(struct wanted *wanted, const struct extent *extent, uint64_t request,
+                       uint64_t now)
+{
+    size_t span = (size_t)(last_block(extent) - first_block(extent)) + 1;
+    struct block **grown = realloc(wanted->blocks, (wanted->n + span) * sizeof(*grown));
+
+    if (!grown)
+        return -1;
+    wanted->blocks = grown;
+    for (struct block *block = first_block(extent); block <= last_block(extent); block++) {
+        block_touch(block, now);
+        if (block->needed == request)
+            continue;
+        block->needed = request;
+        if (block_tier(block) == TIER_DEVICE)
+            continue;
+        wanted->blocks[wanted->n++] = block;
+        wanted->bytes += block->bytes;
+    }
+    return 0;
+}
+
+static void choose(struct pager *pager, struct extents *extents, struct wanted *wanted)
+{
+    uint64_t now = atomic_load_explicit(&residency.clock, memory_order_relaxed);
+    uint64_t request = ++pager->request;
+    uint64_t room = pager->pools[TIER_DEVICE].budget;
+
+    qsort(extents->list, extents->n, sizeof(*extents->list), by_size);
+    for (size_t i = 0; i < extents->n; i++) {
+        const struct extent *extent = &extents->list[i];
+        uint64_t bytes;
+
+        if (extent->range->pager != pager)
+            continue;
+        bytes = uncounted(extent, request);
+        if (bytes > room || want_extent(wanted, extent, request, now)) {
+            wanted->short_of |= range_is_away(extent->range);
+            continue;
+        }
+        room -= bytes;
+    }
+}
+
+/* Its own last use, or that of the buffer that began in an earlier block and reaches into it. */
+static uint64_t effective_use(const struct range *range, uint32_t index, uint32_t *mark)
+{
+    uint64_t start = (uint64_t)index << residency.slot_shift;
+    uint64_t owner = 0;
+
+    while (*mark < range->n_marks && range->marks[*mark] <= start)
+        (*mark)++;
+    if (*mark)
+        owner = range->marks[*mark - 1] >> residency.slot_shift;
+    return max_u64(atomic_load_explicit(&range->blocks[index].last_use, memory_order_relaxed),
+                   atomic_load_explicit(&range->blocks[owner].last_use, memory_order_relaxed));
+}
+
+static size_t candidates_of(const struct range *range, uint64_t except, struct evict_candidate *out)
+{
+    uint32_t mark = 0;
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < range->n_blocks; i++) {
+        struct block *block = (struct block *)&range->blocks[i];
+        uint64_t last_use = effective_use(range, i, &mark);
+
+        if (block_tier(block) != TIER_DEVICE || (except && block->needed == except))
+            continue;
+        out[n++] =
+            (struct evict_candidate){.block = block, .last_use = last_use, .bytes = block->bytes};
+    }
+    return n;
+}
+
+static size_t count_blocks(const struct pager *pager)
+{
+    size_t n = 0;
+
+    for (struct range *range = residency.ranges; range; range = range->hh.next)
+        n += range->pager == pager ? range->n_blocks : 0;
+    return n;
+}
+
+uint64_t card_evict(struct pager *pager, const struct driver *drv, struct transfer *transfer,
+                    uint64_t bytes, uint64_t except)
+{
+    struct mover mover = {.drv = drv, .pools = pager->pools, .transfer = transfer};
+    size_t all = count_blocks(pager);
+    struct evict_candidate *candidates = calloc(all + 1, sizeof(*candidates));
+    struct block **victims = calloc(all + 1, sizeof(*victims));
+    uint64_t evicted = 0;
+    size_t n = 0;
+
+    if (!candidates || !victims)
+        goto out;
+    for (struct range *range = residency.ranges; range; range = range->hh.next) {
+        if (range->pager == pager)
+            n += candidates_of(range, except, candidates + n);
+    }
+    n = evict_choose(candidates, n, bytes);
+    for (size_t i = 0; i < n; i++)
+        victims[i] = candidates[i].block;
+    n = move_to_host(&mover, victims, n);
+    for (size_t i = 0; i < n; i++)
+        evicted += victims[i]->bytes;
+
+out:
+    free(candidates);
+    free(victims);
+    return evicted;
+}
+
+/* Rounds of making room and filling it: when the host tier is nearly full too, what one round moves
+ * in gives the next one the room to move out. */
+static void bring_in(struct pager *pager, const struct driver *drv, struct transfer *transfer,
+                     struct wanted *wanted)
+{
+    struct mover mover = {.drv = drv, .pools = pager->pools, .transfer = transfer};
+    size_t done = 0;
+
+    while (done < wanted->n) {
+        uint64_t room = pool_room(&pager->pools[TIER_DEVICE]);
+        uint64_t evicted = 0;
+        size_t moved;
+
+        if (room < wanted->bytes)
+            evicted = card_evict(pager, drv, transfer, wanted->bytes - room, pager->request);
+        moved = move_to_device(&mover, wanted->blocks + done, wanted->n - done);
+        for (size_t i = 0; i < moved; i++)
+            wanted->bytes -= wanted->blocks[done + i]->bytes;
+        done += moved;
+        if (!moved && (!evicted || room >= wanted->blocks[done]->bytes))
+            break;
+    }
+    wanted->short_of |= done < wanted->n;
+}
+
+static bool fetch_on(struct pager *pager, const struct driver *drv, struct extents *extents)
+{
+    struct wanted wanted = {0};
+    struct transfer *transfer;
+
+    (void)card_reclaim(pager, drv, false);
+    choose(pager, extents, &wanted);
+    if (wanted.n) {
+        if (card_enter(pager, drv, &transfer)) {
+            bring_in(pager, drv, transfer, &wanted);
+            card_leave(drv);
+        } else {
+            wanted.short_of = true;
+        }
+    }
+    free(wanted.blocks);
+    return !wanted.short_of;
+}
+
+static bool names_memory_of(const struct pager *pager, const struct extents *extents)
+{
+    for (size_t i = 0; i < extents->n; i++) {
+        if (extents->list[i].range->pager == pager)
+            return true;
+    }
+    return false;
+}
+
+void pager_fetch(const struct driver *drv, const struct layout *layout, void *const *kernel_params,
+                 void *const *extra)
+{
+    struct extents extents = {.n = 0};
+    bool whole = true;
+
+    if (pager_capture_is_open())
+        return;
+    layout_scan(layout, kernel_params, extra, note_extent, &extents);
+
+    pthread_mutex_lock(&pagers.lock);
+    resolve(&extents);
+    for (int i = 0; i < DEVICES_MAX; i++) {
+        struct pager *pager = &pagers.cards[i];
+
+        if (pager->state == CARD_PAGED && names_memory_of(pager, &extents))
+            whole &= fetch_on(pager, drv, &extents);
+    }
+    pthread_mutex_unlock(&pagers.lock);
+    if (!whole)
+        stats_add(launches_in_place, 1);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Both sides sleep on a futex of the word they wait for to change: those outside on `closed`, the
+ * closer on `inside`. The order of the two sequentially consistent operations in gate_enter()
+ * (count myself, then look) against those in gate_close() (close, then count) means that either the
+ * closer sees the one entering or the one entering sees the gate closed.
+ */
+#include "runtime/gate.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+struct gate gate_process;
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t expected, const struct timespec *timeout)
+{
+    (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, timeout, NULL, 0);
+}
+
+static void futex_wake_all(_Atomic uint32_t *word)
+{
+    (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+void gate_wait_open(void)
+{
+    while (atomic_load(&gate_process.closed))
+        futex_wait(&gate_process.closed, 1, NULL);
+}
+
+void gate_wake_closer(void)
+{
+    futex_wake_all(&gate_process.inside);
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+bool gate_close(unsigned int patience_ms)
+{
+    const struct timespec nap = {.tv_nsec = 10 * 1000 * 1000};
+    uint64_t deadline_ms = now_ms() + patience_ms;
+    uint32_t inside;
+
+    atomic_store(&gate_process.closed, 1);
+    while ((inside = atomic_load(&gate_process.inside)) != 0) {
+        if (now_ms() >= deadline_ms) {
+            gate_open();
+            return false;
+        }
+        futex_wait(&gate_process.inside, inside, &nap);
+    }
+    return true;
+}
+
+void gate_open(void)
+{
+    atomic_store(&gate_process.closed, 0);
+    futex_wake_all(&gate_process.closed);
+}
+
+void gate_reset(void)
+{
+    atomic_store(&gate_process.inside, 0);
+    atomic_store(&gate_process.closed, 0);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Moving homes between tiers: copy, unmap, map.
+ *
+ * Both calls need a safe point: the gate closed, no work of the program in flight in any context of
+ * the device, and the pager's lock held. They move blocks in order until something is full or
+ * fails, and return how many were moved; those are whole and right, the rest are untouched.
+ * `transfer`'s context is current.
+ */
+
+#include <stddef.h>
+#include "runtime/residency.h"
+#include "runtime/transfer.h"
+
+struct mover {
+    const struct driver *drv;
+    struct pool *pools; /* by enum tier */
+    struct transfer *transfer;
+};
+
+size_t move_to_host(struct mover *mover, struct block *const *blocks, size_t n);
+size_t move_to_device(struct mover *mover, struct block *const *blocks, size_t n);

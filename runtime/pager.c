@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Allocating never moves anything: a new range takes device memory while there is room and pinned
+ * host memory after that. Moving is left to the launches, which know what they need (fetch.c).
+ *
+ * Freeing needs no safe point: no work in flight uses the range any more, so nobody minds when it
+ * is unmapped. What cannot be unmapped yet, because a stream has not got there or a capture is
+ * open, waits in the card's list of pending frees and is reclaimed by later calls.
+ */
+#include "runtime/pager.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/card.h"
+#include "runtime/gate.h"
+#include "runtime/log.h"
+#include "runtime/story.h"
+#include "runtime/vmm.h"
+
+void pager_setup(const struct config *config)
+{
+    pthread_mutex_lock(&pagers.lock);
+    pagers.config = *config;
+    pthread_mutex_unlock(&pagers.lock);
+}
+
+bool pager_is_small(uint64_t bytes)
+{
+    return bytes < pagers.config.small;
+}
+
+static int current(const struct driver *drv, CUcontext *out_ctx, struct pager **out)
+{
+    CUdevice device;
+
+    if (drv->cuCtxGetCurrent(out_ctx) != CUDA_SUCCESS || !*out_ctx ||
+        drv->cuCtxGetDevice(&device) != CUDA_SUCCESS)
+        return PAGER_E_NATIVE;
+    return card_open(drv, device, out);
+}
+
+/* A chunk for a new block. The last chunk of host memory is left for moves, which need one spare to
+ * swap with. */
+static int back_block(struct pager *pager, const struct driver *drv, struct block *block)
+{
+    enum tier tier = TIER_DEVICE;
+    int r = pool_take(&pager->pools[TIER_DEVICE], drv, block->bytes, &block->chunk);
+
+    if (r) {
+        tier = TIER_HOST;
+        if (pool_room(&pager->pools[TIER_HOST]) < block->bytes + residency.space.slot_bytes)
+            return POOL_E_FULL;
+        r = pool_take(&pager->pools[TIER_HOST], drv, block->bytes, &block->chunk);
+        if (r)
+            return r;
+    }
+    r = vmm_map(drv, block_address(block), block->bytes, block->chunk->handle,
+                &pager->pools[TIER_DEVICE].access);
+    if (r) {
+        pool_give(&pager->pools[tier], drv, block->chunk);
+        block->chunk = NULL;
+        return r;
+    }
+    atomic_store_explicit(&block->tier, tier, memory_order_relaxed);
+    if (tier == TIER_DEVICE) {
+        stats_add(device_bytes, block->bytes);
+    } else {
+        stats_add(host_bytes, block->bytes);
+        atomic_fetch_add_explicit(&block->range->n_away, 1, memory_order_relaxed);
+    }
+    return 0;
+}
+
+/* 0, POOL_E_FULL or -errno; on failure nothing is left behind. */
+static int range_new(struct pager *pager, const struct driver *drv, uint64_t bytes,
+                     struct range **out)
+{
+    struct range *range;
+    int r = range_take(bytes, pager->granularity, &range);
+
+    if (r)
+        return r;
+    stats_add(paged_ranges, 1);
+    stats_add(paged_bytes, range->mapped_bytes);
+    for (uint32_t i = 0; i < range->n_blocks; i++) {
+        r = back_block(pager, drv, &range->blocks[i]);
+        if (r) {
+            card_unmap(pager, drv, range);
+            return r;
+        }
+    }
+    *out = range;
+    return 0;
+}
+
+static int alloc_locked(const struct driver *drv, uint64_t bytes, CUmemoryPool mempool,
+                        CUdeviceptr *out)
+{
+    struct pager *pager;
+    struct range *range;
+    CUcontext ctx;
+    int r = current(drv, &ctx, &pager);
+
+    if (r)
+        return r;
+    if (!card_transfer(pager, ctx))
+        return PAGER_E_NATIVE;
+    (void)card_reclaim(pager, drv, false);
+    do
+        r = range_new(pager, drv, bytes, &range);
+    while (r == POOL_E_FULL && !pager_capture_is_open() && card_reclaim(pager, drv, true));
+
+    if (r == POOL_E_FULL || r == -ENOMEM) {
+        stats_add(out_of_memory, 1);
+        return -ENOMEM;
+    }
+    if (r) {
+        log_debug("cannot page an allocation of %llu bytes: error %d; left to the driver",
+                  (unsigned long long)bytes, -r);
+        return PAGER_E_NATIVE;
+    }
+    range->pager = pager;
+    range->ctx = ctx;
+    range->mempool = mempool;
+    range_publish(range);
+    stats_add(allocations, 1);
+    *out = range->base;
+    return 0;
+}
+
+int pager_alloc(const struct driver *drv, uint64_t bytes, CUmemoryPool mempool, CUdeviceptr *out)
+{
+    struct own_calls own;
+    int r;
+
+    if (!bytes || bytes > UINT64_MAX / 2)
+        return PAGER_E_NATIVE;
+    pthread_mutex_lock(&pagers.lock);
+    own = own_calls_begin(drv);
+    r = alloc_locked(drv, bytes, mempool, out);
+    own_calls_end(drv, &own);
+    pthread_mutex_unlock(&pagers.lock);
+    return r;
+}
+
+/* What the same stream was given to free before, of the same size, is free for it already. */
+static bool revive(const struct driver *drv, uint64_t bytes, CUmemoryPool mempool, CUstream stream,
+                   CUdeviceptr *out)
+{
+    struct pager *pager;
+    CUcontext ctx;
+
+    if (current(drv, &ctx, &pager))
+        return false;
+    for (struct pending **at = &pager->pending; *at; at = &(*at)->next) {
+        struct pending *pending = *at;
+        struct range *range = pending->range;
+
+        if (pending->later || !stream || pending->stream != stream || pending->ctx != ctx ||
+            range->mempool != mempool || range->mapped_bytes != align_up(bytes, pager->granularity))
+            continue;
+        *at = pending->next;
+        ticket_fini(drv, &pending->ticket);
+        free(pending);
+        stats_sub(pending_frees, 1);
+        range->bytes = bytes;
+        range->n_marks = 0;
+        range_restore(range);
+        stats_add(allocations, 1);
+        *out = range->base;
+        return true;
+    }
+    return false;
+}
+
+int pager_alloc_async(const struct driver *drv, uint64_t bytes, CUmemoryPool mempool,
+                      CUstream stream, CUdeviceptr *out)
+{
+    bool revived;
+
+    pthread_mutex_lock(&pagers.lock);
+    revived = bytes && revive(drv, bytes, mempool, stream, out);
+    pthread_mutex_unlock(&pagers.lock);
+    return revived ? 0 : pager_alloc(drv, bytes, mempool, out);
+}
+
+/* 0, or why a free is refused. Under the lock. */
+static int find_for_free(CUdeviceptr address, struct range **out)
+{
+    struct range *range = residency_range_at(address);
+
+    if (!range)
+        return residency_block(address) ? -EINVAL : PAGER_E_NATIVE;
+    *out = range;
+    return 0;
+}
+
+int pager_free(const struct driver *drv, CUdeviceptr address)
+{
+    struct own_calls own;
+    struct range *range;
+    int r;
+
+    pthread_mutex_lock(&pagers.lock);
+    own = own_calls_begin(drv);
+    r = find_for_free(address, &range);
+    if (!r) {
+        range_retract(range);
+        card_unmap(range->pager, drv, range);
+    }
+    own_calls_end(drv, &own);
+    pthread_mutex_unlock(&pagers.lock);
+    return r;
+}
+
+static void pending_append(struct pager *pager, struct pending *pending)
+{
+    struct pending **end = &pager->pending;
+
+    while (*end)
+        end = &(*end)->next;
+    *end = pending;
+    stats_add(pending_frees, 1);
+}
+
+static int free_async_locked(const struct driver *drv, CUdeviceptr address, CUstream stream,
+                             CUstream identity, bool later)
+{
+    struct pending *pending;
+    struct range *range;
+    int r = find_for_free(address, &range);
+
+    if (r)
+        return r;
+    pending = calloc(1, sizeof(*pending));
+    if (!pending)
+        return -ENOMEM;
+    *pending =
+        (struct pending){.range = range, .ctx = range->ctx, .stream = identity, .later = later};
+    if (!later) {
+        r = ticket_take(drv, stream, &pending->ticket);
+        if (r)
+            goto free_pending;
+    }
+    range_retract(range);
+    pending_append(range->pager, pending);
+    return 0;
+
+free_pending:
+    free(pending);
+    return r;
+}
+
+int pager_free_async(const struct driver *drv, CUdeviceptr address, CUstream stream,
+                     CUstream identity)
+{
+    struct own_calls own;
+    int r;
+
+    pthread_mutex_lock(&pagers.lock);
+    own = own_calls_begin(drv);
+    r = free_async_locked(drv, address, stream, identity, false);
+    own_calls_end(drv, &own);
+    pthread_mutex_unlock(&pagers.lock);
+    return r;
+}
+
+int pager_free_later(const struct driver *drv, CUdeviceptr address)
+{
+    int r;
+
+    pthread_mutex_lock(&pagers.lock);
+    r = free_async_locked(drv, address, NULL, NULL, true);
+    pthread_mutex_unlock(&pagers.lock);
+    return r;
+}
+
+bool pager_describe(CUdeviceptr address, struct pager_allocation *out)
+{
+    struct range *range;
+
+    if (!residency_block(address))
+        return false;
+    pthread_mutex_lock(&pagers.lock);
+    range = residency_range(address);
+    if (range)
+        *out = (struct pager_allocation){
+            .base = range->base,
+            .bytes = range->bytes,
+            .id = range->id,
+            .ctx = range->ctx,
+            .device = range->pager->device,
+            .mempool = range->mempool,
+        };
+    pthread_mutex_unlock(&pagers.lock);
+    return range != NULL;
+}
+
+bool pager_give_way(const struct driver *drv, uint64_t bytes)
+{
+    struct transfer *transfer;
+    struct pager *pager;
+    CUcontext ctx;
+    uint64_t given = 0;
+
+    pthread_mutex_lock(&pagers.lock);
+    if (current(drv, &ctx, &pager))
+        goto out;
+    (void)card_reclaim(pager, drv, false);
+    given = pager->pools[TIER_DEVICE].kept;
+    if (given < bytes && card_enter(pager, drv, &transfer)) {
+        given += card_evict(pager, drv, transfer, bytes - given, 0);
+        card_leave(drv);
+    }
+    pool_trim(&pager->pools[TIER_DEVICE], drv);
+
+out:
+    pthread_mutex_unlock(&pagers.lock);
+    return given > 0;
+}
+
+static struct plain_pool {
+    CUmemoryPool pool;
+    struct plain_pool *next;
+} * plain_pools;
+
+void pager_pool_made(CUmemoryPool pool)
+{
+    struct plain_pool *plain = calloc(1, sizeof(*plain));
+
+    if (!plain)
+        return;
+    pthread_mutex_lock(&pagers.lock);
+    plain->pool = pool;
+    plain->next = plain_pools;
+    plain_pools = plain;
+    pthread_mutex_unlock(&pagers.lock);
+}
+
+void pager_pool_gone(CUmemoryPool pool)
+{
+    pthread_mutex_lock(&pagers.lock);
+    for (struct plain_pool **at = &plain_pools; *at; at = &(*at)->next) {
+        struct plain_pool *plain = *at;
+
+        if (plain->pool == pool) {
+            *at = plain->next;
+            free(plain);
+            break;
+        }
+    }
+    pthread_mutex_unlock(&pagers.lock);
+}
+
+bool pager_pool_is_plain(const struct driver *drv, CUmemoryPool pool)
+{
+    struct plain_pool *plain;
+    CUmemoryPool own;
+    CUdevice device;
+
+    if (drv->cuDeviceGetDefaultMemPool && drv->cuCtxGetDevice(&device) == CUDA_SUCCESS &&
+        drv->cuDeviceGetDefaultMemPool(&own, device) == CUDA_SUCCESS && own == pool)
+        return true;
+    pthread_mutex_lock(&pagers.lock);
+    for (plain = plain_pools; plain && plain->pool != pool; plain = plain->next)
+        ;
+    pthread_mutex_unlock(&pagers.lock);
+    return plain != NULL;
+}
+
+void pager_device_memory_freed(void)
+{
+    if (!atomic_load_explicit(&residency.n_slots, memory_order_relaxed))
+        return;
+    pthread_mutex_lock(&pagers.lock);
+    for (int i = 0; i < DEVICES_MAX; i++)
+        pool_forgive(&pagers.cards[i].pools[TIER_DEVICE]);
+    pthread_mutex_unlock(&pagers.lock);
+}
+
+void pager_stream_gone(CUstream stream)
+{
+    pthread_mutex_lock(&pagers.lock);
+    for (int i = 0; i < DEVICES_MAX; i++) {
+        for (struct pending *p = pagers.cards[i].pending; p; p = p->next)
+            p->stream = p->stream == stream ? NULL : p->stream;
+    }
+    pthread_mutex_unlock(&pagers.lock);
+}
+
+static void forget_pending(struct pager *pager, const struct driver *drv, CUcontext ctx)
+{
+    struct pending **at = &pager->pending;
+
+    while (*at) {
+        struct pending *pending = *at;
+
+        if (pending->ctx != ctx) {
+            at = &pending->next;
+            continue;
+        }
+        *at = pending->next;
+        card_unmap(pager, drv, pending->range);
+        stats_sub(pending_frees, 1);
+        free(pending);
+    }
+}
+
+static void forget_transfer(struct pager *pager, CUcontext ctx)
+{
+    for (struct transfer **at = &pager->contexts; *at; at = &(*at)->next) {
+        struct transfer *transfer = *at;
+
+        if (transfer->ctx == ctx) {
+            *at = transfer->next;
+            free(transfer);
+            return;
+        }
+    }
+}
+
+void pager_context_gone(const struct driver *drv, CUcontext ctx)
+{
+    struct range *range;
+    struct range *next;
+
+    pthread_mutex_lock(&pagers.lock);
+    HASH_ITER(hh, residency.ranges, range, next)
+    {
+        if (range->ctx != ctx)
+            continue;
+        range_retract(range);
+        card_unmap(range->pager, drv, range);
+    }
+    for (int i = 0; i < DEVICES_MAX; i++) {
+        forget_pending(&pagers.cards[i], drv, ctx);
+        forget_transfer(&pagers.cards[i], ctx);
+    }
+    pthread_mutex_unlock(&pagers.lock);
+}
+
+void pager_mark(CUdeviceptr address)
+{
+    struct range *range;
+
+    if (!residency_block(address))
+        return;
+    pthread_mutex_lock(&pagers.lock);
+    range = residency_range(address);
+    if (range)
+        range_mark(range, address);
+    pthread_mutex_unlock(&pagers.lock);
+}
+
+void pager_capture_began(void)
+{
+    atomic_fetch_add(&pagers.captures, 1);
+}
+
+void pager_capture_ended(void)
+{
+    int open = atomic_load(&pagers.captures);
+
+    while (open > 0 && !atomic_compare_exchange_weak(&pagers.captures, &open, open - 1))
+        ;
+}
+
+bool pager_capture_is_open(void)
+{
+    return atomic_load_explicit(&pagers.captures, memory_order_relaxed) > 0;
+}
+
+void pager_reset_after_fork(void)
+{
+    pthread_mutex_init(&pagers.lock, NULL);
+    memset(pagers.cards, 0, sizeof(pagers.cards));
+    atomic_store(&pagers.captures, 0);
+    residency_reset();
+    gate_reset();
+}
+
+static struct story_facts facts_of(const struct pager *pager, uint64_t card_free,
+                                   uint64_t card_total)
+{
+    const struct pool *device = &pager->pools[TIER_DEVICE];
+    const struct pool *host = &pager->pools[TIER_HOST];
+
+    return (struct story_facts){
+        .card_total = card_total,
+        .card_free = card_free,
+        .device_budget = device->budget,
+        .host_budget = host->budget,
+        .pool_held = device->used + device->kept,
+        .paged = device->used + host->used,
+    };
+}
+
+void pager_memory_info(const struct driver *drv, uint64_t *free_bytes, uint64_t *total_bytes)
+{
+    struct story_facts facts;
+    struct pager *pager;
+    CUcontext ctx;
+
+    pthread_mutex_lock(&pagers.lock);
+    if (current(drv, &ctx, &pager) == 0) {
+        facts = facts_of(pager, *free_bytes, *total_bytes);
+        story_tell(pagers.config.story, &facts, free_bytes, total_bytes);
+    }
+    pthread_mutex_unlock(&pagers.lock);
+}
+
+uint64_t pager_total_memory(uint64_t total_bytes)
+{
+    struct story_facts facts = {.card_total = total_bytes, .card_free = total_bytes};
+    uint64_t unused;
+
+    pthread_mutex_lock(&pagers.lock);
+    facts.host_budget = card_host_budget(&pagers.config);
+    for (int i = 0; i < DEVICES_MAX; i++) {
+        if (pagers.cards[i].state == CARD_PAGED)
+            facts.host_budget = pagers.cards[i].pools[TIER_HOST].budget;
+    }
+    story_tell(pagers.config.story, &facts, &unused, &total_bytes);
+    pthread_mutex_unlock(&pagers.lock);
+    return total_bytes;
+}
+
+int pager_story(const unsigned char uuid[16], uint64_t *free_bytes, uint64_t *total_bytes)
+{
+    int r = -ENODEV;
+
+    pthread_mutex_lock(&pagers.lock);
+    for (int i = 0; i < DEVICES_MAX && r; i++) {
+        struct pager *pager = &pagers.cards[i];
+        struct story_facts facts;
+
+        if (pager->state != CARD_PAGED || memcmp(&pager->uuid, uuid, 16) != 0)
+            continue;
+        facts = facts_of(pager, *free_bytes, *total_bytes);
+        story_tell(pagers.config.story, &facts, free_bytes, total_bytes);
+        r = 0;
+    }
+    pthread_mutex_unlock(&pagers.lock);
+    return r;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Joins the space, the pools and the residency map into paged allocations: one pager per device,
+ * one lock for all of them. Handlers call this; it never learns who intercepted what.
+ *
+ * Unless said otherwise a function takes the pager's lock itself, may be called from any thread,
+ * and works on the device of the current context.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "runtime/config.h"
+#include "runtime/driver.h"
+#include "runtime/layout.h"
+#include "runtime/residency.h"
+#include "runtime/stats.h"
+
+enum {
+    /* Leave it to the driver: not ours, too small, or paging is not possible here. */
+    PAGER_E_NATIVE = 1,
+};
+
+/* What the program is told of an allocation. */
+struct pager_allocation {
+    CUdeviceptr base;
+    uint64_t bytes;
+    uint64_t id;
+    CUcontext ctx;
+    CUdevice device;
+    CUmemoryPool mempool;
+};
+
+/* Before the first call of the driver is passed on. `config` is copied. */
+void pager_setup(const struct config *config);
+
+/* 0, PAGER_E_NATIVE, or -ENOMEM when every tier is full. `mempool`: NULL, or the pool the program
+ * named. */
+int pager_alloc(const struct driver *drv, uint64_t bytes, CUmemoryPool mempool, CUdeviceptr *out);
+
+/* Below the small-allocation limit: the driver serves it better. */
+bool pager_is_small(uint64_t bytes);
+
+/*
+ * The same in stream order. Memory whose free the same stream has already been given is used again
+ * without waiting for it, as the driver's pools do. `stream` identifies it here and in
+ * pager_free_async(): CU_STREAM_LEGACY for the legacy default stream, NULL for one that has no
+ * name of its own.
+ */
+int pager_alloc_async(const struct driver *drv, uint64_t bytes, CUmemoryPool mempool,
+                      CUstream stream, CUdeviceptr *out);
+
+/*
+ * Unmaps the allocation that begins at `address`, which no work in flight may use any more: the
+ * caller has waited. PAGER_E_NATIVE when it is not ours, -EINVAL when `address` lies inside one of
+ * ours but does not begin it.
+ */
+int pager_free(const struct driver *drv, CUdeviceptr address);
+
+/* Frees it when `stream` gets there; `identity` as above. Results as pager_free(), or a negative
+ * errno with nothing done. */
+int pager_free_async(const struct driver *drv, CUdeviceptr address, CUstream stream,
+                     CUstream identity);
+
+/* Frees it at the next safe point at which no capture is open. Results as pager_free(). */
+int pager_free_later(const struct driver *drv, CUdeviceptr address);
+
+/* False when `address` is not inside a live allocation of ours. */
+bool pager_describe(CUdeviceptr address, struct pager_allocation *out);
+
+/* The driver is out of device memory for a request of `bytes` that it must serve itself: moves the
+ * least recently used homes out. True when it is worth asking the driver again. */
+bool pager_give_way(const struct driver *drv, uint64_t bytes);
+
+/* Memory pools of the program whose allocations may be paged: a device's own, and those made with
+ * nothing but a device for a location. */
+void pager_pool_made(CUmemoryPool pool);
+void pager_pool_gone(CUmemoryPool pool);
+bool pager_pool_is_plain(const struct driver *drv, CUmemoryPool pool);
+
+/* The program gave device memory back to the driver itself: what was refused may be had now. */
+void pager_device_memory_freed(void);
+
+/* `stream` is being destroyed: its handle may come to mean another stream. */
+void pager_stream_gone(CUstream stream);
+
+/* The context's memory is gone (destroyed, reset): forgets its allocations and gives their chunks
+ * back. No driver call is made in that context. */
+void pager_context_gone(const struct driver *drv, CUcontext ctx);
+
+/* A host copy or an upload begins here: where a buffer begins is remembered. */
+void pager_mark(CUdeviceptr address);
+
+/* What cuMemGetInfo tells: on entry the driver's own figures. */
+void pager_memory_info(const struct driver *drv, uint64_t *free_bytes, uint64_t *total_bytes);
+/* What cuDeviceTotalMem tells; the driver's own figure in, the story's out. */
+uint64_t pager_total_memory(uint64_t total_bytes);
+/* The same for a card named by its UUID (NVML). -ENODEV when no pager runs on it. */
+int pager_story(const unsigned char uuid[16], uint64_t *free_bytes, uint64_t *total_bytes);
+
+/* Captures that are open in this process: while there are any, no home is moved. */
+void pager_capture_began(void);
+void pager_capture_ended(void);
+bool pager_capture_is_open(void);
+
+/* In the child of a fork: the parent's CUDA state means nothing here. Locking: none held. */
+void pager_reset_after_fork(void);
+
+/* Brings what a launch names into device memory as far as it fits. Called by the inline below. */
+void pager_fetch(const struct driver *drv, const struct layout *layout, void *const *kernel_params,
+                 void *const *extra);
+
+struct pager_look {
+    uint64_t now;
+    bool away;
+};
+
+static inline __attribute__((always_inline)) void
+pager_look_at(void *context, const struct layout_word *word, uint64_t value)
+{
+    struct pager_look *look = context;
+    struct block *block = residency_block(value);
+
+    if (!block)
+        return;
+    block_touch(block, look->now);
+    look->away |= range_is_away(block->range);
+}
+
+/* Before a launch is given to the driver; costs a few instructions per parameter word while all
+ * that the launch names is resident. Locking: none, unless something is away. */
+static inline void pager_before_launch(const struct driver *drv, CUfunction function,
+                                       void *const *kernel_params, void *const *extra)
+{
+    struct pager_look look = {.away = false};
+    const struct layout *layout;
+
+    stats_add(launches, 1);
+    if (!atomic_load_explicit(&residency.n_slots, memory_order_acquire))
+        return;
+    layout = layout_find(drv, function);
+    if (!layout)
+        return;
+    look.now = residency_tick();
+    layout_scan(layout, kernel_params, extra, pager_look_at, &look);
+    if (unlikely(look.away))
+        pager_fetch(drv, layout, kernel_params, extra);
+}

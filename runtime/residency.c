@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/residency.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+struct residency residency;
+
+enum {
+    MARKS_MAX = 1 << 14, /* per range: beyond it buffers are merged with the one before */
+};
+
+/* Most slots are never looked at: the pages of this array come into being when touched. */
+static void *slots_map(uint64_t n_slots)
+{
+    void *slots = mmap(NULL, n_slots * sizeof(*residency.slots), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return slots == MAP_FAILED ? NULL : slots;
+}
+
+int residency_init(const struct driver *drv, uint64_t bytes, uint64_t least_bytes,
+                   uint64_t slot_bytes)
+{
+    int r = space_init(&residency.space, drv, bytes, least_bytes, slot_bytes);
+
+    if (r)
+        return r;
+    residency.slots = slots_map(residency.space.n_slots);
+    if (!residency.slots) {
+        space_fini(&residency.space, drv);
+        return -ENOMEM;
+    }
+    residency.base = residency.space.base;
+    residency.slot_shift = (uint32_t)__builtin_ctzll(slot_bytes);
+    atomic_store_explicit(&residency.n_slots, residency.space.n_slots, memory_order_release);
+    return 0;
+}
+
+static void range_free(struct range *range)
+{
+    free(range->marks);
+    free(range);
+}
+
+void residency_reset(void)
+{
+    struct range *range;
+    struct range *next;
+
+    HASH_ITER(hh, residency.ranges, range, next)
+    {
+        HASH_DEL(residency.ranges, range);
+        range_free(range);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(residency.recycled); i++) {
+        for (range = residency.recycled[i]; range; range = next) {
+            next = range->next;
+            range_free(range);
+        }
+    }
+    if (residency.slots)
+        munmap(residency.slots, residency.space.n_slots * sizeof(*residency.slots));
+    free(residency.space.holes);
+    memset(&residency, 0, sizeof(residency));
+}
+
+struct range *residency_range(uint64_t address)
+{
+    struct block *block = residency_block(address);
+
+    if (!block || block->range->state != RANGE_LIVE)
+        return NULL;
+    return address - block->range->base < block->range->bytes ? block->range : NULL;
+}
+
+struct range *residency_range_at(uint64_t base)
+{
+    struct range *range;
+
+    HASH_FIND(hh, residency.ranges, &base, sizeof(base), range);
+    return range;
+}
+
+static unsigned int size_class(uint64_t n_blocks)
+{
+    return n_blocks <= 1 ? 0 : 64 - (unsigned int)__builtin_clzll(n_blocks - 1);
+}
+
+static struct range *range_recycle_or_new(uint64_t n_blocks)
+{
+    unsigned int class = size_class(n_blocks);
+    struct range *range;
+
+    if (class >= ARRAY_SIZE(residency.recycled))
+        return NULL;
+    range = residency.recycled[class];
+    if (range) {
+        residency.recycled[class] = range->next;
+        range->next = NULL;
+        return range;
+    }
+    range = calloc(1, sizeof(*range) + sizeof(struct block) * ((uint64_t)1 << class));
+    if (!range)
+        return NULL;
+    range->capacity = 1u << class;
+    for (uint32_t i = 0; i < range->capacity; i++) {
+        range->blocks[i].range = range;
+        range->blocks[i].index = i;
+    }
+    return range;
+}
+
+static void range_recycle(struct range *range)
+{
+    struct range **list = &residency.recycled[size_class(range->capacity)];
+
+    range->next = *list;
+    *list = range;
+}
+
+int range_take(uint64_t bytes, uint64_t granularity, struct range **out)
+{
+    uint64_t slot_bytes = residency.space.slot_bytes;
+    uint64_t n_blocks = (bytes + slot_bytes - 1) / slot_bytes;
+    struct range *range = range_recycle_or_new(n_blocks);
+    int r;
+
+    if (!range)
+        return -ENOMEM;
+    r = space_take(&residency.space, n_blocks, &range->base);
+    if (r) {
+        range_recycle(range);
+        return r;
+    }
+    range->bytes = bytes;
+    range->mapped_bytes = align_up(bytes, granularity);
+    range->id = ++residency.next_id;
+    range->pager = NULL;
+    range->ctx = NULL;
+    range->mempool = NULL;
+    range->state = RANGE_LIVE;
+    range->n_blocks = (uint32_t)n_blocks;
+    range->n_marks = 0;
+    atomic_store_explicit(&range->n_away, 0, memory_order_relaxed);
+    for (uint32_t i = 0; i < n_blocks; i++) {
+        struct block *block = &range->blocks[i];
+
+        block->bytes = min_u64(slot_bytes, range->mapped_bytes - i * slot_bytes);
+        block->chunk = NULL;
+        block->needed = 0;
+        block_touch(block, atomic_load_explicit(&residency.clock, memory_order_relaxed));
+    }
+    *out = range;
+    return 0;
+}
+
+static void slots_set(const struct range *range, bool visible)
+{
+    uint64_t first = (range->base - residency.base) >> residency.slot_shift;
+
+    for (uint32_t i = 0; i < range->n_blocks; i++)
+        atomic_store_explicit(&residency.slots[first + i],
+                              visible ? (struct block *)&range->blocks[i] : NULL,
+                              memory_order_release);
+}
+
+void range_publish(struct range *range)
+{
+    HASH_ADD(hh, residency.ranges, base, sizeof(range->base), range);
+    slots_set(range, true);
+}
+
+void range_retract(struct range *range)
+{
+    HASH_DEL(residency.ranges, range);
+    range->state = RANGE_FREEING;
+}
+
+void range_restore(struct range *range)
+{
+    range->state = RANGE_LIVE;
+    HASH_ADD(hh, residency.ranges, base, sizeof(range->base), range);
+}
+
+void range_give(struct range *range)
+{
+    slots_set(range, false);
+    space_give(&residency.space, range->base, range->n_blocks);
+    range_recycle(range);
+}
+
+/* The first mark above `offset`. */
+static uint32_t mark_after(const struct range *range, uint64_t offset)
+{
+    uint32_t low = 0;
+    uint32_t high = range->n_marks;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (range->marks[middle] > offset)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+static bool marks_have_room(struct range *range)
+{
+    uint32_t capacity = range->marks_capacity ? 2 * range->marks_capacity : 16;
+    uint64_t *grown;
+
+    if (range->n_marks < range->marks_capacity)
+        return true;
+    if (capacity > MARKS_MAX)
+        return false;
+    grown = realloc(range->marks, capacity * sizeof(*grown));
+    if (!grown)
+        return false;
+    range->marks = grown;
+    range->marks_capacity = capacity;
+    return true;
+}
+
+void range_mark(struct range *range, uint64_t address)
+{
+    uint64_t offset = address - range->base;
+    uint32_t at = mark_after(range, offset);
+
+    if (!offset || (at > 0 && range->marks[at - 1] == offset) || !marks_have_room(range))
+        return;
+    memmove(&range->marks[at + 1], &range->marks[at],
+            (range->n_marks - at) * sizeof(*range->marks));
+    range->marks[at] = offset;
+    range->n_marks++;
+}
+
+uint64_t range_extent(const struct range *range, uint64_t address)
+{
+    uint64_t offset = address - range->base;
+    uint32_t at = mark_after(range, offset);
+    uint64_t end = at < range->n_marks ? range->marks[at] : range->bytes;
+
+    return end > offset ? end - offset : 0;
+}
+
+uint64_t residency_run(uint64_t address, uint64_t bytes)
+{
+    uint64_t slot_bytes = (uint64_t)1 << residency.slot_shift;
+    const struct block *block = residency_block(address);
+    const struct range *range;
+    enum tier tier;
+    uint64_t run;
+
+    if (!block)
+        return bytes;
+    range = block->range;
+    if (!range_is_away(range))
+        return bytes;
+    tier = block_tier(block);
+    run = block_address(block) + slot_bytes - address;
+    for (uint32_t i = block->index + 1; run < bytes && i < range->n_blocks; i++) {
+        if (block_tier(&range->blocks[i]) != tier)
+            return run;
+        run += slot_bytes;
+    }
+    return bytes;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The residency map: which addresses are ours, and where each of their blocks has its home.
+ *
+ * A range is one allocation of the program: consecutive slots of the space, each a block with one
+ * physical chunk. Two ways lead to it: from the exact address the program was given (uthash), and
+ * from any address inside (an array over the slots of the space), which is the one that launches
+ * and copies take for every word they see.
+ *
+ * Locking: writers hold the pager's lock. residency_block() takes none: ranges are recycled, never
+ * returned to the heap, so a reader that races with a free sees some range, and only stamps or
+ * skips it. Nothing but prediction and the splitting of copies rests on such a read, and a copy of
+ * a range that is being freed is an error of the program.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uthash.h>
+#include "runtime/driver.h"
+#include "runtime/pool.h"
+#include "runtime/space.h"
+#include "runtime/util.h"
+
+struct pager;
+
+struct block {
+    struct range *range; /* set once: blocks live in their range */
+    uint32_t index;
+    _Atomic uint8_t tier;      /* enum tier */
+    uint64_t bytes;            /* of its chunk; less than a slot in the last block only */
+    struct chunk *chunk;       /* NULL only before the range is published */
+    _Atomic uint64_t last_use; /* residency_now() of the last launch or copy that named it */
+    uint64_t needed;           /* pager: number of the request it was last needed by */
+};
+
+enum range_state {
+    RANGE_LIVE,
+    RANGE_FREEING, /* freed in stream order; mapped until the stream gets there */
+};
+
+struct range {
+    CUdeviceptr base;
+    uint64_t bytes;        /* that the program asked for */
+    uint64_t mapped_bytes; /* of all chunks */
+    uint64_t id;           /* never used twice */
+    struct pager *pager;
+    CUcontext ctx;        /* that was current when it was allocated */
+    CUmemoryPool mempool; /* that the program named, NULL for cuMemAlloc */
+    enum range_state state;
+    uint32_t n_blocks;
+    uint32_t capacity;       /* of blocks[]; a power of two */
+    _Atomic uint32_t n_away; /* blocks whose home is not device memory */
+    uint64_t *marks;         /* offsets at which buffers were seen to begin, sorted, without 0 */
+    uint32_t n_marks;
+    uint32_t marks_capacity;
+    struct range *next; /* recycling */
+    UT_hash_handle hh;  /* by base, while RANGE_LIVE */
+    struct block blocks[];
+};
+
+struct residency {
+    uint64_t base; /* copies of the space's, so that one cache line serves a lookup */
+    uint32_t slot_shift;
+    _Atomic uint64_t n_slots; /* 0 until there is a space */
+    _Atomic(struct block *) *slots;
+    _Atomic uint64_t clock;
+    struct space space;
+    struct range *ranges; /* uthash */
+    struct range *recycled[32];
+    uint64_t next_id;
+};
+
+extern struct residency residency;
+
+/* Makes the space, once per process. `bytes` as in space_init(). Locking: the pager's. */
+int residency_init(const struct driver *drv, uint64_t bytes, uint64_t least_bytes,
+                   uint64_t slot_bytes);
+/* Forgets everything without a driver call: for tests and the child of a fork. */
+void residency_reset(void);
+
+/* The block that `address` lies in, NULL when it is none of ours. Locking: none. */
+static inline struct block *residency_block(uint64_t address)
+{
+    uint64_t n_slots = atomic_load_explicit(&residency.n_slots, memory_order_acquire);
+    uint64_t slot = (address - residency.base) >> residency.slot_shift;
+
+    if (slot >= n_slots)
+        return NULL;
+    return atomic_load_explicit(&residency.slots[slot], memory_order_acquire);
+}
+
+/* The LRU clock: a number per launch or copy. */
+static inline uint64_t residency_tick(void)
+{
+    return atomic_fetch_add_explicit(&residency.clock, 1, memory_order_relaxed) + 1;
+}
+
+static inline void block_touch(struct block *block, uint64_t now)
+{
+    atomic_store_explicit(&block->last_use, now, memory_order_relaxed);
+}
+
+static inline enum tier block_tier(const struct block *block)
+{
+    return (enum tier)atomic_load_explicit(&block->tier, memory_order_relaxed);
+}
+
+static inline CUdeviceptr block_address(const struct block *block)
+{
+    return block->range->base + ((uint64_t)block->index << residency.slot_shift);
+}
+
+static inline bool range_is_away(const struct range *range)
+{
+    return atomic_load_explicit(&range->n_away, memory_order_relaxed) != 0;
+}
+
+/*
+ * The range that `address` lies in while it is the program's, NULL otherwise; the exact-address
+ * form finds it by its first byte only. Locking: the pager's.
+ */
+struct range *residency_range(uint64_t address);
+struct range *residency_range_at(uint64_t base);
+
+/* A range with `n_blocks` zeroed blocks at an address of its own, published nowhere. -ENOMEM. */
+int range_take(uint64_t bytes, uint64_t granularity, struct range **out);
+/* Makes it visible to lookups. */
+void range_publish(struct range *range);
+/* The program may not name it any more, but kernels in flight may still use it. */
+void range_retract(struct range *range);
+void range_restore(struct range *range); /* undoes range_retract() */
+/* Gives the addresses back and recycles it. Its blocks hold no chunks any more. */
+void range_give(struct range *range);
+
+/* Remembers that a buffer begins at `address` inside `range`. */
+void range_mark(struct range *range, uint64_t address);
+/* Bytes from `address` to where the next known buffer begins, or the range ends. */
+uint64_t range_extent(const struct range *range, uint64_t address);
+
+/*
+ * Bytes from `address`, at most `bytes`, that one driver call may copy or set: all of one tier. An
+ * address that is not ours goes as it is. Locking: none.
+ */
+uint64_t residency_run(uint64_t address, uint64_t bytes);

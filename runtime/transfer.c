@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/transfer.h"
+
+int ticket_take(const struct driver *drv, CUstream stream, struct ticket *out)
+{
+    CUevent event;
+    int r;
+
+    r = driver_errno(drv->cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
+    if (r)
+        return r;
+    r = driver_errno(drv->cuEventRecord(event, stream));
+    if (r) {
+        (void)drv->cuEventDestroy_v2(event);
+        return r;
+    }
+    out->event = event;
+    return 0;
+}
+
+bool ticket_done(const struct driver *drv, const struct ticket *ticket)
+{
+    return !ticket->event || drv->cuEventQuery(ticket->event) != CUDA_ERROR_NOT_READY;
+}
+
+int ticket_wait(const struct driver *drv, const struct ticket *ticket)
+{
+    return ticket->event ? driver_errno(drv->cuEventSynchronize(ticket->event)) : 0;
+}
+
+void ticket_fini(const struct driver *drv, struct ticket *ticket)
+{
+    if (ticket->event)
+        (void)drv->cuEventDestroy_v2(ticket->event);
+    ticket->event = NULL;
+}
+
+static int stream_ready(struct transfer *transfer, const struct driver *drv)
+{
+    if (transfer->stream)
+        return 0;
+    return driver_errno(drv->cuStreamCreate(&transfer->stream, CU_STREAM_NON_BLOCKING));
+}
+
+int transfer_copy(struct transfer *transfer, const struct driver *drv, CUdeviceptr to,
+                  CUdeviceptr from, uint64_t bytes)
+{
+    int r = stream_ready(transfer, drv);
+
+    return r ? r : driver_errno(drv->cuMemcpyDtoDAsync_v2(to, from, bytes, transfer->stream));
+}
+
+int transfer_wait(struct transfer *transfer, const struct driver *drv)
+{
+    return transfer->stream ? driver_errno(drv->cuStreamSynchronize(transfer->stream)) : 0;
+}
+
+void transfer_fini(struct transfer *transfer, const struct driver *drv)
+{
+    if (transfer->stream)
+        (void)drv->cuStreamDestroy_v2(transfer->stream);
+    transfer->stream = NULL;
+}

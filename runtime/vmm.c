@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/vmm.h"
+
+#include "runtime/log.h"
+
+enum {
+    ATTEMPTS = 4,
+};
+
+/* Evaluates `call` until it succeeds; an error that repeating cannot mend ends it at once. */
+#define PERSIST(drv, result, call)                                                                 \
+    do {                                                                                           \
+        for (int attempt = 0; attempt < ATTEMPTS; attempt++) {                                     \
+            (result) = (call);                                                                     \
+            if ((result) == CUDA_SUCCESS || (result) == CUDA_ERROR_OUT_OF_MEMORY ||                \
+                (result) == CUDA_ERROR_ILLEGAL_ADDRESS)                                            \
+                break;                                                                             \
+            (void)(drv)->cuCtxSynchronize();                                                       \
+        }                                                                                          \
+    } while (0)
+
+int vmm_map(const struct driver *drv, CUdeviceptr at, uint64_t bytes,
+            CUmemGenericAllocationHandle handle, const CUmemAccessDesc *access)
+{
+    CUresult result;
+
+    PERSIST(drv, result, drv->cuMemMap(at, bytes, 0, handle, 0));
+    if (result != CUDA_SUCCESS)
+        return driver_errno(result);
+
+    PERSIST(drv, result, drv->cuMemSetAccess(at, bytes, access, 1));
+    if (result != CUDA_SUCCESS)
+        (void)vmm_unmap(drv, at, bytes);
+    return driver_errno(result);
+}
+
+int vmm_unmap(const struct driver *drv, CUdeviceptr at, uint64_t bytes)
+{
+    CUresult result;
+
+    PERSIST(drv, result, drv->cuMemUnmap(at, bytes));
+    return driver_errno(result);
+}
+
+void vmm_release(const struct driver *drv, CUmemGenericAllocationHandle handle)
+{
+    CUresult result;
+
+    PERSIST(drv, result, drv->cuMemRelease(handle));
+    if (result != CUDA_SUCCESS)
+        log_warn("cannot release physical memory: %s; it stays in use until the program ends",
+                 driver_error_name(drv, result));
+}
+
+void vmm_unreserve(const struct driver *drv, CUdeviceptr at, uint64_t bytes)
+{
+    CUresult result;
+
+    PERSIST(drv, result, drv->cuMemAddressFree(at, bytes));
+    if (result != CUDA_SUCCESS)
+        log_warn("cannot give back %llu bytes of address space: %s; they stay reserved",
+                 (unsigned long long)bytes, driver_error_name(drv, result));
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Mapping and unmapping as the pager needs them: all or nothing, and persistent.
+ *
+ * The driver answers NOT_READY to cuMemSetAccess on some cards right after mappings changed. A call
+ * that fails is repeated a few times with the device drained in between before it counts as failed.
+ * Locking: none.
+ */
+
+#include "runtime/driver.h"
+
+/* Maps `handle` at `at` and grants `access`. On failure nothing is mapped there. */
+int vmm_map(const struct driver *drv, CUdeviceptr at, uint64_t bytes,
+            CUmemGenericAllocationHandle handle, const CUmemAccessDesc *access);
+
+/* `at` and `bytes` are those of one vmm_map(). On failure it is still mapped. */
+int vmm_unmap(const struct driver *drv, CUdeviceptr at, uint64_t bytes);
+
+/* Failure is logged: the memory is lost to this process. */
+void vmm_release(const struct driver *drv, CUmemGenericAllocationHandle handle);
+void vmm_unreserve(const struct driver *drv, CUdeviceptr at, uint64_t bytes);
