@@ -1,0 +1,66 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# No file includes something from above itself: arrows between folders, and layers inside runtime/.
+# The table also is the map of runtime/: a file that is not in it fails the check.
+. "$(dirname "$0")/tap.sh"
+
+cd "$MESON_SOURCE_ROOT" || exit 1
+
+# Lowest first. A file may include its own header, those of its own parts (config, config_types) and
+# lower layers.
+layers='
+0 nvml_abi util
+1 gate host_memory log nearest nvinfo stats
+2 config config_types driver fatbin
+3 image story vmm
+4 layout pool space transfer
+5 residency
+6 evict move
+7 card
+8 pager
+9 fetch
+'
+
+find runtime interpose planner tools tests/sim -path runtime/cuda -prune -o -name '*.[ch]' -print |
+    sort >"$scratch/files"
+# shellcheck disable=SC2046
+grep -n '^ *# *include "' $(cat "$scratch/files") /dev/null |
+    sed 's/^\([^:]*\):\([0-9]*\):.*"\(.*\)".*/\1 \2 \3/' >"$scratch/includes"
+
+out=$(awk '
+    BEGIN {
+        may["runtime"] = " runtime "
+        may["interpose"] = " interpose runtime "
+        may["planner"] = " planner runtime "
+        may["tools"] = " tools planner runtime "
+        may["tests"] = " tests "
+        driver["runtime/driver.h"] = driver["runtime/driver_calls.def"] = driver["runtime/util.h"] = 1
+    }
+    $1 ~ /^tests\/sim\// && $3 in driver { next }
+    {
+        split($1, from, "/"); split($3, to, "/")
+        if (index(may[from[1]], " " to[1] " ") == 0)
+            print $1 ":" $2 ": " from[1] " may not include " $3
+    }' "$scratch/includes")
+ok "includes between folders point downwards (the simulator sees only the driver table)" \
+    test -z "$out"
+
+printf '%s' "$layers" | awk 'NF { for (i = 2; i <= NF; i++) print $i, $1 }' >"$scratch/layers"
+out=$(sed -n 's,^runtime/\([a-z_]*\)\.[ch]$,\1,p' "$scratch/files" | sort -u |
+    while read -r name; do
+        grep -q "^$name " "$scratch/layers" || echo "runtime/$name has no layer in $0"
+    done)
+ok "every file of runtime has a layer" test -z "$out"
+
+out=$(awk '
+    function is_part(a, b) { return index(a, b "_") == 1 || index(b, a "_") == 1 }
+    NR == FNR { layer[$1] = $2; next }
+    $1 ~ /^runtime\/[a-z_]*\.[ch]$/ && $3 ~ /^runtime\/[a-z_]*\.h$/ {
+        from = $1; sub(/.*\//, "", from); sub(/\..*/, "", from)
+        to = $3; sub(/.*\//, "", to); sub(/\..*/, "", to)
+        if (from != to && !is_part(from, to) && layer[to] >= layer[from])
+            print $1 ":" $2 ": layer " layer[from] " may not include " $3 " of layer " layer[to]
+    }' "$scratch/layers" "$scratch/includes")
+ok "includes inside runtime point downwards" test -z "$out"
+
+finish

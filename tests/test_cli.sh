@@ -1,0 +1,109 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The vramshim command: what `run` hands to the program, and what it says about mistakes.
+. "$(dirname "$0")/tap.sh"
+
+vramshim=$1
+library=$(realpath "$(ldd /bin/sh | awk '/libc\.so/ { print $3 }')")
+unset LD_PRELOAD
+for name in $(env | sed -n 's/^\(VRAMSHIM_[A-Z_]*\)=.*/\1/p'); do
+    unset "$name"
+done
+
+says() { "$status_right" && has "$err" "$1" && [ "$(printf '%s\n' "$err" | wc -l)" -eq 1 ]; }
+prints() { "$status_right" && has "$out" "$1"; }
+prints_exactly() { "$status_right" && [ "$out" = "$1" ]; }
+
+run() { "$vramshim" run --lib "$library" "$@"; }
+
+expect 0 run --vram 8GiB --ram=-1GiB --summary --log-file /tmp/x -- sh -c \
+    'echo $VRAMSHIM_VRAM $VRAMSHIM_RAM $VRAMSHIM_SUMMARY $VRAMSHIM_LOG_FILE ${VRAMSHIM_STORY-unset}'
+ok "run sets what its options say and nothing else" prints_exactly "8GiB -1GiB 1 /tmp/x unset"
+
+expect 0 run --summary=no -- sh -c 'echo $VRAMSHIM_SUMMARY'
+ok "a switch can be given a value" prints_exactly no
+
+expect 0 run sh -c 'echo $LD_PRELOAD'
+ok "run preloads the library" prints_exactly "$library"
+
+expect 0 env LD_PRELOAD=libm.so.6 "$vramshim" run --lib "$library" -- sh -c 'echo $LD_PRELOAD'
+ok "run keeps what was preloaded, behind the library" prints_exactly "$library:libm.so.6"
+
+expect 0 run printf '%s\n' --vram 'a  b'
+ok "arguments of the program are left alone" prints_exactly "--vram
+a  b"
+
+expect 7 run -- sh -c 'exit 7'
+ok "the program's status is passed on" "$status_right"
+
+expect 127 run -- ./no-such-program
+ok "a program that is not found is 127" says "cannot run ./no-such-program: No such file"
+
+expect 126 run -- "$scratch"
+ok "a program that cannot be run is 126" says "Permission denied"
+
+expect 125 run --vrm 8GiB -- true
+ok "a mistyped option is answered with the nearest" says "did you mean --vram?"
+
+expect 125 run --vram 8GX -- true
+ok "a bad value is answered with the accepted forms" says '--vram "8GX" is not a size such as 8GiB'
+
+expect 125 run --log wran -- true
+ok "a bad word is answered with the words" says '"wran" is not error, warn, info or debug'
+
+expect 125 run --vram
+ok "a missing value is named" says "--vram needs a value: a size such as 8GiB"
+
+expect 125 run --vram 8GiB --
+ok "a missing program is named" says "no program to run; usage: vramshim run"
+
+expect 125 "$vramshim" run --lib "$scratch/none.so" -- true
+ok "a missing library is named" says "cannot read $scratch/none.so"
+
+cp "$library" "$scratch/a library.so"
+expect 125 "$vramshim" run --lib "$scratch/a library.so" -- true
+ok "a library the loader could not name is refused" says "takes a space or colon"
+
+mkdir "$scratch/bin"
+cp "$vramshim" "$scratch/bin/"
+expect 125 "$scratch/bin/vramshim" run -- true
+ok "a library that is not there is asked for" says "libvramshim.so is not near $scratch/bin"
+
+cp "$library" "$scratch/bin/libvramshim.so"
+expect 0 "$scratch/bin/vramshim" run -- sh -c 'echo $LD_PRELOAD'
+ok "a library beside the program is found" prints_exactly "$scratch/bin/libvramshim.so"
+
+if [ -e "$MESON_BUILD_ROOT/interpose/libvramshim.so" ]; then
+    expect 0 "$vramshim" run -- sh -c 'echo $LD_PRELOAD'
+    ok "the library of the build is found" prints_exactly \
+        "$(realpath "$MESON_BUILD_ROOT")/interpose/libvramshim.so"
+else
+    skip "the library of the build is found" "libvramshim.so is not built"
+fi
+
+expect 125 "$vramshim"
+ok "no command at all is answered with where help is" says "try: vramshim help"
+
+expect 125 "$vramshim" setings
+ok "a mistyped command is answered with the nearest" says "did you mean settings?"
+
+expect 125 "$vramshim" settings now
+ok "settings takes no argument" says "settings takes no argument"
+
+expect 0 "$vramshim" settings
+ok "settings prints a row for every setting" prints "| \`VRAMSHIM_STORY\` | \`virtual\` |"
+
+expect 0 "$vramshim" --version
+ok "the version is printed" prints "vramshim 0."
+
+for ask in help --help -h; do
+    expect 0 "$vramshim" $ask
+    ok "$ask explains itself with examples" prints "vramshim run --vram 8GiB --"
+done
+
+for ask in "help run" "run --help" "run -h"; do
+    expect 0 "$vramshim" $ask
+    ok "$ask lists an option for every setting" prints "--log-file VALUE"
+done
+
+finish
