@@ -23,10 +23,10 @@ struct fatbin_image {
 typedef int (*fatbin_visit_fn)(void *context, const struct fatbin_image *image);
 
 /*
- * The fatbin that `image` is or, for the wrapper that nvcc puts into programs, points to; NULL for
- * anything else. Reads the wrapper's 24 bytes.
+ * The fatbin that `image` is or, when it is the wrapper that nvcc puts into programs, points to;
+ * NULL for anything else. `limit` bytes of `image` may be read.
  */
-const void *fatbin_open(const void *image);
+const void *fatbin_open(const void *image, size_t limit);
 
 /* Bytes of the fatbin at `data`, header included, of `limit` that may be read; 0: it is none. */
 size_t fatbin_bytes(const void *data, size_t limit);

@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * Parameter layouts from the images a program loads, for drivers that cannot be asked for them.
+ * What is known of kernel handles from how the program came by them: of which sort each is and, for
+ * drivers that cannot be asked, its parameters by the image it was loaded from.
  *
  * An image is recorded under its owner, the CUmodule or CUlibrary that the driver made of it. A
  * handle got from the owner by name is then attached to what its image says of that name. Locking:
@@ -13,24 +14,33 @@
 #include <stdint.h>
 #include "runtime/nvinfo.h"
 
+enum image_handle {
+    IMAGE_HANDLE_UNKNOWN,
+    IMAGE_HANDLE_FUNCTION, /* a CUfunction */
+    IMAGE_HANDLE_KERNEL,   /* a CUkernel */
+};
+
 /*
- * Reads an image as cuModuleLoadData() takes it: an ELF image, a fatbin or its wrapper, at least as
- * long as its own headers say. `arch` as in runtime/fatbin.h. Positive: the number of kernels now
- * known; -ENOENT when the image holds none that can be read (PTX, compressed entries); -ENOMEM.
+ * Reads an image as cuModuleLoadData() takes it: an ELF image, a fatbin or its wrapper, which a
+ * driver has accepted. `arch` as for fatbin_walk(). What the owner had is replaced. Positive: the
+ * number of kernels now known; -ENOENT: the image holds none that can be read (PTX, compressed
+ * entries); -ENOMEM.
  */
 int image_record(const void *owner, const void *image, unsigned int arch);
 
-/* `handle` is the owner's kernel `name`. Nothing happens when either is unknown. */
-void image_attach(const void *owner, const char *name, const void *handle);
+/* `handle` is the owner's kernel `name`. Replaces what was known of the handle. */
+void image_attach(const void *owner, const char *name, const void *handle, enum image_handle kind);
 
-/* `handle` is another handle of the kernel that `known` is. */
-void image_attach_alias(const void *known, const void *handle);
+/* `function` is the CUfunction of the CUkernel `kernel`. */
+void image_attach_function(const void *kernel, const void *function);
 
 /* The owner is unloaded: its kernels and their handles are unknown from now on. */
 void image_forget(const void *owner);
 
+enum image_handle image_handle_kind(const void *handle);
+
 /*
  * Copies the parameters of `handle`, at most `max` of them. Their number, which may be greater than
- * `max` (then nothing is copied); -ENOENT when the handle is unknown.
+ * `max`; -ENOENT when no image tells of the handle.
  */
 int image_params(const void *handle, struct kernel_param *out, size_t max);

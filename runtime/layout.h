@@ -42,9 +42,10 @@ struct layout_slot {
 struct layout_table {
     unsigned int shift; /* 64 - log2 of the number of slots */
     struct layout_slot *slots;
+    const struct layout_table *older; /* outgrown; a reader may still be in it */
 };
 
-extern _Atomic(const struct layout_table *) layout_current;
+extern __attribute__((visibility("hidden"))) _Atomic(const struct layout_table *) layout_current;
 
 static inline size_t layout_hash(const struct layout_table *table, uintptr_t function)
 {

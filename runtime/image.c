@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two maps under one lock: owners to the kernels of their images, handles to one of those kernels.
+ * Both are consulted when a module is loaded or a handle is first seen, never per launch, so a lock
+ * and a walk through an image's names will do.
+ *
+ * The driver is handed images without their length. It has accepted the image by the time it is
+ * recorded, so its headers can be believed as far as they lead through mapped memory; how far that
+ * goes is asked of the kernel, which answers where a read would fault.
+ */
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+#include "runtime/fatbin.h"
+#include "runtime/image.h"
+#include "runtime/log.h"
+#include "runtime/util.h"
+
+#define IMAGE_BYTES_MAX (2 * GIB)
+
+struct owner {
+    const void *key;
+    struct nvinfo **infos; /* one per ELF image, earlier ones first */
+    size_t n_infos;
+    UT_hash_handle hh;
+};
+
+struct handle {
+    const void *key;
+    const void *owner;
+    const struct nvinfo_kernel *kernel; /* belongs to the owner; NULL when no image tells */
+    enum image_handle kind;
+    UT_hash_handle hh;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct owner *owners;
+static struct handle *handles;
+
+/* Bytes from `image` to the first page that is not mapped, or the cap. */
+static size_t readable_bytes(const void *image)
+{
+    uintptr_t page = sysconf(_SC_PAGESIZE), start = align_down((uintptr_t)image, page);
+    size_t bytes = 0;
+
+    for (size_t step = IMAGE_BYTES_MAX; step >= page; step /= 2)
+        if (!msync((void *)(start + bytes), step, MS_ASYNC)) /* no more than a look at the map */
+            bytes += step;
+    return bytes ? bytes - ((uintptr_t)image - start) : 0;
+}
+
+static void owner_free(struct owner *owner)
+{
+    if (!owner)
+        return;
+    for (size_t i = 0; i < owner->n_infos; i++)
+        nvinfo_free(owner->infos[i]);
+    free(owner->infos);
+    free(owner);
+}
+
+static int add_elf(struct owner *owner, const void *data, size_t bytes)
+{
+    struct nvinfo **grown, *info;
+    int r;
+
+    r = nvinfo_read(data, bytes, &info);
+    if (r)
+        return r;
+    grown = realloc(owner->infos, (owner->n_infos + 1) * sizeof(struct nvinfo *));
+    if (!grown) {
+        nvinfo_free(info);
+        return -ENOMEM;
+    }
+    owner->infos = grown;
+    owner->infos[owner->n_infos++] = info;
+    return 0;
+}
+
+static int visit_entry(void *context, const struct fatbin_image *image)
+{
+    int r = add_elf(context, image->data, image->bytes);
+
+    return r == -ENOMEM ? r : 0; /* one bad entry does not spoil the others */
+}
+
+static int read_image(struct owner *owner, const void *image, unsigned int arch)
+{
+    size_t limit = readable_bytes(image);
+    const void *fatbin = fatbin_open(image, limit);
+
+    if (fatbin)
+        return fatbin_walk(fatbin, readable_bytes(fatbin), arch, visit_entry, owner);
+    return add_elf(owner, image, nvinfo_elf_bytes(image, limit));
+}
+
+static size_t owner_kernels(const struct owner *owner)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < owner->n_infos; i++)
+        n += owner->infos[i]->n_kernels;
+    return n;
+}
+
+static void forget_locked(const void *key)
+{
+    struct handle *handle, *next;
+    struct owner *owner;
+
+    HASH_ITER(hh, handles, handle, next)
+    {
+        if (handle->owner != key)
+            continue;
+        HASH_DEL(handles, handle);
+        free(handle);
+    }
+    HASH_FIND_PTR(owners, &key, owner);
+    if (owner)
+        HASH_DEL(owners, owner);
+    owner_free(owner);
+}
+
+int image_record(const void *key, const void *image, unsigned int arch)
+{
+    struct owner *owner = calloc(1, sizeof(*owner));
+    int r;
+
+    if (!owner)
+        return -ENOMEM;
+    owner->key = key;
+    r = read_image(owner, image, arch);
+    if (!r)
+        r = min_u64(owner_kernels(owner), INT32_MAX);
+
+    pthread_mutex_lock(&lock);
+    forget_locked(key);
+    if (r > 0) {
+        HASH_ADD_PTR(owners, key, owner);
+        if (!owner->hh.tbl)
+            r = -ENOMEM;
+    }
+    pthread_mutex_unlock(&lock);
+    if (r > 0)
+        return r;
+    owner_free(owner);
+    return r == -ENOMEM ? r : -ENOENT;
+}
+
+static const struct nvinfo_kernel *find_kernel_locked(const void *key, const char *name)
+{
+    struct owner *owner;
+
+    HASH_FIND_PTR(owners, &key, owner);
+    if (!owner)
+        return NULL;
+    for (size_t i = 0; i < owner->n_infos; i++)
+        for (size_t j = 0; j < owner->infos[i]->n_kernels; j++)
+            if (strcmp(owner->infos[i]->kernels[j].name, name) == 0)
+                return &owner->infos[i]->kernels[j];
+    return NULL;
+}
+
+static struct handle *find_handle_locked(const void *key)
+{
+    struct handle *handle;
+
+    HASH_FIND_PTR(handles, &key, handle);
+    return handle;
+}
+
+static void attach_locked(const struct handle *what)
+{
+    struct handle *handle = find_handle_locked(what->key);
+
+    if (!handle) {
+        handle = calloc(1, sizeof(*handle));
+        if (!handle)
+            return;
+        handle->key = what->key;
+        HASH_ADD_PTR(handles, key, handle);
+        if (!handle->hh.tbl) {
+            free(handle);
+            return;
+        }
+    }
+    handle->owner = what->owner;
+    handle->kernel = what->kernel;
+    handle->kind = what->kind;
+}
+
+void image_attach(const void *owner, const char *name, const void *handle, enum image_handle kind)
+{
+    pthread_mutex_lock(&lock);
+    attach_locked(&(struct handle){handle, owner, find_kernel_locked(owner, name), kind});
+    pthread_mutex_unlock(&lock);
+}
+
+void image_attach_function(const void *kernel, const void *function)
+{
+    struct handle *known;
+
+    pthread_mutex_lock(&lock);
+    known = find_handle_locked(kernel);
+    attach_locked(&(struct handle){function, known ? known->owner : NULL,
+                                   known ? known->kernel : NULL, IMAGE_HANDLE_FUNCTION});
+    pthread_mutex_unlock(&lock);
+}
+
+void image_forget(const void *owner)
+{
+    pthread_mutex_lock(&lock);
+    forget_locked(owner);
+    pthread_mutex_unlock(&lock);
+}
+
+enum image_handle image_handle_kind(const void *handle)
+{
+    struct handle *known;
+    enum image_handle kind;
+
+    pthread_mutex_lock(&lock);
+    known = find_handle_locked(handle);
+    kind = known ? known->kind : IMAGE_HANDLE_UNKNOWN;
+    pthread_mutex_unlock(&lock);
+    return kind;
+}
+
+int image_params(const void *handle, struct kernel_param *out, size_t max)
+{
+    struct handle *known;
+    int r = -ENOENT;
+
+    pthread_mutex_lock(&lock);
+    known = find_handle_locked(handle);
+    if (known && known->kernel) {
+        r = known->kernel->n_params;
+        memcpy(out, known->kernel->params, min_u64(r, max) * sizeof(*out));
+    }
+    pthread_mutex_unlock(&lock);
+    return r;
+}
