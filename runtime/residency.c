@@ -39,31 +39,8 @@ int residency_init(const struct driver *drv, uint64_t bytes, uint64_t least_byte
     return 0;
 }
 
-static void range_free(struct range *range)
-{
-    free(range->marks);
-    free(range);
-}
-
 void residency_reset(void)
 {
-    struct range *range;
-    struct range *next;
-
-    HASH_ITER(hh, residency.ranges, range, next)
-    {
-        HASH_DEL(residency.ranges, range);
-        range_free(range);
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(residency.recycled); i++) {
-        for (range = residency.recycled[i]; range; range = next) {
-            next = range->next;
-            range_free(range);
-        }
-    }
-    if (residency.slots)
-        munmap(residency.slots, residency.space.n_slots * sizeof(*residency.slots));
-    free(residency.space.holes);
     memset(&residency, 0, sizeof(residency));
 }
 

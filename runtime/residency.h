@@ -78,7 +78,8 @@ extern struct residency residency;
 /* Makes the space, once per process. `bytes` as in space_init(). Locking: the pager's. */
 int residency_init(const struct driver *drv, uint64_t bytes, uint64_t least_bytes,
                    uint64_t slot_bytes);
-/* Forgets everything without a driver call: for tests and the child of a fork. */
+/* Forgets everything without a driver call, for the child of a fork: what the parent's other
+ * threads were changing at that moment is not looked at, nor freed. */
 void residency_reset(void);
 
 /* The block that `address` lies in, NULL when it is none of ours. Locking: none. */
