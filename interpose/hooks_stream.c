@@ -2,7 +2,9 @@
 /*
  * Streams, captures and contexts: what the pager must know of them.
  */
+#include <stdlib.h>
 #include "interpose/hooks.h"
+#include "runtime/gate.h"
 #include "runtime/pager.h"
 
 CUresult hook_cuStreamDestroy_v2(const struct driver *drv, CUstream stream)
@@ -50,6 +52,78 @@ CUresult hook_cuStreamEndCapture(const struct driver *drv, CUstream stream, CUgr
     result = drv->cuStreamEndCapture(stream, ph_graph);
     if (before != CU_STREAM_CAPTURE_STATUS_NONE)
         pager_capture_ended();
+    return result;
+}
+
+struct host_call {
+    CUhostFn fn;
+    void *user_data;
+};
+
+static void CUDA_CB run_host_call(void *arg)
+{
+    struct host_call call = *(struct host_call *)arg;
+
+    free(arg);
+    call.fn(call.user_data);
+    pager_host_call_ended();
+}
+
+/* One that is captured runs as often as its graph and is not followed. */
+CUresult hook_cuLaunchHostFunc(const struct driver *drv, CUstream stream, CUhostFn fn,
+                               void *user_data)
+{
+    struct host_call *call = fn && !pager_capture_is_open() ? malloc(sizeof(*call)) : NULL;
+    CUresult result;
+
+    if (!call)
+        return drv->cuLaunchHostFunc(stream, fn, user_data);
+    *call = (struct host_call){fn, user_data};
+    pager_host_call_began();
+    gate_enter();
+    result = drv->cuLaunchHostFunc(stream, run_host_call, call);
+    gate_leave();
+    if (result != CUDA_SUCCESS) {
+        pager_host_call_ended();
+        free(call);
+    }
+    return result;
+}
+
+CUresult hook_cuStreamWaitValue32_v2(const struct driver *drv, CUstream stream, CUdeviceptr addr,
+                                     uint32_t value, unsigned int flags)
+{
+    CUresult result;
+
+    pager_value_wait_seen();
+    gate_enter();
+    result = drv->cuStreamWaitValue32_v2(stream, addr, value, flags);
+    gate_leave();
+    return result;
+}
+
+CUresult hook_cuStreamWaitValue64_v2(const struct driver *drv, CUstream stream, CUdeviceptr addr,
+                                     uint64_t value, unsigned int flags)
+{
+    CUresult result;
+
+    pager_value_wait_seen();
+    gate_enter();
+    result = drv->cuStreamWaitValue64_v2(stream, addr, value, flags);
+    gate_leave();
+    return result;
+}
+
+/* A batch may hold waits; it is not looked into. */
+CUresult hook_cuStreamBatchMemOp_v2(const struct driver *drv, CUstream stream, unsigned int count,
+                                    CUstreamBatchMemOpParams *param_array, unsigned int flags)
+{
+    CUresult result;
+
+    pager_value_wait_seen();
+    gate_enter();
+    result = drv->cuStreamBatchMemOp_v2(stream, count, param_array, flags);
+    gate_leave();
     return result;
 }
 

@@ -5,6 +5,10 @@
  * A safe point is had by closing the gate and synchronising every context that ever allocated here.
  * Work that reaches the device by ways the gate does not see is drained too, as long as nobody
  * submits more of it meanwhile; every submitting call of the table passes the gate for that reason.
+ *
+ * The drain waits without a limit, so it is not begun while the device may be waiting for the host:
+ * a queued host function, a wait on a memory value. A kernel that spins on a flag which only the
+ * draining thread would set cannot be seen; such a program must not be paged.
  */
 #include "runtime/card.h"
 
@@ -213,14 +217,21 @@ static bool drain(const struct driver *drv, CUcontext ctx)
     return result == CUDA_SUCCESS;
 }
 
+/* A drain may be waited for without harm, and breaks no capture. */
+static bool may_drain(void)
+{
+    return !pager_capture_is_open() && !atomic_load(&pagers.host_calls) &&
+           !atomic_load(&pagers.value_waits);
+}
+
 bool card_enter(struct pager *pager, const struct driver *drv, struct transfer **out)
 {
-    if (!pager->contexts || pager_capture_is_open() || !gate_close(GATE_PATIENCE_MS)) {
+    if (!pager->contexts || !may_drain() || !gate_close(GATE_PATIENCE_MS)) {
         stats_add(moves_refused, 1);
         return false;
     }
     for (struct transfer *t = pager->contexts; t; t = t->next) {
-        if (pager_capture_is_open() || !drain(drv, t->ctx))
+        if (!may_drain() || !drain(drv, t->ctx))
             goto open;
     }
     if (drv->cuCtxPushCurrent_v2(pager->contexts->ctx) != CUDA_SUCCESS)

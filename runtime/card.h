@@ -51,6 +51,8 @@ struct pagers {
     struct config config;
     struct pager cards[DEVICES_MAX];
     _Atomic int captures;
+    _Atomic int host_calls;  /* queued host functions that have not returned */
+    atomic_bool value_waits; /* the program has made a stream wait for a memory value */
 };
 
 extern struct pagers pagers;

@@ -471,11 +471,30 @@ bool pager_capture_is_open(void)
     return atomic_load_explicit(&pagers.captures, memory_order_relaxed) > 0;
 }
 
+void pager_host_call_began(void)
+{
+    atomic_fetch_add(&pagers.host_calls, 1);
+}
+
+void pager_host_call_ended(void)
+{
+    atomic_fetch_sub(&pagers.host_calls, 1);
+}
+
+void pager_value_wait_seen(void)
+{
+    if (!atomic_exchange(&pagers.value_waits, true))
+        log_info("the program makes streams wait for memory values; what is not in device memory "
+                 "now stays in host memory");
+}
+
 void pager_reset_after_fork(void)
 {
     pthread_mutex_init(&pagers.lock, NULL);
     memset(pagers.cards, 0, sizeof(pagers.cards));
     atomic_store(&pagers.captures, 0);
+    atomic_store(&pagers.host_calls, 0);
+    atomic_store(&pagers.value_waits, false);
     residency_reset();
     gate_reset();
 }

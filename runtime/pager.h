@@ -104,6 +104,13 @@ void pager_capture_began(void);
 void pager_capture_ended(void);
 bool pager_capture_is_open(void);
 
+/* Work that a drain might wait for while it waits for the very thread that drains: a host function
+ * (it may want a lock that the caller of a launch holds) until it has run, and a wait on a memory
+ * value for ever. While there is such work no home is moved. */
+void pager_host_call_began(void);
+void pager_host_call_ended(void);
+void pager_value_wait_seen(void);
+
 /* In the child of a fork: the parent's CUDA state means nothing here. Locking: none held. */
 void pager_reset_after_fork(void);
 
