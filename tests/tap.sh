@@ -7,7 +7,11 @@
 #   skip "sentence" "why"
 #   has TEXT NEEDLE              true when the text contains the needle
 #   finish                       the last line of every script
+#
+# $scratch is a folder of the test's own. Run by hand, a test looks at build/.
 
+: "${MESON_SOURCE_ROOT:=$(cd "$(dirname "$0")/.." && pwd)}"
+: "${MESON_BUILD_ROOT:=$MESON_SOURCE_ROOT/build}"
 tap_count=0
 tap_failed=0
 scratch=$(mktemp -d)

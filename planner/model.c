@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sums over a model's tensors.
+ *
+ * A role is read off the tensor's name: the names are a convention of the format's users, not part
+ * of the format, so a model of an unknown family shows up as "other", with the right sums.
+ */
+#include "planner/model.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/util.h"
+
+enum {
+#define TYPE(id, name, block_elements, block_bytes) TYPE_INDEX_##name,
+#include "planner/gguf_types.def"
+    N_TYPES,
+};
+_Static_assert(MODEL_MAX_TYPES > (int)N_TYPES, "a row for every type and one for the unknown");
+
+static const char *const role_names[ROLE_COUNT] = {
+    [ROLE_EMBEDDING] = "embeddings",
+    [ROLE_ATTENTION] = "attention",
+    [ROLE_FEED_FORWARD] = "feed-forward",
+    [ROLE_EXPERTS] = "experts",
+    [ROLE_NORM] = "norms",
+    [ROLE_OUTPUT] = "output",
+    [ROLE_OTHER] = "other",
+};
+
+/* The first match decides: "attn_norm" is a norm, "ffn_up_exps" are experts. */
+static const struct rule {
+    const char *part;
+    bool at_start; /* else anywhere */
+    enum role role;
+} rules[] = {
+    {"_exps", false, ROLE_EXPERTS},
+    {"norm", false, ROLE_NORM},
+    {"embd", false, ROLE_EMBEDDING},
+    {"token_types", true, ROLE_EMBEDDING},
+    {"attn", false, ROLE_ATTENTION},
+    {"ssm_", false, ROLE_ATTENTION},
+    {"time_mix_", false, ROLE_ATTENTION},
+    {"ffn", false, ROLE_FEED_FORWARD},
+    {"channel_mix", false, ROLE_FEED_FORWARD},
+    {"output", true, ROLE_OUTPUT},
+    {"cls", true, ROLE_OUTPUT},
+};
+
+const char *role_name(enum role role)
+{
+    return role_names[role];
+}
+
+static bool matches(const struct rule *rule, struct gguf_string name)
+{
+    size_t n = strlen(rule->part);
+
+    if (rule->at_start)
+        return name.size >= n && memcmp(name.data, rule->part, n) == 0;
+    return memmem(name.data, name.size, rule->part, n) != NULL;
+}
+
+enum role role_of(struct gguf_string name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+        if (matches(&rules[i], name))
+            return rules[i].role;
+    return ROLE_OTHER;
+}
+
+/* The row of that name, a new one when there is none yet. There is room for every type that the
+ * format's table has, and all unknown ones share a row. */
+static struct share *type_share(struct model *model, const struct gguf_type *type)
+{
+    const char *name = type ? type->name : "unknown";
+
+    for (size_t i = 0; i < model->n_types; i++)
+        if (strcmp(model->types[i].name, name) == 0)
+            return &model->types[i];
+    model->types[model->n_types].name = name;
+    return &model->types[model->n_types++];
+}
+
+static void count(struct share *share, uint64_t bytes)
+{
+    share->n_tensors++;
+    share->bytes += bytes;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    const struct share *x = a;
+    const struct share *y = b;
+
+    if (x->bytes != y->bytes)
+        return x->bytes < y->bytes ? 1 : -1;
+    return strcmp(x->name, y->name);
+}
+
+void model_init(struct model *model, const struct gguf *gguf)
+{
+    memset(model, 0, sizeof(*model));
+    model->gguf = gguf;
+    model->parts = 1;
+    for (enum role role = 0; role < ROLE_COUNT; role++)
+        model->roles[role].name = role_names[role];
+    for (size_t i = 0; i < gguf->n_tensors; i++) {
+        const struct gguf_tensor *tensor = &gguf->tensors[i];
+
+        model->bytes += tensor->bytes;
+        count(type_share(model, tensor->type), tensor->bytes);
+        count(&model->roles[role_of(tensor->name)], tensor->bytes);
+        if (!model->largest || tensor->bytes > model->largest->bytes)
+            model->largest = tensor;
+    }
+    qsort(model->types, model->n_types, sizeof(model->types[0]), by_bytes);
+    if (gguf_get_u64(gguf, "split.count", &model->parts) != 0 || model->parts == 0)
+        model->parts = 1;
+}
