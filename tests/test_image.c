@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "runtime/image.h"
+#include "runtime/util.h"
+#include "tests/data/data.h"
+
+/* Handles are never looked into: any addresses will do. */
+static char module_a, module_b, kernel, function, other;
+
+static int n_params(const void *handle)
+{
+    struct kernel_param params[16];
+
+    return image_params(handle, params, ARRAY_SIZE(params));
+}
+
+Test(image, knows_the_parameters_of_an_attached_handle)
+{
+    struct data cubin = data_load("kernels.sm_90.cubin");
+    struct kernel_param params[8];
+
+    cr_assert_eq(image_record(&module_a, cubin.at, 0), 7);
+    image_attach(&module_a, "mixed", &function, IMAGE_HANDLE_FUNCTION);
+    cr_assert_eq(image_params(&function, params, 8), 8);
+    cr_expect_eq(params[5].offset, 32);
+    cr_expect_eq(params[5].bytes, 24);
+    cr_expect_eq(image_handle_kind(&function), IMAGE_HANDLE_FUNCTION);
+    data_free(&cubin);
+    cr_expect_eq(n_params(&function), 8, "nothing of the program's image is kept");
+}
+
+Test(image, copies_no_more_parameters_than_there_is_room_for)
+{
+    struct data cubin = data_load("kernels.sm_90.cubin");
+    struct kernel_param params[2] = {{0}, {77, 77}};
+
+    image_record(&module_a, cubin.at, 0);
+    image_attach(&module_a, "mixed", &function, IMAGE_HANDLE_FUNCTION);
+    cr_expect_eq(image_params(&function, params, 1), 8);
+    cr_expect_eq(params[1].offset, 77);
+    data_free(&cubin);
+}
+
+Test(image, reads_a_fatbin_directly_and_through_its_wrapper)
+{
+    struct data fatbin = data_load("pair.fatbin");
+    struct {
+        uint32_t magic, version;
+        const void *data, *unused;
+    } wrapper = {0x466243b1, 1, fatbin.at, NULL};
+
+    cr_expect_eq(image_record(&module_a, fatbin.at, 75), 1);
+    image_attach(&module_a, "pair", &function, IMAGE_HANDLE_FUNCTION);
+    cr_expect_eq(n_params(&function), 3, "the entry for sm_75");
+    cr_expect_eq(image_record(&module_b, &wrapper, 90), 1);
+    image_attach(&module_b, "pair", &other, IMAGE_HANDLE_KERNEL);
+    cr_expect_eq(n_params(&other), 2, "the entry for sm_90");
+    data_free(&fatbin);
+}
+
+Test(image, says_so_when_an_image_tells_nothing)
+{
+    struct data fatbin = data_load("pair.zstd.fatbin");
+
+    cr_expect_eq(image_record(&module_a, ".version 6.3\n", 0), -ENOENT);
+    cr_expect_eq(image_record(&module_a, fatbin.at, 0), -ENOENT);
+    cr_expect_eq(image_record(&module_a, NULL, 0), -ENOENT);
+    image_attach(&module_a, "pair", &kernel, IMAGE_HANDLE_KERNEL);
+    cr_expect_eq(n_params(&kernel), -ENOENT);
+    cr_expect_eq(image_handle_kind(&kernel), IMAGE_HANDLE_KERNEL);
+    cr_expect_eq(n_params(&other), -ENOENT);
+    cr_expect_eq(image_handle_kind(&other), IMAGE_HANDLE_UNKNOWN);
+    data_free(&fatbin);
+}
+
+Test(image, knows_a_function_by_its_kernel)
+{
+    struct data cubin = data_load("kernels.sm_75.cubin");
+
+    image_record(&module_a, cubin.at, 0);
+    image_attach(&module_a, "one_pointer", &kernel, IMAGE_HANDLE_KERNEL);
+    image_attach_function(&kernel, &function);
+    cr_expect_eq(n_params(&function), 1);
+    cr_expect_eq(image_handle_kind(&function), IMAGE_HANDLE_FUNCTION);
+    image_attach_function(&other, &other);
+    cr_expect_eq(n_params(&other), -ENOENT);
+    data_free(&cubin);
+}
+
+Test(image, forgets_an_owner_and_its_handles_only)
+{
+    struct data cubin = data_load("kernels.sm_75.cubin");
+
+    image_record(&module_a, cubin.at, 0);
+    image_record(&module_b, cubin.at, 0);
+    image_attach(&module_a, "mixed", &kernel, IMAGE_HANDLE_KERNEL);
+    image_attach_function(&kernel, &function);
+    image_attach(&module_b, "mixed", &other, IMAGE_HANDLE_FUNCTION);
+    image_forget(&module_a);
+    cr_expect_eq(image_handle_kind(&kernel), IMAGE_HANDLE_UNKNOWN);
+    cr_expect_eq(n_params(&function), -ENOENT);
+    cr_expect_eq(n_params(&other), 8);
+    image_forget(&module_a);
+    data_free(&cubin);
+}
+
+Test(image, replaces_what_an_owner_and_a_handle_were)
+{
+    struct data cubin = data_load("kernels.sm_75.cubin"), fatbin = data_load("pair.fatbin");
+
+    image_record(&module_a, cubin.at, 0);
+    image_attach(&module_a, "mixed", &function, IMAGE_HANDLE_FUNCTION);
+    image_record(&module_a, fatbin.at, 75);
+    cr_expect_eq(n_params(&function), -ENOENT);
+    image_attach(&module_a, "pair", &function, IMAGE_HANDLE_KERNEL);
+    cr_expect_eq(n_params(&function), 3);
+    cr_expect_eq(image_handle_kind(&function), IMAGE_HANDLE_KERNEL);
+    data_free(&cubin);
+    data_free(&fatbin);
+}
+
+/* The image ends where the mapping does, and its headers lead beyond. */
+Test(image, reads_nothing_beyond_the_mapping_an_image_lies_in)
+{
+    struct data cubin = data_load("kernels.sm_75.cubin");
+    size_t page = sysconf(_SC_PAGESIZE), room = align_up(cubin.bytes, page);
+    unsigned char *map =
+        mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    cr_assert_neq(map, MAP_FAILED);
+    cr_assert_eq(munmap(map + room, page), 0);
+    memcpy(map + room - cubin.bytes, cubin.at, cubin.bytes);
+    cr_expect_eq(image_record(&module_a, map + room - cubin.bytes, 0), 7);
+    for (size_t missing = 1; missing < 1024; missing++) {
+        unsigned char *image = map + room - cubin.bytes + missing;
+
+        memcpy(image, cubin.at, cubin.bytes - missing);
+        cr_assert_eq(image_record(&module_a, image, 0), -ENOENT, "%zu bytes missing", missing);
+    }
+    munmap(map, room);
+    data_free(&cubin);
+}
