@@ -11,7 +11,7 @@ sed -n '/^<!-- settings -->$/,/^<!-- end of settings -->$/p' "$readme" | grep '^
 ok "the settings table equals vramshim settings (copy its output when it does not)" \
     diff "$scratch/there" "$scratch/right"
 
-for name in $(grep -o 'VRAMSHIM_[A-Z_]*' "$readme" | sort -u); do
+for name in $(grep -o 'VRAMSHIM_[A-Z_]*[A-Z]' "$readme" | sort -u); do
     ok "$name is a setting" grep -q "\`$name\`" "$scratch/right"
 done
 
