@@ -19,15 +19,28 @@
 /* The toolkit's header does not declare every twin. */
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 
+/* Its name is expanded first: a twin's is a macro still. */
+#define UNBOUND(name)  UNBOUND_(name)
+#define UNBOUND_(name) unbound_##name
+
 #define ENTRY(name, mode, symbol, params, args)                                                    \
-    EXPORT CUresult name(PROTO(params))                                                            \
+    static __attribute__((noinline, cold)) CUresult UNBOUND(name)(PROTO(params))                   \
     {                                                                                              \
-        const struct driver *drv = route_driver(mode);                                             \
+        const struct driver *drv = route_bind(mode);                                               \
                                                                                                    \
-        if (likely(drv && drv->symbol))                                                            \
+        if (drv && drv->symbol)                                                                    \
             return hook_##symbol(drv AND(args));                                                   \
         drv = route_untouched(mode);                                                               \
         return drv->symbol ? drv->symbol(args) : route_missing();                                  \
+    }                                                                                              \
+                                                                                                   \
+    EXPORT CUresult name(PROTO(params))                                                            \
+    {                                                                                              \
+        const struct driver *drv = route_table(mode);                                              \
+                                                                                                   \
+        if (likely(drv && drv->symbol))                                                            \
+            return hook_##symbol(drv AND(args));                                                   \
+        return UNBOUND(name)(args);                                                                \
     }
 #define HOOK(symbol, since, twin, params, args)                                                    \
     ENTRY(symbol, STREAM_LEGACY, symbol, PARAMS(params), ARGS(args))                               \

@@ -39,40 +39,61 @@ static void touch(CUdeviceptr address)
         in_runs_result;                                                                            \
     })
 
+/*
+ * A call on memory that is not ours is passed on at once; what is done otherwise stands in a
+ * function of its own, so that passing on saves no registers for it.
+ */
+#define ASIDE static __attribute__((noinline)) CUresult
+
 /* From host memory to ours: an upload, whose destination begins a buffer. */
 #define UPLOAD(symbol, PASS_ON, ...)                                                               \
-    CUresult hook_##symbol(const struct driver *drv, CUdeviceptr dst, const void *src,             \
-                           size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                \
+    ASIDE ours_##symbol(const struct driver *drv, CUdeviceptr dst, const void *src,                \
+                        size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                   \
     {                                                                                              \
-        if (!is_ours(dst))                                                                         \
-            return drv->symbol(dst, src, bytes PASS_ON);                                           \
         touch(dst);                                                                                \
         pager_mark(dst);                                                                           \
         return IN_RUNS(bytes, residency_run(dst + at, rest),                                       \
                        drv->symbol(dst + at, (const char *)src + at, run PASS_ON));                \
+    }                                                                                              \
+                                                                                                   \
+    CUresult hook_##symbol(const struct driver *drv, CUdeviceptr dst, const void *src,             \
+                           size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                \
+    {                                                                                              \
+        return is_ours(dst) ? ours_##symbol(drv, dst, src, bytes PASS_ON)                          \
+                            : drv->symbol(dst, src, bytes PASS_ON);                                \
     }
 
 #define DOWNLOAD(symbol, PASS_ON, ...)                                                             \
-    CUresult hook_##symbol(const struct driver *drv, void *dst, CUdeviceptr src,                   \
-                           size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                \
+    ASIDE ours_##symbol(const struct driver *drv, void *dst, CUdeviceptr src,                      \
+                        size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                   \
     {                                                                                              \
-        if (!is_ours(src))                                                                         \
-            return drv->symbol(dst, src, bytes PASS_ON);                                           \
         touch(src);                                                                                \
         return IN_RUNS(bytes, residency_run(src + at, rest),                                       \
                        drv->symbol((char *)dst + at, src + at, run PASS_ON));                      \
+    }                                                                                              \
+                                                                                                   \
+    CUresult hook_##symbol(const struct driver *drv, void *dst, CUdeviceptr src,                   \
+                           size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                \
+    {                                                                                              \
+        return is_ours(src) ? ours_##symbol(drv, dst, src, bytes PASS_ON)                          \
+                            : drv->symbol(dst, src, bytes PASS_ON);                                \
     }
 
 #define BETWEEN(symbol, PASS_ON, ...)                                                              \
-    CUresult hook_##symbol(const struct driver *drv, CUdeviceptr dst, CUdeviceptr src,             \
-                           size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                \
+    ASIDE ours_##symbol(const struct driver *drv, CUdeviceptr dst, CUdeviceptr src,                \
+                        size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                   \
     {                                                                                              \
-        if (!is_ours(dst) && !is_ours(src))                                                        \
-            return drv->symbol(dst, src, bytes PASS_ON);                                           \
         touch(dst);                                                                                \
         touch(src);                                                                                \
         return IN_RUNS(bytes, residency_run(src + at, residency_run(dst + at, rest)),              \
                        drv->symbol(dst + at, src + at, run PASS_ON));                              \
+    }                                                                                              \
+                                                                                                   \
+    CUresult hook_##symbol(const struct driver *drv, CUdeviceptr dst, CUdeviceptr src,             \
+                           size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                \
+    {                                                                                              \
+        return is_ours(dst) || is_ours(src) ? ours_##symbol(drv, dst, src, bytes PASS_ON)          \
+                                            : drv->symbol(dst, src, bytes PASS_ON);                \
     }
 
 #define ON_STREAM , stream
@@ -105,17 +126,23 @@ CUresult hook_cuMemcpyPeerAsync(const struct driver *drv, CUdeviceptr dst, CUcon
 
 /* `width` elements. A misaligned destination goes to the driver whole, which refuses it. */
 #define MEMSET(symbol, type, PASS_ON, ...)                                                         \
-    CUresult hook_##symbol(const struct driver *drv, CUdeviceptr dst, type value,                  \
-                           size_t width __VA_OPT__(, ) __VA_ARGS__)                                \
+    ASIDE ours_##symbol(const struct driver *drv, CUdeviceptr dst, type value,                     \
+                        size_t width __VA_OPT__(, ) __VA_ARGS__)                                   \
     {                                                                                              \
         size_t bytes;                                                                              \
                                                                                                    \
-        if (!is_ours(dst) || dst % sizeof(value) ||                                                \
-            __builtin_mul_overflow(width, sizeof(value), &bytes))                                  \
+        if (dst % sizeof(value) || __builtin_mul_overflow(width, sizeof(value), &bytes))           \
             return drv->symbol(dst, value, width PASS_ON);                                         \
         touch(dst);                                                                                \
         return IN_RUNS(bytes, residency_run(dst + at, rest),                                       \
                        drv->symbol(dst + at, value, run / sizeof(value) PASS_ON));                 \
+    }                                                                                              \
+                                                                                                   \
+    CUresult hook_##symbol(const struct driver *drv, CUdeviceptr dst, type value,                  \
+                           size_t width __VA_OPT__(, ) __VA_ARGS__)                                \
+    {                                                                                              \
+        return is_ours(dst) ? ours_##symbol(drv, dst, value, width PASS_ON)                        \
+                            : drv->symbol(dst, value, width PASS_ON);                              \
     }
 
 MEMSET(cuMemsetD8_v2, unsigned char, NO_STREAM)

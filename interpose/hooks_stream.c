@@ -127,10 +127,14 @@ CUresult hook_cuStreamBatchMemOp_v2(const struct driver *drv, CUstream stream, u
     return result;
 }
 
+/* With a context go its modules, and with them what was known of their handles: before another
+ * thread can be given the same handles anew. */
 CUresult hook_cuCtxDestroy_v2(const struct driver *drv, CUcontext ctx)
 {
-    CUresult result = drv->cuCtxDestroy_v2(ctx);
+    CUresult result;
 
+    layout_forget_all();
+    result = drv->cuCtxDestroy_v2(ctx);
     if (result == CUDA_SUCCESS)
         pager_context_gone(drv, ctx);
     return result;
@@ -166,6 +170,7 @@ static CUresult primary_end(const struct driver *drv, CUdevice device,
 
     if (ctx)
         (void)release(device);
+    layout_forget_all();
     result = end(device);
     if (ctx && result == CUDA_SUCCESS && (end != release || !primary_is_active(drv, device)))
         pager_context_gone(drv, ctx);

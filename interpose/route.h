@@ -18,11 +18,17 @@
 extern const struct driver *_Atomic route_tables[STREAM_MODE_COUNT];
 const struct driver *route_bind(enum stream_mode mode);
 
+/* The table if it is bound already, NULL otherwise. */
+static inline const struct driver *route_table(enum stream_mode mode)
+{
+    return atomic_load_explicit(&route_tables[mode], memory_order_acquire);
+}
+
 /* The table that handlers work with. NULL when a call must go to the driver as it is: there is no
  * driver yet, VRAMSHIM_DISABLE is set, or this is the child of a process that used CUDA. */
 static inline const struct driver *route_driver(enum stream_mode mode)
 {
-    const struct driver *drv = atomic_load_explicit(&route_tables[mode], memory_order_acquire);
+    const struct driver *drv = route_table(mode);
 
     return likely(drv != NULL) ? drv : route_bind(mode);
 }

@@ -20,7 +20,6 @@
 #include "runtime/host_memory.h"
 #include "runtime/log.h"
 #include "runtime/move.h"
-#include "runtime/pager.h"
 #include "runtime/stats.h"
 #include "runtime/vmm.h"
 
@@ -220,7 +219,7 @@ static bool drain(const struct driver *drv, CUcontext ctx)
 /* A drain may be waited for without harm, and breaks no capture. */
 static bool may_drain(void)
 {
-    return !pager_capture_is_open() && !atomic_load(&pagers.host_calls) &&
+    return !card_capture_is_open() && !atomic_load(&pagers.host_calls) &&
            !atomic_load(&pagers.value_waits);
 }
 
@@ -258,7 +257,7 @@ struct own_calls own_calls_begin(const struct driver *drv)
 {
     struct own_calls own = {.exchanged = false, .mode = CU_STREAM_CAPTURE_MODE_RELAXED};
 
-    if (pager_capture_is_open() && drv->cuThreadExchangeStreamCaptureMode)
+    if (card_capture_is_open() && drv->cuThreadExchangeStreamCaptureMode)
         own.exchanged = drv->cuThreadExchangeStreamCaptureMode(&own.mode) == CUDA_SUCCESS;
     return own;
 }
@@ -311,7 +310,7 @@ static bool pending_is_free(struct pager *pager, const struct driver *drv, struc
                             bool wait)
 {
     if (pending->later)
-        return !pager_capture_is_open() && drain(drv, pending->ctx);
+        return !card_capture_is_open() && drain(drv, pending->ctx);
     if (wait)
         (void)ticket_wait(drv, &pending->ticket);
     return ticket_done(drv, &pending->ticket);

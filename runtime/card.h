@@ -18,6 +18,11 @@ enum {
     DEVICES_MAX = 64,
 };
 
+enum {
+    /* Leave it to the driver: not ours, too small, or paging is not possible here. */
+    PAGER_E_NATIVE = 1,
+};
+
 /* Freed in stream order, or while a capture was open; mapped until then. */
 struct pending {
     struct range *range;
@@ -56,6 +61,11 @@ struct pagers {
 };
 
 extern struct pagers pagers;
+
+static inline bool card_capture_is_open(void)
+{
+    return atomic_load_explicit(&pagers.captures, memory_order_relaxed) > 0;
+}
 
 /* Looks at the device once: can it page, what are its budgets. 0 or PAGER_E_NATIVE. A context of it
  * is current. */

@@ -468,7 +468,7 @@ void pager_capture_ended(void)
 
 bool pager_capture_is_open(void)
 {
-    return atomic_load_explicit(&pagers.captures, memory_order_relaxed) > 0;
+    return card_capture_is_open();
 }
 
 void pager_host_call_began(void)

@@ -11,16 +11,12 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "runtime/card.h"
 #include "runtime/config.h"
 #include "runtime/driver.h"
 #include "runtime/layout.h"
 #include "runtime/residency.h"
 #include "runtime/stats.h"
-
-enum {
-    /* Leave it to the driver: not ours, too small, or paging is not possible here. */
-    PAGER_E_NATIVE = 1,
-};
 
 /* What the program is told of an allocation. */
 struct pager_allocation {
@@ -119,20 +115,21 @@ void pager_fetch(const struct driver *drv, const struct layout *layout, void *co
                  void *const *extra);
 
 struct pager_look {
+    struct residency_view view;
     uint64_t now;
-    bool away;
+    uint32_t away;
 };
 
 static inline __attribute__((always_inline)) void
 pager_look_at(void *context, const struct layout_word *word, uint64_t value)
 {
     struct pager_look *look = context;
-    struct block *block = residency_block(value);
+    struct block *block = residency_view_block(&look->view, value);
 
     if (!block)
         return;
     block_touch(block, look->now);
-    look->away |= range_is_away(block->range);
+    look->away |= atomic_load_explicit(&block->range->n_away, memory_order_relaxed);
 }
 
 /* Before a launch is given to the driver; costs a few instructions per parameter word while all
@@ -140,11 +137,11 @@ pager_look_at(void *context, const struct layout_word *word, uint64_t value)
 static inline void pager_before_launch(const struct driver *drv, CUfunction function,
                                        void *const *kernel_params, void *const *extra)
 {
-    struct pager_look look = {.away = false};
+    struct pager_look look = {.view = residency_view()};
     const struct layout *layout;
 
     stats_add(launches, 1);
-    if (!atomic_load_explicit(&residency.n_slots, memory_order_acquire))
+    if (!look.view.n_slots)
         return;
     layout = layout_find(drv, function);
     if (!layout)

@@ -82,15 +82,43 @@ int residency_init(const struct driver *drv, uint64_t bytes, uint64_t least_byte
  * threads were changing at that moment is not looked at, nor freed. */
 void residency_reset(void);
 
+/* What a lookup needs, read once for many: it never changes after the space was made. */
+struct residency_view {
+    uint64_t base;
+    uint64_t n_slots; /* 0 until there is a space */
+    uint32_t slot_shift;
+    _Atomic(struct block *) *slots;
+};
+
+static inline struct residency_view residency_view(void)
+{
+    struct residency_view view = {.n_slots = 0};
+
+    view.n_slots = atomic_load_explicit(&residency.n_slots, memory_order_acquire);
+    if (view.n_slots) {
+        view.base = residency.base;
+        view.slot_shift = residency.slot_shift;
+        view.slots = residency.slots;
+    }
+    return view;
+}
+
+static inline struct block *residency_view_block(const struct residency_view *view,
+                                                 uint64_t address)
+{
+    uint64_t slot = (address - view->base) >> view->slot_shift;
+
+    if (slot >= view->n_slots)
+        return NULL;
+    return atomic_load_explicit(&view->slots[slot], memory_order_acquire);
+}
+
 /* The block that `address` lies in, NULL when it is none of ours. Locking: none. */
 static inline struct block *residency_block(uint64_t address)
 {
-    uint64_t n_slots = atomic_load_explicit(&residency.n_slots, memory_order_acquire);
-    uint64_t slot = (address - residency.base) >> residency.slot_shift;
+    const struct residency_view view = residency_view();
 
-    if (slot >= n_slots)
-        return NULL;
-    return atomic_load_explicit(&residency.slots[slot], memory_order_acquire);
+    return residency_view_block(&view, address);
 }
 
 /* The LRU clock: a number per launch or copy. */
