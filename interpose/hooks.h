@@ -6,13 +6,13 @@
  *
  * `drv` is the table for the caller's default-stream mode, and its field for this very call is
  * never NULL; any other field may be. A handler answers what the program sees. GATE handlers are
- * generated (gate_entry.c); a HOOK row without a handler is a link error. Any thread, with or
+ * generated (gate_entry.h); a HOOK row without a handler is a link error. Any thread, with or
  * without a current context, before cuInit, and during process exit.
  */
 
+#include "interpose/gate_entry.h"
 #include "runtime/driver.h"
 
 #define HOOK(symbol, since, twin, params, args)                                                    \
     CUresult hook_##symbol(const struct driver *drv AND(params));
-#define GATE HOOK
 #include "runtime/driver_calls.def"

@@ -51,6 +51,20 @@ static int is_relocated(void)
     return self == &self;
 }
 
+static int is_ours(const void *address)
+{
+    return (const char *)address >= __ehdr_start && (const char *)address < _end;
+}
+
+/* A versioned look-up passes over preload libraries, which have no versions. If one behind us
+ * wraps dlsym() too, it gets its turn. */
+static dlsym_fn behind_us(dlsym_fn libc_dlsym)
+{
+    dlsym_fn next = (dlsym_fn)libc_dlsym(RTLD_NEXT, "dlsym");
+
+    return next && !is_ours((const void *)next) ? next : libc_dlsym;
+}
+
 dlsym_fn resolve_find_next(void)
 {
     static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.17", "GLIBC_2.2.5"};
@@ -62,15 +76,9 @@ dlsym_fn resolve_find_next(void)
         return find_nothing;
     for (size_t i = 0; i < ARRAY_SIZE(versions) && !next; i++)
         next = (dlsym_fn)dlvsym(RTLD_NEXT, "dlsym", versions[i]);
-    if (!next)
-        return find_nothing;
+    next = next ? behind_us(next) : find_nothing;
     atomic_store_explicit(&resolve_next, next, memory_order_release);
     return next;
-}
-
-static int is_ours(const void *address)
-{
-    return (const char *)address >= __ehdr_start && (const char *)address < _end;
 }
 
 void *resolve_symbol(void *handle, const char *symbol)

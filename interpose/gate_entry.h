@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
+#pragma once
+
 /*
- * Handlers of the GATE rows: calls that only have to wait while homes move.
+ * Handlers of the GATE rows: calls that only have to wait while homes move. They are inlined into
+ * the entries, for which a few instructions count.
  */
 
-#include "interpose/hooks.h"
+#include "runtime/driver.h"
 #include "runtime/gate.h"
 
 #define GATE(symbol, since, twin, params, args)                                                    \
-    CUresult hook_##symbol(const struct driver *drv AND(params))                                   \
+    static inline CUresult hook_##symbol(const struct driver *drv AND(params))                     \
     {                                                                                              \
         CUresult result;                                                                           \
                                                                                                    \
