@@ -51,6 +51,9 @@ def read_tap(name, record, run):
             run.failed.append((f"{name}: {sentence}", detail))
         else:
             run.passed += 1
+    if failures:
+        # Sanitizers and Criterion speak there; which test it was, they say themselves.
+        run.failed[-1][1].extend(record.get("stderr", "").splitlines()[-DETAIL_LINES:])
     # A suite that dies has no line for the test it died in.
     if record["result"] not in ("OK", "SKIP") and not failures:
         run.failed.append((f"{name}: {describe(record)}", tail(record)))

@@ -3,12 +3,12 @@
 # tests/summary.py, on made-up runs: the last line of tools/test is only as good as this.
 . "$(dirname "$0")/tap.sh"
 
-# One suite: name, result, status, output.
+# One suite: name, result, status, output. All write the same to standard error.
 suite() {
     python3 -c 'import json, sys
 name, result, status, stdout = sys.argv[1:]
 print(json.dumps({"name": "unit / " + name, "result": result, "returncode": int(status),
-                  "duration": 60.0, "stdout": stdout.replace("|", "\n"), "stderr": ""}))' "$@" \
+                  "duration": 60.0, "stdout": stdout.replace("|", "\n"), "stderr": "a race in x"}))' "$@" \
         >>"$scratch/log"
 }
 
@@ -30,6 +30,11 @@ suite a FAIL 1 'TAP version 13|1..2|ok - a::x|not ok - a::y|  no such luck'
 sum_up 1
 ok "a failed test is named" is_and_says '1 passed, 1 failed, 0 skipped' 'failed: a: a::y'
 ok "a failed test is quoted" is_and_says '1 passed, 1 failed, 0 skipped' 'no such luck'
+
+suite a FAIL 1 'TAP version 13|1..2|ok - a::x|not ok - a::y'
+sum_up 1
+ok "what a failed suite wrote to standard error is shown" \
+    is_and_says '1 passed, 1 failed, 0 skipped' 'a race in x'
 
 suite a OK 0 'TAP version 13|1..2|ok - a::x|ok - a::y  # SKIP no card'
 sum_up 0
