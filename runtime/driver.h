@@ -5,8 +5,8 @@
  * The driver as the rest of the project sees it.
  *
  * A struct driver is a table of function pointers, one field per HOOK, GATE and REAL row of
- * driver_calls.def, named as the exported symbol. There are two of them per bound driver: for legacy
- * and for per-thread default streams. A field is NULL where the driver in use lacks the call.
+ * driver_calls.def, named as the exported symbol. There are two of them per bound driver: for
+ * legacy and for per-thread default streams. A field is NULL where the driver in use lacks the call.
  * Tests fill one from the simulated driver with driver_bind().
  */
 
