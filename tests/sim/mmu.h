@@ -17,11 +17,12 @@
 #define SIM_PAGE_BYTES ((size_t)2 << 20)
 
 /*
- * Host pointer for a kernel's access to [address, address + bytes); NULL when any of it is unmapped,
- * has no access, or crosses a page. On success *valid_from / *valid_to (device addresses) say for
- * which neighbouring addresses the same `result - address` offset holds, so that a caller may keep
- * the translation for the duration of one kernel. Records the touch of the page when logging is on.
- * Locking: none; mappings cannot change while a kernel runs in this process (the simulator's lock).
+ * Host pointer for a kernel's access to [address, address + bytes); NULL when any of it is
+ * unmapped, has no access, or crosses a page. On success *valid_from / *valid_to (device addresses)
+ * say for which neighbouring addresses the same `result - address` offset holds, so that a caller
+ * may keep the translation for the duration of one kernel. Records the touch of the page when
+ * logging is on. Locking: none; mappings cannot change while a kernel runs in this process (the
+ * simulator's lock).
  */
 void *sim_mmu_translate(uint64_t address, size_t bytes, bool write, uint64_t *valid_from,
                         uint64_t *valid_to);

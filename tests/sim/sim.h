@@ -18,7 +18,10 @@
  *                             to a host-located mapping (default refuse: the harsher belief)
  *   SIM_HIDE=name[,name...]   exported names cuGetProcAddress and the attribute table deny having
  *   SIM_FAIL=name:nth:error[,...]      the nth call (1 = first) of `name` returns `error`
- *   SIM_STATS=path            at exit, write counters as "name value" lines to path
+ *   SIM_SEED=1                which of several independent streams advances first when all are
+ *                             waited for
+ *   SIM_STATS=path            at exit, write counters as "name value" lines to path,
+ *                             a line "calls.<symbol> n" for every call used among them
  */
 
 #include <cuda.h>
@@ -33,33 +36,35 @@ void sim_fail_clear(void);
 uint64_t sim_calls(const char *symbol);
 
 struct sim_stats {
-    uint64_t device_used;      /* physical device memory now in use, on all cards */
-    uint64_t host_used;        /* pinned host memory now in use, VMM and cuMemHostAlloc alike */
-    uint64_t mappings;         /* live VMM mappings */
-    uint64_t handles;          /* live VMM handles */
-    uint64_t reservations;     /* live address reservations */
-    uint64_t streams;          /* live streams the program created */
-    uint64_t events;           /* live events */
-    uint64_t allocations;      /* live native device allocations, stream-ordered ones included */
-    uint64_t bytes_to_device;  /* copied host memory -> device memory, ever */
-    uint64_t bytes_to_host;    /* copied device memory -> host memory, ever */
-    uint64_t bytes_on_device;  /* copied device -> device, ever */
-    uint64_t bytes_on_host;    /* copied host -> host by a driver call, ever */
+    uint64_t device_used;         /* physical device memory now in use, on all cards */
+    uint64_t host_used;           /* pinned host memory now in use, VMM and cuMemHostAlloc alike */
+    uint64_t mappings;            /* live VMM mappings */
+    uint64_t handles;             /* live VMM handles */
+    uint64_t reservations;        /* live address reservations */
+    uint64_t streams;             /* live streams the program created */
+    uint64_t events;              /* live events */
+    uint64_t allocations;         /* live native device allocations, stream-ordered ones included */
+    uint64_t bytes_to_device;     /* copied host memory -> device memory, ever */
+    uint64_t bytes_to_host;       /* copied device memory -> host memory, ever */
+    uint64_t bytes_on_device;     /* copied device -> device, ever */
+    uint64_t bytes_on_host;       /* copied host -> host by a driver call, ever */
     uint64_t kernel_bytes_device; /* bytes kernels accessed in device memory, ever */
     uint64_t kernel_bytes_host;   /* bytes kernels accessed in host memory (in place), ever */
-    uint64_t launches;         /* kernels executed, ever */
+    uint64_t launches;            /* kernels executed, ever */
     uint64_t thread_instructions; /* ever */
     uint64_t illegal_addresses;   /* accesses that faulted, ever */
 };
 void sim_get_stats(struct sim_stats *out);
+/* device_used, of one card. */
+uint64_t sim_device_used(int device);
 
 /* One page (2 MiB) that a kernel touched: the oracle for what a launch really needs. */
 struct sim_touch {
-    uint64_t launch;  /* running number of the executed kernel, from 0 */
-    uint64_t page;    /* device address, page-aligned */
+    uint64_t launch; /* running number of the executed kernel, from 0 */
+    uint64_t page;   /* device address, page-aligned */
     uint8_t read;
     uint8_t written;
-    uint8_t on_host;  /* the page was mapped to host memory at that moment */
+    uint8_t on_host; /* the page was mapped to host memory at that moment */
 };
 /* Starts or stops logging; starting clears the log. Off by default. */
 void sim_touch_log(int on);

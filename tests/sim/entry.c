@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The exported names of the simulated driver, and what every call has in common.
+ *
+ * An entry takes the one lock, counts the call under its row (a twin counts as its plain call),
+ * refuses what must be refused whoever is called (not initialised, forked, inside a host function,
+ * hidden, told to fail) and then runs the simulation with the caller's default-stream mode noted in
+ * the thread's state.
+ */
+#include "tests/sim/calls.h"
+#include "tests/sim/core.h"
+#include "tests/sim/sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "runtime/util.h"
+
+#define MAX_FAILURES 64
+
+struct failure {
+    enum call_id id;
+    unsigned int countdown;
+    CUresult error;
+};
+
+static uint64_t counts[CALL_COUNT];
+static bool hidden[CALL_COUNT];
+static struct failure failures[MAX_FAILURES];
+static size_t n_failures;
+
+/* Calls that work before cuInit and in a forked child: they touch no device. */
+static bool call_needs_no_init(enum call_id id)
+{
+    switch (id) {
+    case CALL_cuGetProcAddress:
+    case CALL_cuGetProcAddress_v2:
+    case CALL_cuGetExportTable:
+    case CALL_cuDriverGetVersion:
+    case CALL_cuGetErrorName:
+    case CALL_cuGetErrorString:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static CUresult injected_failure(enum call_id id)
+{
+    CUresult error = CUDA_SUCCESS;
+
+    for (size_t i = 0; i < n_failures;) {
+        struct failure *failure = &failures[i];
+
+        if (failure->id != id || --failure->countdown) {
+            i++;
+            continue;
+        }
+        if (!error)
+            error = failure->error;
+        *failure = failures[--n_failures];
+    }
+    return error;
+}
+
+static CUresult entry_refusal(enum call_id id)
+{
+    const struct thread *thread = core_thread();
+    CUresult error = injected_failure(id);
+
+    if (error)
+        return error;
+    if (hidden[id])
+        return CUDA_ERROR_NOT_SUPPORTED;
+    if (thread->in_host_function)
+        return CUDA_ERROR_NOT_PERMITTED;
+    if (call_needs_no_init(id))
+        return CUDA_SUCCESS;
+    if (core_forked())
+        return CUDA_ERROR_NOT_INITIALIZED;
+    if (id != CALL_cuInit && !core_initialised())
+        return CUDA_ERROR_NOT_INITIALIZED;
+    return CUDA_SUCCESS;
+}
+
+static CUresult entry_begin(enum call_id id, enum stream_mode mode)
+{
+    settings_read_once();
+    core_lock();
+    counts[id]++;
+    core_thread()->mode = mode;
+    return entry_refusal(id);
+}
+
+static CUresult entry_end(CUresult result)
+{
+    core_unlock();
+    return result;
+}
+
+/* The SDK's header does not declare every twin. */
+#define HOOK(symbol, since, twin, params, args)                                                    \
+    EXPORT CUresult symbol(PROTO(params));                                                         \
+    IF_TWIN_##twin(EXPORT CUresult TWIN_##twin(symbol)(PROTO(params));)
+#define GATE HOOK
+#define REAL HOOK
+#define PASS HOOK
+#include "runtime/driver_calls.def"
+
+#define ENTRY(name, id, stream_mode, simulation)                                                   \
+    {                                                                                              \
+        CUresult entry_result = entry_begin(id, stream_mode);                                      \
+                                                                                                   \
+        return entry_end(entry_result ? entry_result : simulation);                                \
+    }
+#define HOOK(symbol, since, twin, params, args)                                                    \
+    EXPORT CUresult symbol(PROTO(params))                                                          \
+        ENTRY(symbol, CALL_##symbol, STREAM_LEGACY, sim_##symbol(args))                            \
+            IF_TWIN_##twin(EXPORT CUresult TWIN_##twin(symbol)(PROTO(params)) ENTRY(               \
+                TWIN_##twin(symbol), CALL_##symbol, STREAM_PER_THREAD, sim_##symbol(args)))
+#define GATE HOOK
+#define REAL HOOK
+#define PASS HOOK
+#include "runtime/driver_calls.def"
+
+/* The twin's address as an initialiser: present only where the row has a twin. */
+#define TWIN_ENTRY_PLAIN(symbol) NULL
+#define TWIN_ENTRY_PTSZ(symbol)  symbol##_ptsz
+#define TWIN_ENTRY_PTDS(symbol)  symbol##_ptds
+
+const struct call_row call_rows[CALL_COUNT] = {
+#define HOOK(symbol, since, twin, params, args) {#symbol, since, symbol, TWIN_ENTRY_##twin(symbol)},
+#define GATE                                    HOOK
+#define REAL                                    HOOK
+#define PASS                                    HOOK
+#include "runtime/driver_calls.def"
+};
+
+enum call_id call_find(const char *symbol)
+{
+    size_t length = strlen(symbol);
+    enum call_id found = CALL_COUNT;
+
+    for (int id = 0; id < CALL_COUNT; id++) {
+        const char *name = call_rows[id].symbol;
+
+        if (!strcmp(name, symbol))
+            return id;
+        if (!strncmp(name, symbol, length) && !strncmp(name + length, "_v", 2))
+            found = found == CALL_COUNT ? (enum call_id)id : CALL_COUNT;
+    }
+    return found;
+}
+
+bool call_is_hidden(enum call_id id)
+{
+    return id < CALL_COUNT && hidden[id];
+}
+
+void call_hide(const char *symbol)
+{
+    enum call_id id = call_find(symbol);
+
+    if (id == CALL_COUNT)
+        core_say("SIM_HIDE names %s, which is no driver call here; ignored", symbol);
+    else
+        hidden[id] = true;
+}
+
+void call_fail_at(enum call_id id, unsigned int nth, CUresult error)
+{
+    if (n_failures == MAX_FAILURES || !nth) {
+        core_say("cannot inject failure %u of %s; aborting", nth, call_rows[id].symbol);
+        abort();
+    }
+    failures[n_failures++] = (struct failure){id, nth, error};
+}
+
+void call_fail_clear(void)
+{
+    n_failures = 0;
+}
+
+uint64_t call_count(enum call_id id)
+{
+    return counts[id];
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Launching kernels: limits, parameters, and what a fault does to the context.
+ *
+ * Parameters are packed at submission. The kernel runs under the simulator's lock, so that mappings
+ * cannot change beneath it, in the thread that waits for it.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/calls.h"
+#include "tests/sim/copy.h"
+#include "tests/sim/counters.h"
+#include "tests/sim/device.h"
+#include "tests/sim/module.h"
+
+struct launch {
+    struct work work;
+    const struct function *function;
+    struct ptx_launch shape;
+    void *params;
+};
+
+static void say_fault(const struct launch *launch, const struct ptx_fault *fault, const char *what,
+                      CUresult error)
+{
+    const char *name = "CUDA_ERROR_UNKNOWN";
+    char near[160];
+
+    memory_describe(fault->address, near, sizeof(near));
+    sim_cuGetErrorName(error, &name);
+    if (launch->function->native)
+        core_say("kernel %s: %s 0x%llx; %s; the context is lost with %s", launch->function->name,
+                 what, (unsigned long long)fault->address, near, name);
+    else
+        core_say("kernel %s: %s 0x%llx by thread (%u,%u,%u) of block (%u,%u,%u), PTX line %d; "
+                 "%s; the context is lost with %s",
+                 launch->function->name, what, (unsigned long long)fault->address, fault->thread[0],
+                 fault->thread[1], fault->thread[2], fault->block[0], fault->block[1],
+                 fault->block[2], fault->line, near, name);
+}
+
+static void launch_fault(const struct launch *launch, const struct ptx_fault *fault,
+                         enum ptx_outcome outcome)
+{
+    CUresult error = CUDA_ERROR_ILLEGAL_ADDRESS;
+    const char *what = fault->write ? "illegal write to" : "illegal read of";
+
+    switch (outcome) {
+    case PTX_MISALIGNED:
+        error = CUDA_ERROR_MISALIGNED_ADDRESS;
+        what = "misaligned access to";
+        break;
+    case PTX_TRAP:
+        error = CUDA_ERROR_LAUNCH_FAILED;
+        what = "trap, last address";
+        break;
+    case PTX_OUT_OF_MEMORY:
+        error = CUDA_ERROR_LAUNCH_FAILED;
+        what = "the simulator itself ran out of memory near";
+        break;
+    default:
+        counters.illegal_addresses++;
+        break;
+    }
+    say_fault(launch, fault, what, error);
+    context_break(launch->work.stream->context, error);
+}
+
+static void launch_run(struct work *work)
+{
+    const struct launch *launch = (struct launch *)work;
+    const struct function *function = launch->function;
+    enum ptx_outcome outcome = PTX_DONE;
+    struct ptx_fault fault = {0};
+    bool write = false;
+    bool faulted;
+    uint64_t address;
+
+    mmu_begin_kernel(work->stream->context->device, counters.launches++);
+    if (function->native)
+        function->native->run(launch->params);
+    else
+        outcome =
+            ptx_kernel_run(function->ptx, &launch->shape, &fault, &counters.thread_instructions);
+    faulted = mmu_end_kernel(&address, &write);
+    if (outcome == PTX_DONE && faulted) {
+        outcome = PTX_ILLEGAL_ADDRESS;
+        fault.address = address;
+        fault.write = write;
+    }
+    if (outcome != PTX_DONE)
+        launch_fault(launch, &fault, outcome);
+}
+
+static void launch_drop(struct work *work)
+{
+    free(((struct launch *)work)->params);
+}
+
+static CUresult check_shape(const struct function *function, const struct ptx_launch *shape)
+{
+    const unsigned int *grid = shape->grid;
+    const unsigned int *block = shape->block;
+    size_t shared = shape->dynamic_shared_bytes;
+
+    for (int i = 0; i < 3; i++)
+        if (!grid[i] || !block[i])
+            return CUDA_ERROR_INVALID_VALUE;
+    if (grid[0] > DEVICE_MAX_GRID_X || grid[1] > DEVICE_MAX_GRID_YZ ||
+        grid[2] > DEVICE_MAX_GRID_YZ || block[0] > DEVICE_MAX_BLOCK_X ||
+        block[1] > DEVICE_MAX_BLOCK_Y || block[2] > DEVICE_MAX_BLOCK_Z ||
+        (uint64_t)block[0] * block[1] * block[2] > DEVICE_MAX_THREADS)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (function->max_dynamic_shared >= 0 && function->max_dynamic_shared > DEVICE_SHARED_BYTES)
+        return shared <= (size_t)function->max_dynamic_shared ? CUDA_SUCCESS
+                                                              : CUDA_ERROR_INVALID_VALUE;
+    return shared + function_shared_bytes(function) <= DEVICE_SHARED_BYTES
+               ? CUDA_SUCCESS
+               : CUDA_ERROR_INVALID_VALUE;
+}
+
+static CUresult pack_pointers(const struct function *function, void **kernel_params, uint8_t *to)
+{
+    for (size_t i = 0; i < function_n_params(function); i++) {
+        size_t offset;
+        size_t bytes;
+
+        if (!kernel_params || !kernel_params[i])
+            return CUDA_ERROR_INVALID_VALUE;
+        function_param(function, i, &offset, &bytes);
+        memcpy(to + offset, kernel_params[i], bytes);
+    }
+    return CUDA_SUCCESS;
+}
+
+static CUresult pack_extra(void **extra, uint8_t *to, size_t needed)
+{
+    const void *buffer = NULL;
+    size_t bytes = 0;
+
+    for (size_t i = 0; extra[i] != CU_LAUNCH_PARAM_END; i += 2) {
+        if (extra[i] == CU_LAUNCH_PARAM_BUFFER_POINTER)
+            buffer = extra[i + 1];
+        else if (extra[i] == CU_LAUNCH_PARAM_BUFFER_SIZE)
+            bytes = *(const size_t *)extra[i + 1];
+        else
+            return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (needed && (!buffer || bytes < needed))
+        return CUDA_ERROR_INVALID_VALUE;
+    if (needed)
+        memcpy(to, buffer, needed);
+    return CUDA_SUCCESS;
+}
+
+static CUresult launch(CUfunction func, CUstream handle, struct ptx_launch shape,
+                       void **kernel_params, void **extra)
+{
+    struct function *function;
+    struct context *context;
+    struct stream *stream;
+    struct launch *work;
+    size_t bytes;
+    CUresult res = context_require(&context);
+
+    if (!res)
+        res = stream_resolve(handle, context, &stream);
+    if (!res)
+        res = function_resolve(func, stream->context, &function);
+    if (!res)
+        res = check_shape(function, &shape);
+    if (res)
+        return res;
+    if (kernel_params && extra)
+        return CUDA_ERROR_INVALID_VALUE;
+    work = work_new(sizeof(*work), launch_run, launch_drop);
+    if (!work)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    bytes = function_param_bytes(function);
+    work->params = calloc(1, bytes + 1);
+    work->function = function;
+    work->shape = shape;
+    work->shape.params = work->params;
+    if (!work->params)
+        res = CUDA_ERROR_OUT_OF_MEMORY;
+    else
+        res = extra ? pack_extra(extra, work->params, bytes)
+                    : pack_pointers(function, kernel_params, work->params);
+    if (res) {
+        work_free(&work->work);
+        return res;
+    }
+    return stream_submit(stream, &work->work);
+}
+
+CUresult sim_cuLaunchKernel(CUfunction func, unsigned int grid_dim_x, unsigned int grid_dim_y,
+                            unsigned int grid_dim_z, unsigned int block_dim_x,
+                            unsigned int block_dim_y, unsigned int block_dim_z,
+                            unsigned int shared_mem_bytes, CUstream stream, void **kernel_params,
+                            void **extra)
+{
+    struct ptx_launch shape = {
+        .grid = {grid_dim_x, grid_dim_y, grid_dim_z},
+        .block = {block_dim_x, block_dim_y, block_dim_z},
+        .dynamic_shared_bytes = shared_mem_bytes,
+    };
+
+    return launch(func, stream, shape, kernel_params, extra);
+}
+
+/* Attributes that change only how fast or how early a kernel runs may be passed over. */
+static CUresult check_attributes(const CUlaunchConfig *config)
+{
+    for (unsigned int i = 0; i < config->numAttrs; i++) {
+        switch ((int)config->attrs[i].id) {
+        case CU_LAUNCH_ATTRIBUTE_IGNORE:
+        case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
+        case CU_LAUNCH_ATTRIBUTE_PRIORITY:
+        case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION:
+            break;
+        default:
+            core_say("launch attribute %d is not simulated; answering CUDA_ERROR_NOT_SUPPORTED",
+                     (int)config->attrs[i].id);
+            return CUDA_ERROR_NOT_SUPPORTED;
+        }
+    }
+    return CUDA_SUCCESS;
+}
+
+CUresult sim_cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction func, void **kernel_params,
+                              void **extra)
+{
+    CUresult res;
+
+    if (!config || (config->numAttrs && !config->attrs))
+        return CUDA_ERROR_INVALID_VALUE;
+    res = check_attributes(config);
+    if (res)
+        return res;
+    return sim_cuLaunchKernel(func, config->gridDimX, config->gridDimY, config->gridDimZ,
+                              config->blockDimX, config->blockDimY, config->blockDimZ,
+                              config->sharedMemBytes, config->hStream, kernel_params, extra);
+}

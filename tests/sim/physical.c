@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Physical memory of the cards and pinned memory of the host, with exact limits.
+ *
+ * New memory shows MEMORY_PATTERN. It is not filled, but mapped copy-on-write from one small file
+ * full of the pattern, so that a large card costs only what is written to it.
+ */
+#include "tests/sim/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "runtime/util.h"
+
+#define PATTERN_FILE_BYTES (16 * MIB)
+
+static uint64_t device_used[MAX_DEVICES];
+static uint64_t host_used;
+static int pattern_fd = -1;
+
+static int pattern_file(void)
+{
+    uint8_t *at;
+
+    if (pattern_fd >= 0)
+        return pattern_fd;
+    pattern_fd = memfd_create("sim-pattern", MFD_CLOEXEC);
+    if (pattern_fd < 0 || ftruncate(pattern_fd, PATTERN_FILE_BYTES))
+        return -1;
+    at = mmap(NULL, PATTERN_FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, pattern_fd, 0);
+    if (at == MAP_FAILED)
+        return -1;
+    memset(at, MEMORY_PATTERN, PATTERN_FILE_BYTES);
+    munmap(at, PATTERN_FILE_BYTES);
+    return pattern_fd;
+}
+
+static uint8_t *map_pattern(uint64_t bytes)
+{
+    int fd = pattern_file();
+    uint8_t *memory;
+
+    if (fd < 0)
+        return NULL;
+    memory = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    for (uint64_t at = 0; at < bytes; at += PATTERN_FILE_BYTES) {
+        if (mmap(memory + at, min_u64(PATTERN_FILE_BYTES, bytes - at), PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, 0) == MAP_FAILED) {
+            munmap(memory, bytes);
+            return NULL;
+        }
+    }
+    return memory;
+}
+
+static uint64_t *used_of(int device)
+{
+    return device == ON_HOST ? &host_used : &device_used[device];
+}
+
+static uint64_t limit_of(int device)
+{
+    return device == ON_HOST ? settings.host_ram : settings.vram;
+}
+
+static CUresult take(int device, uint64_t bytes)
+{
+    uint64_t *used = used_of(device);
+
+    if (bytes > limit_of(device) || *used > limit_of(device) - bytes)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    *used += bytes;
+    return CUDA_SUCCESS;
+}
+
+CUresult memory_take_host(uint64_t bytes)
+{
+    return take(ON_HOST, bytes);
+}
+
+void memory_give_host(uint64_t bytes)
+{
+    host_used -= bytes;
+}
+
+uint64_t memory_device_used(int device)
+{
+    return device_used[device];
+}
+
+uint64_t memory_host_used(void)
+{
+    return host_used;
+}
+
+CUresult physical_new(int device, uint64_t bytes, struct physical **out)
+{
+    struct physical *physical;
+    CUresult res = take(device, bytes);
+
+    if (res)
+        return res;
+    physical = calloc(1, sizeof(*physical));
+    if (!physical)
+        goto give;
+    physical->memory = map_pattern(bytes);
+    if (!physical->memory) {
+        core_say("the simulator cannot map %llu MiB itself; answering out of memory",
+                 (unsigned long long)(bytes >> 20));
+        goto give;
+    }
+    physical->bytes = bytes;
+    physical->device = device;
+    physical->refs = 1;
+    physical->shared_fd = -1;
+    *out = physical;
+    return CUDA_SUCCESS;
+
+give:
+    free(physical);
+    *used_of(device) -= bytes;
+    return CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+void physical_get(struct physical *physical)
+{
+    physical->refs++;
+}
+
+void physical_put(struct physical *physical)
+{
+    if (--physical->refs)
+        return;
+    *used_of(physical->device) -= physical->bytes;
+    munmap(physical->memory, physical->bytes);
+    if (physical->shared_fd >= 0)
+        close(physical->shared_fd);
+    free(physical);
+}
+
+CUresult physical_share(struct physical *physical)
+{
+    int fd;
+    uint8_t *memory;
+
+    if (physical->shared_fd >= 0)
+        return CUDA_SUCCESS;
+    fd = memfd_create("sim-host-memory", MFD_CLOEXEC);
+    if (fd < 0)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    if (ftruncate(fd, (off_t)physical->bytes))
+        goto close;
+    memory = mmap(NULL, physical->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED)
+        goto close;
+    memcpy(memory, physical->memory, physical->bytes);
+    munmap(physical->memory, physical->bytes);
+    physical->memory = memory;
+    physical->shared_fd = fd;
+    return CUDA_SUCCESS;
+
+close:
+    close(fd);
+    return CUDA_ERROR_OUT_OF_MEMORY;
+}

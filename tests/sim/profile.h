@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * What a simulated card is called and how it is identified; shared with the simulated NVML, which
+ * must tell the same story.
+ */
+
+#include <stddef.h>
+
+#define PROFILE_NAME  "Simulated GPU"
+#define PROFILE_MAJOR 8
+#define PROFILE_MINOR 6
+
+/* 16 bytes, different for each ordinal. */
+static inline void profile_uuid(int ordinal, unsigned char out[16])
+{
+    static const unsigned char base[16] = {0x51, 0x3a, 0x75, 0x1a, 0x7e, 0xd6, 0x4c, 0x0d,
+                                           0x80, 0xa5, 0x5e, 0xed, 0x0d, 0xe5, 0x1c, 0x00};
+
+    for (size_t i = 0; i < 16; i++)
+        out[i] = base[i];
+    out[15] = (unsigned char)ordinal;
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Running and ordering work.
+ *
+ * Whoever waits does the work, in its own thread. While a piece of work runs, its stream is marked
+ * running: host functions run without the lock, and another thread that needs the stream waits for
+ * the condition instead of running the next piece.
+ */
+#include "tests/sim/stream.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "runtime/util.h"
+#include "tests/sim/capture.h"
+#include "tests/sim/counters.h"
+
+/* A real driver blocks launches at about this many; running the oldest is our way to block. */
+#define MAX_PENDING        1024
+#define MAX_SNAPSHOT_BYTES (int64_t)(256 * MIB)
+
+static int64_t snapshot_bytes;
+
+struct marker *marker_get(struct marker *marker)
+{
+    if (marker)
+        marker->refs++;
+    return marker;
+}
+
+void marker_put(struct marker *marker)
+{
+    if (marker && !--marker->refs)
+        free(marker);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void marker_finish(struct marker *marker)
+{
+    marker->done = true;
+    marker->stream = NULL;
+    marker->time_ns = now_ns();
+}
+
+void marker_wait(struct marker *marker)
+{
+    marker_get(marker);
+    while (!marker->done) {
+        if (marker->stream->running)
+            core_wait();
+        else
+            stream_step(marker->stream);
+    }
+    marker_put(marker);
+}
+
+void *work_new(size_t bytes, void (*run)(struct work *), void (*drop)(struct work *))
+{
+    struct work *work = calloc(1, bytes);
+
+    if (!work)
+        return NULL;
+    work->marker = calloc(1, sizeof(*work->marker));
+    if (!work->marker) {
+        free(work);
+        return NULL;
+    }
+    work->marker->refs = 1;
+    work->run = run;
+    work->drop = drop;
+    return work;
+}
+
+void work_free(struct work *work)
+{
+    if (!work)
+        return;
+    if (work->drop)
+        work->drop(work);
+    for (size_t i = 0; i < work->n_deps; i++)
+        marker_put(work->deps[i]);
+    free(work->deps);
+    marker_put(work->marker);
+    free(work);
+}
+
+CUresult work_depend(struct work *work, struct marker *marker)
+{
+    struct marker **deps;
+
+    if (!marker || marker->done)
+        return CUDA_SUCCESS;
+    deps = realloc(work->deps, (work->n_deps + 1) * sizeof(*deps));
+    if (!deps)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    work->deps = deps;
+    deps[work->n_deps++] = marker_get(marker);
+    return CUDA_SUCCESS;
+}
+
+struct stream *stream_new(struct context *context, enum stream_kind kind, unsigned int flags,
+                          int priority)
+{
+    struct stream *stream = calloc(1, sizeof(*stream));
+
+    if (!stream || !handle_add(stream, HANDLE_STREAM)) {
+        free(stream);
+        return NULL;
+    }
+    stream->context = context;
+    stream->kind = kind;
+    stream->flags = flags;
+    stream->priority = priority;
+    stream->tail = &stream->head;
+    stream->next = context->streams;
+    context->streams = stream;
+    counters.streams += kind == STREAM_CREATED;
+    return stream;
+}
+
+static void stream_free(struct stream *stream)
+{
+    struct stream **at = &stream->context->streams;
+
+    while (*at != stream)
+        at = &(*at)->next;
+    *at = stream->next;
+    marker_put(stream->last);
+    free(stream);
+}
+
+bool stream_is_idle(const struct stream *stream)
+{
+    return !stream->head && !stream->running;
+}
+
+void stream_destroy(struct stream *stream)
+{
+    capture_forget_stream(stream);
+    handle_remove(stream);
+    counters.streams -= stream->kind == STREAM_CREATED;
+    stream->destroyed = true;
+    if (stream_is_idle(stream))
+        stream_free(stream);
+}
+
+void stream_free_all(struct context *context)
+{
+    while (context->streams) {
+        struct stream *stream = context->streams;
+
+        stream_abandon(stream);
+        if (stream->running)
+            core_wait();
+        else if (stream->destroyed)
+            stream_free(stream);
+        else
+            stream_destroy(stream);
+    }
+    context->legacy = NULL;
+}
+
+void stream_retire_thread(uint64_t thread_id)
+{
+    for (struct context *context = contexts; context; context = context->next) {
+        for (struct stream *stream = context->streams; stream; stream = stream->next) {
+            if (stream->kind == STREAM_DEFAULT_THREAD && stream->thread_id == thread_id &&
+                !stream->destroyed) {
+                stream_destroy(stream);
+                break;
+            }
+        }
+    }
+}
+
+static struct stream *thread_stream(struct context *context)
+{
+    uint64_t id = core_thread()->id;
+    struct stream *stream;
+
+    for (stream = context->streams; stream; stream = stream->next)
+        if (stream->kind == STREAM_DEFAULT_THREAD && stream->thread_id == id && !stream->destroyed)
+            return stream;
+    stream = stream_new(context, STREAM_DEFAULT_THREAD, CU_STREAM_DEFAULT, 0);
+    if (stream)
+        stream->thread_id = id;
+    return stream;
+}
+
+CUresult stream_resolve(CUstream handle, struct context *current, struct stream **out)
+{
+    struct stream *stream = (struct stream *)handle;
+
+    if (handle == CU_STREAM_PER_THREAD || (!handle && core_thread()->mode == STREAM_PER_THREAD))
+        stream = thread_stream(current);
+    else if (!handle || handle == CU_STREAM_LEGACY)
+        stream = current->legacy;
+    else if (!handle_is(stream, HANDLE_STREAM))
+        return CUDA_ERROR_INVALID_HANDLE;
+    if (!stream)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    if (stream->context->sticky)
+        return stream->context->sticky;
+    *out = stream;
+    return CUDA_SUCCESS;
+}
+
+static bool stream_is_blocking(const struct stream *stream)
+{
+    return stream->kind != STREAM_DEFAULT_LEGACY && !(stream->flags & CU_STREAM_NON_BLOCKING);
+}
+
+/* What the legacy default stream's implicit synchronisation adds. */
+static CUresult depend_on_default_stream(struct stream *stream, struct work *work)
+{
+    CUresult res = CUDA_SUCCESS;
+
+    if (stream_is_blocking(stream))
+        return work_depend(work, stream->context->legacy->last);
+    if (stream->kind != STREAM_DEFAULT_LEGACY)
+        return CUDA_SUCCESS;
+    for (const struct stream *other = stream->context->streams; other && !res; other = other->next)
+        if (stream_is_blocking(other))
+            res = work_depend(work, other->last);
+    return res;
+}
+
+CUresult stream_submit(struct stream *stream, struct work *work)
+{
+    struct marker *marker;
+    CUresult res;
+
+    work->stream = stream;
+    if (stream->capture)
+        return capture_record(stream, work);
+    res = capture_refuse_legacy(stream);
+    if (!res)
+        res = depend_on_default_stream(stream, work);
+    if (res) {
+        work_free(work);
+        return res;
+    }
+    work->marker->stream = stream;
+    marker_put(stream->last);
+    stream->last = marker_get(work->marker);
+    *stream->tail = work;
+    stream->tail = &work->next;
+    stream->n_pending++;
+    if (settings.eager) {
+        marker = marker_get(work->marker);
+        marker_wait(marker);
+        marker_put(marker);
+    } else if ((stream->n_pending > MAX_PENDING || snapshot_bytes > MAX_SNAPSHOT_BYTES) &&
+               !stream->running) {
+        stream_step(stream);
+    }
+    return CUDA_SUCCESS;
+}
+
+static struct work *stream_pop(struct stream *stream)
+{
+    struct work *work = stream->head;
+
+    stream->head = work->next;
+    if (!stream->head)
+        stream->tail = &stream->head;
+    stream->n_pending--;
+    return work;
+}
+
+void stream_step(struct stream *stream)
+{
+    struct work *work = stream_pop(stream);
+
+    stream->running = true;
+    for (size_t i = 0; i < work->n_deps; i++)
+        marker_wait(work->deps[i]);
+    if (work->run && !stream->context->sticky)
+        work->run(work);
+    marker_finish(work->marker);
+    work_free(work);
+    stream->running = false;
+    core_broadcast();
+    if (stream->destroyed && stream_is_idle(stream))
+        stream_free(stream);
+}
+
+CUresult stream_wait(struct stream *stream)
+{
+    const struct context *context = stream->context;
+
+    if (stream->kind == STREAM_DEFAULT_LEGACY) {
+        /* It also waits for the blocking streams, as any work in it would. */
+        struct work *work = work_new(sizeof(*work), NULL, NULL);
+        CUresult res = work ? stream_submit(stream, work) : CUDA_ERROR_OUT_OF_MEMORY;
+
+        if (res)
+            return res;
+    }
+    if (stream->last)
+        marker_wait(stream->last);
+    return context->sticky;
+}
+
+void stream_abandon(struct stream *stream)
+{
+    while (stream->head) {
+        struct work *work = stream_pop(stream);
+
+        marker_finish(work->marker);
+        work_free(work);
+    }
+}
+
+void stream_note_snapshot(int64_t bytes)
+{
+    snapshot_bytes += bytes;
+}
