@@ -6,8 +6,8 @@
  *
  * A struct driver is a table of function pointers, one field per HOOK, GATE and REAL row of
  * driver_calls.def, named as the exported symbol. There are two of them per bound driver: for
- * legacy and for per-thread default streams. A field is NULL where the driver in use lacks the call.
- * Tests fill one from the simulated driver with driver_bind().
+ * legacy and for per-thread default streams. A field is NULL where the driver in use lacks the
+ * call. Tests fill one from the simulated driver with driver_bind().
  */
 
 #include <cuda.h>
@@ -16,11 +16,11 @@
 #include <stdint.h>
 
 #define PARAMS(...) __VA_ARGS__
-#define ARGS(...) __VA_ARGS__
+#define ARGS(...)   __VA_ARGS__
 
 /* A parameter list in a prototype: `void` when there is nothing in it. */
-#define PROTO(...) PROTO_##__VA_OPT__(SOME)(__VA_ARGS__)
-#define PROTO_(...) void
+#define PROTO(...)      PROTO_##__VA_OPT__(SOME)(__VA_ARGS__)
+#define PROTO_(...)     void
 #define PROTO_SOME(...) __VA_ARGS__
 
 /* The same list after a first parameter: brings its own comma. */
@@ -28,8 +28,8 @@
 
 /* What the per-thread-default-stream twin of a call is named. */
 #define TWIN_PLAIN(symbol) symbol
-#define TWIN_PTSZ(symbol) symbol##_ptsz
-#define TWIN_PTDS(symbol) symbol##_ptds
+#define TWIN_PTSZ(symbol)  symbol##_ptsz
+#define TWIN_PTDS(symbol)  symbol##_ptds
 
 /* Expands to its arguments only for calls that have such a twin. */
 #define IF_TWIN_PLAIN(...)
@@ -38,8 +38,8 @@
 
 struct driver {
 #define HOOK(symbol, since, twin, params, args) CUresult (*symbol)(PROTO(params));
-#define GATE HOOK
-#define REAL HOOK
+#define GATE                                    HOOK
+#define REAL                                    HOOK
 #include "runtime/driver_calls.def"
 };
 
