@@ -14,7 +14,7 @@ static void *find(enum stream_mode mode, const char *plain, const char *twin,
 void driver_bind(struct driver *drv, enum stream_mode mode, driver_lookup_fn lookup, void *context)
 {
 #define STRING(x) #x
-#define NAME(x) STRING(x)
+#define NAME(x)   STRING(x)
 #define HOOK(symbol, since, twin, params, args)                                                    \
     drv->symbol = (CUresult(*)(PROTO(params)))find(mode, #symbol, NAME(TWIN_##twin(symbol)),       \
                                                    lookup, context);

@@ -20,8 +20,7 @@ extern _Atomic uint64_t stats_counters[COUNTER_COUNT];
     atomic_fetch_add_explicit(&stats_counters[COUNTER_##name], (n), memory_order_relaxed)
 #define stats_sub(name, n)                                                                         \
     atomic_fetch_sub_explicit(&stats_counters[COUNTER_##name], (n), memory_order_relaxed)
-#define stats_get(name)                                                                            \
-    atomic_load_explicit(&stats_counters[COUNTER_##name], memory_order_relaxed)
+#define stats_get(name) atomic_load_explicit(&stats_counters[COUNTER_##name], memory_order_relaxed)
 
 const char *counter_name(enum counter counter);
 /* True for a GAUGE. */

@@ -5,13 +5,13 @@
 #include <stdint.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-#define EXPORT __attribute__((visibility("default")))
+#define likely(x)     __builtin_expect(!!(x), 1)
+#define unlikely(x)   __builtin_expect(!!(x), 0)
+#define EXPORT        __attribute__((visibility("default")))
 
-#define KIB ((uint64_t)1 << 10)
-#define MIB ((uint64_t)1 << 20)
-#define GIB ((uint64_t)1 << 30)
+#define KIB           ((uint64_t)1 << 10)
+#define MIB           ((uint64_t)1 << 20)
+#define GIB           ((uint64_t)1 << 30)
 
 /* `unit` is a power of two in all three. */
 static inline uint64_t align_up(uint64_t value, uint64_t unit)
