@@ -307,11 +307,11 @@ size_t nvinfo_elf_bytes(const void *image, size_t limit)
     size_t end = sizeof(Elf64_Ehdr);
     Elf64_Ehdr header;
 
-    if (limit < sizeof(header))
+    /* What is no ELF image may end before a header would: PTX is text. */
+    if (limit < sizeof(header) || memcmp(image, ELFMAG, SELFMAG) != 0)
         return 0;
     memcpy(&header, image, sizeof(header));
-    if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
-        header.e_ident[EI_DATA] != ELFDATA2LSB)
+    if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB)
         return 0;
     if (!reach(header.e_phoff, header.e_phnum, header.e_phentsize, limit, &end) ||
         !reach_sections(image, &header, limit, &end))
