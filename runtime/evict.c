@@ -23,7 +23,7 @@ size_t evict_choose(struct evict_candidate *candidates, size_t n, uint64_t bytes
     uint64_t sum = 0;
     size_t chosen = 0;
 
-    if (!bytes)
+    if (!bytes || !n)
         return 0;
     qsort(candidates, n, sizeof(*candidates), by_age);
     while (chosen < n && sum < bytes)
