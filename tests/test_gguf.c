@@ -147,6 +147,7 @@ static void read_all(const struct gguf *gguf)
 {
     volatile uint64_t sum = 0;
 
+    (void)sum;
     for (size_t i = 0; i < gguf->n_entries; i++) {
         const struct gguf_value *value = &gguf->entries[i].value;
         struct gguf_value item;
