@@ -70,7 +70,7 @@ static void tsan_complain(const char *file, int line, const char *what)
     printf("# %s:%d: %s\n", file, line, what);
 }
 
-static void tsan_explain(const char *format, ...)
+__attribute__((unused)) static void tsan_explain(const char *format, ...)
 {
     va_list args;
 
