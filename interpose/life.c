@@ -3,9 +3,10 @@
  * Start, fork and exit.
  *
  * Fork. The driver's state does not survive it: in the child of a process that has initialised CUDA
- * every driver call fails, and ours must only pass that on. So the child retires the routes;
- * whether CUDA was initialised is asked of the driver in the parent, just before. A fork before
- * that leaves a child that may use CUDA as any process may; it gets fresh locks.
+ * every driver call fails, and ours must only pass that on. So the child retires the routes.
+ * Whether CUDA was initialised is remembered from cuInit(): asking the driver while forking could
+ * wait for a lock that its own fork handler holds. A fork before that leaves a child that may use
+ * CUDA as any process may; it gets fresh locks.
  *
  * Exit. Nothing is torn down: other libraries' destructors, and threads still running, go on
  * calling the driver through us. The summary is printed when our own destructors run.
@@ -32,29 +33,19 @@ enum {
 /* The process whose thread is starting, or one of the above. */
 static _Atomic pid_t starter = NOBODY;
 static struct config config;
-static atomic_bool cuda_was_used;
-
-/* Looks at the table itself: route_driver() might bind, and this is no time for it. */
-static const struct driver *active_driver(void)
-{
-    return atomic_load_explicit(&route_tables[STREAM_LEGACY], memory_order_acquire);
-}
-
-static void before_fork(void)
-{
-    const struct driver *drv = active_driver();
-    CUcontext ctx;
-
-    if (drv && (!drv->cuCtxGetCurrent || drv->cuCtxGetCurrent(&ctx) != CUDA_ERROR_NOT_INITIALIZED))
-        atomic_store(&cuda_was_used, true);
-}
+static atomic_bool cuda_is_used;
 
 static void in_child(void)
 {
-    if (atomic_load(&cuda_was_used))
+    if (atomic_load(&cuda_is_used))
         route_retire();
     gate_reset();
     pager_reset_after_fork();
+}
+
+void life_cuda_started(void)
+{
+    atomic_store_explicit(&cuda_is_used, true, memory_order_relaxed);
 }
 
 static void print_settings(void)
@@ -74,7 +65,7 @@ static void start(void)
     if (config.disable)
         return;
     pager_setup(&config);
-    if (pthread_atfork(before_fork, NULL, in_child) != 0)
+    if (pthread_atfork(NULL, NULL, in_child) != 0)
         log_warn("cannot watch for forks; a child that uses CUDA after its parent may fail");
 }
 
@@ -100,7 +91,7 @@ __attribute__((destructor)) static void at_exit(void)
 {
     int fd;
 
-    if (!active_driver() || !config.summary)
+    if (!route_table(STREAM_LEGACY) || !config.summary)
         return;
     fd = log_open();
     stats_print(fd);

@@ -14,3 +14,6 @@
  * thread that is at it.
  */
 const struct config *life_start(void);
+
+/* cuInit() has succeeded: from now on a child of this process cannot use CUDA. */
+void life_cuda_started(void);
