@@ -54,29 +54,71 @@ CUresult hook_cuMemAlloc_v2(const struct driver *drv, CUdeviceptr *dptr, size_t 
     return driver_result(r);
 }
 
+/* What the program asked of cuMemAllocPitch. */
+struct rows {
+    size_t width;
+    size_t height;
+    unsigned int element;
+    size_t pitch; /* of ours, and all bytes at it; 0 when the driver must judge what was asked */
+    size_t bytes;
+};
+
+static struct rows rows_of(size_t width, size_t height, unsigned int element)
+{
+    bool plain = element == 4 || element == 8 || element == 16;
+    size_t pitch = align_up(width, PITCH_ALIGNMENT);
+    struct rows rows = {.width = width, .height = height, .element = element};
+    size_t bytes;
+
+    if (plain && pitch >= width && !__builtin_mul_overflow(pitch, height, &bytes) && bytes) {
+        rows.pitch = pitch;
+        rows.bytes = bytes;
+    }
+    return rows;
+}
+
+static CUresult native_rows(const struct driver *drv, const struct rows *rows, CUdeviceptr *dptr,
+                            size_t *p_pitch)
+{
+    CUresult result =
+        drv->cuMemAllocPitch_v2(dptr, p_pitch, rows->width, rows->height, rows->element);
+
+    if (result == CUDA_ERROR_OUT_OF_MEMORY && pager_give_way(drv, rows->bytes))
+        result = drv->cuMemAllocPitch_v2(dptr, p_pitch, rows->width, rows->height, rows->element);
+    if (result == CUDA_SUCCESS)
+        stats_add(native_allocations, 1);
+    return result;
+}
+
+static int paged_rows(const struct driver *drv, const struct rows *rows, CUdeviceptr *dptr,
+                      size_t *p_pitch)
+{
+    CUdeviceptr address;
+    int r = pager_alloc(drv, rows->bytes, NULL, &address);
+
+    if (!r) {
+        *dptr = address;
+        *p_pitch = rows->pitch;
+    }
+    return r;
+}
+
 CUresult hook_cuMemAllocPitch_v2(const struct driver *drv, CUdeviceptr *dptr, size_t *p_pitch,
                                  size_t width_in_bytes, size_t height,
                                  unsigned int element_size_bytes)
 {
-    bool plain = element_size_bytes == 4 || element_size_bytes == 8 || element_size_bytes == 16;
-    size_t pitch = align_up(width_in_bytes, PITCH_ALIGNMENT);
-    CUdeviceptr address;
-    size_t bytes;
-    int r = PAGER_E_NATIVE;
+    struct rows rows = rows_of(width_in_bytes, height, element_size_bytes);
+    CUresult result;
+    int r;
 
-    if (dptr && p_pitch && plain && width_in_bytes && pitch >= width_in_bytes &&
-        !__builtin_mul_overflow(pitch, height, &bytes) && !pager_is_small(bytes) &&
-        !pager_capture_is_open())
-        r = pager_alloc(drv, bytes, NULL, &address);
-    if (r == PAGER_E_NATIVE) {
-        stats_add(native_allocations, 1);
-        return drv->cuMemAllocPitch_v2(dptr, p_pitch, width_in_bytes, height, element_size_bytes);
+    if (!dptr || !p_pitch || !rows.bytes || pager_is_small(rows.bytes) || pager_capture_is_open()) {
+        result = native_rows(drv, &rows, dptr, p_pitch);
+        if (result != CUDA_ERROR_OUT_OF_MEMORY || !rows.bytes)
+            return result;
+        return paged_rows(drv, &rows, dptr, p_pitch) ? result : CUDA_SUCCESS;
     }
-    if (!r) {
-        *dptr = address;
-        *p_pitch = pitch;
-    }
-    return driver_result(r);
+    r = paged_rows(drv, &rows, dptr, p_pitch);
+    return r == PAGER_E_NATIVE ? native_rows(drv, &rows, dptr, p_pitch) : driver_result(r);
 }
 
 /* The driver's free waits for the work of the context; so does ours. */
@@ -141,52 +183,77 @@ static CUmemoryPool current_pool(const struct driver *drv)
     return drv->cuDeviceGetMemPool(&pool, device) == CUDA_SUCCESS ? pool : NULL;
 }
 
+/* A request in stream order. */
+struct request {
+    CUdeviceptr *dptr;
+    size_t bytes;
+    CUmemoryPool pool;
+    CUstream stream;
+};
+
+static bool may_be_paged(const struct driver *drv, const struct request *request)
+{
+    return request->dptr && request->pool && !stream_is_capturing(drv, request->stream) &&
+           pager_pool_is_plain(drv, request->pool);
+}
+
 /* 0 and *dptr, PAGER_E_NATIVE or -ENOMEM. */
-static int paged_async(const struct driver *drv, CUdeviceptr *dptr, size_t bytes, CUmemoryPool pool,
-                       CUstream stream)
+static int paged_async(const struct driver *drv, const struct request *request)
 {
     CUdeviceptr address;
-    int r;
+    int r = pager_alloc_async(drv, request->bytes, request->pool,
+                              stream_identity(drv, request->stream), &address);
 
-    if (!dptr || !pool || pager_is_small(bytes) || stream_is_capturing(drv, stream) ||
-        !pager_pool_is_plain(drv, pool))
-        return PAGER_E_NATIVE;
-    r = pager_alloc_async(drv, bytes, pool, stream_identity(drv, stream), &address);
     if (!r)
-        *dptr = address;
+        *request->dptr = address;
     return r;
+}
+
+static CUresult alloc_async(const struct driver *drv, const struct request *request,
+                            CUresult (*native)(const struct driver *, const struct request *))
+{
+    CUresult result;
+    int r = PAGER_E_NATIVE;
+
+    if (!pager_is_small(request->bytes) && may_be_paged(drv, request))
+        r = paged_async(drv, request);
+    if (r != PAGER_E_NATIVE)
+        return driver_result(r);
+    result = native(drv, request);
+    if (result == CUDA_ERROR_OUT_OF_MEMORY && pager_give_way(drv, request->bytes))
+        result = native(drv, request);
+    if (result == CUDA_SUCCESS)
+        stats_add(native_allocations, 1);
+    if (result != CUDA_ERROR_OUT_OF_MEMORY || !may_be_paged(drv, request))
+        return result;
+    return paged_async(drv, request) ? result : CUDA_SUCCESS;
+}
+
+static CUresult native_async(const struct driver *drv, const struct request *request)
+{
+    return drv->cuMemAllocAsync(request->dptr, request->bytes, request->stream);
 }
 
 CUresult hook_cuMemAllocAsync(const struct driver *drv, CUdeviceptr *dptr, size_t bytes,
                               CUstream stream)
 {
-    int r = paged_async(drv, dptr, bytes, current_pool(drv), stream);
-    CUresult result;
+    struct request request = {dptr, bytes, current_pool(drv), stream};
 
-    if (r != PAGER_E_NATIVE)
-        return driver_result(r);
-    result = drv->cuMemAllocAsync(dptr, bytes, stream);
-    if (result == CUDA_ERROR_OUT_OF_MEMORY && pager_give_way(drv, bytes))
-        result = drv->cuMemAllocAsync(dptr, bytes, stream);
-    if (result == CUDA_SUCCESS)
-        stats_add(native_allocations, 1);
-    return result;
+    return alloc_async(drv, &request, native_async);
+}
+
+static CUresult native_from_pool(const struct driver *drv, const struct request *request)
+{
+    return drv->cuMemAllocFromPoolAsync(request->dptr, request->bytes, request->pool,
+                                        request->stream);
 }
 
 CUresult hook_cuMemAllocFromPoolAsync(const struct driver *drv, CUdeviceptr *dptr, size_t bytes,
                                       CUmemoryPool pool, CUstream stream)
 {
-    int r = paged_async(drv, dptr, bytes, pool, stream);
-    CUresult result;
+    struct request request = {dptr, bytes, pool, stream};
 
-    if (r != PAGER_E_NATIVE)
-        return driver_result(r);
-    result = drv->cuMemAllocFromPoolAsync(dptr, bytes, pool, stream);
-    if (result == CUDA_ERROR_OUT_OF_MEMORY && pager_give_way(drv, bytes))
-        result = drv->cuMemAllocFromPoolAsync(dptr, bytes, pool, stream);
-    if (result == CUDA_SUCCESS)
-        stats_add(native_allocations, 1);
-    return result;
+    return alloc_async(drv, &request, native_from_pool);
 }
 
 CUresult hook_cuMemFreeAsync(const struct driver *drv, CUdeviceptr dptr, CUstream stream)
