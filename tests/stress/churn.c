@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Random use of device memory, compared with plain host memory; see churn.h.
+ *
+ *   churn [--seed N] [--operations N] [--threads N] [--live MIB] [--big MIB] [--may-refuse]
+ *
+ * CHURN_OPERATIONS in the environment multiplies the number of operations, for longer runs. One
+ * thread and one seed are one run, every time. On the simulated driver it also holds that nothing
+ * is left of what was allocated and that no kernel met an illegal address.
+ */
+#include "tests/stress/churn.h"
+
+#include <dlfcn.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "tests/sim/sim.h"
+
+static void (*sim_stats_now)(struct sim_stats *);
+static uint64_t seed;
+
+__attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...)
+{
+    va_list args;
+
+    fprintf(stderr, "churn: seed %llu: ", (unsigned long long)seed);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    _exit(1);
+}
+
+void churn_die(const struct worker *worker, const char *format, ...)
+{
+    char text[300];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    die("thread %u, operation %llu, %s: %s", worker->number, (unsigned long long)worker->operation,
+        worker->doing, text);
+}
+
+static const char *error_name(CUresult result)
+{
+    const char *name = NULL;
+
+    return cuGetErrorName(result, &name) == CUDA_SUCCESS && name ? name : "an unknown error";
+}
+
+void churn_check(const struct worker *worker, CUresult result, const char *call)
+{
+    if (result != CUDA_SUCCESS)
+        churn_die(worker, "%s gives %s", call, error_name(result));
+}
+
+static void setup(CUresult result, const char *what)
+{
+    if (result != CUDA_SUCCESS)
+        die("%s gives %s", what, error_name(result));
+}
+
+#define SETUP(call, ...) setup(call(__VA_ARGS__), #call)
+
+static void worker_open(struct worker *worker)
+{
+    worker->doing = "start";
+    CHECK(worker, cuCtxSetCurrent, worker->world->context);
+    worker->streams[STREAM_NAMED_LEGACY] = CU_STREAM_LEGACY;
+    worker->streams[STREAM_NAMED_THREAD] = CU_STREAM_PER_THREAD;
+    CHECK(worker, cuStreamCreate, &worker->streams[STREAM_BLOCKING], CU_STREAM_DEFAULT);
+    CHECK(worker, cuStreamCreate, &worker->streams[STREAM_FREE], CU_STREAM_NON_BLOCKING);
+    for (int i = 0; i < EVENTS_MAX; i++)
+        CHECK(worker, cuEventCreate, &worker->events[i], CU_EVENT_DISABLE_TIMING);
+}
+
+static void worker_close(struct worker *worker)
+{
+    worker->doing = "end";
+    for (size_t i = 0; i < worker->n_buffers; i++)
+        buffer_verify(worker, &worker->buffers[i], 0, worker->buffers[i].bytes);
+    while (worker->n_buffers)
+        buffer_free(worker, &worker->buffers[0]);
+    CHECK(worker, cuCtxSynchronize);
+    downloads_settle_all(worker);
+    for (int i = 0; i < EVENTS_MAX; i++)
+        CHECK(worker, cuEventDestroy, worker->events[i]);
+    CHECK(worker, cuStreamDestroy, worker->streams[STREAM_BLOCKING]);
+    CHECK(worker, cuStreamDestroy, worker->streams[STREAM_FREE]);
+    if (worker->arena)
+        CHECK(worker, cuMemFreeHost, worker->arena);
+}
+
+static const struct {
+    unsigned int weight;
+    void (*run)(struct worker *worker);
+} operations[] = {
+    {40, copy_some}, {15, copy_some_box}, {15, fill_some},         {25, launch_some},
+    {5, wait_some},  {5, ask_some},       {4, buffer_verify_some}, {1, stream_replace},
+};
+
+static void operate(struct worker *worker)
+{
+    uint64_t live = worker->world->options.live_bytes;
+    unsigned int all = 0, pick;
+    size_t i = 0;
+
+    if (!worker->n_buffers || random_chance(&worker->random, worker->live_bytes < live ? 8 : 1)) {
+        buffer_new(worker);
+        return;
+    }
+    if (random_chance(&worker->random, worker->live_bytes < live ? 2 : 10)) {
+        buffer_free(worker, buffer_any(worker));
+        return;
+    }
+    for (size_t j = 0; j < sizeof(operations) / sizeof(operations[0]); j++)
+        all += operations[j].weight;
+    pick = (unsigned int)random_below(&worker->random, all);
+    while (pick >= operations[i].weight)
+        pick -= operations[i++].weight;
+    operations[i].run(worker);
+}
+
+static void *work(void *argument)
+{
+    struct worker *worker = argument;
+    const struct options *options = &worker->world->options;
+    uint64_t share = options->operations / options->threads;
+
+    worker->random.state = options->seed + worker->number * 0x51ed2701u;
+    worker_open(worker);
+    for (worker->operation = 0; worker->operation < share; worker->operation++)
+        operate(worker);
+    worker_close(worker);
+    return NULL;
+}
+
+static void run(struct world *world)
+{
+    unsigned int n = world->options.threads;
+    struct worker *workers = calloc(n, sizeof(*workers));
+    pthread_t *threads = calloc(n, sizeof(*threads));
+    uint64_t refused = 0;
+
+    if (!workers || !threads)
+        die("no host memory");
+    for (unsigned int i = 0; i < n; i++) {
+        workers[i].world = world;
+        workers[i].number = i;
+    }
+    /* A run of one thread is the program's only one: nothing then depends on the scheduler. */
+    for (unsigned int i = 1; i < n; i++)
+        if (pthread_create(&threads[i], NULL, work, &workers[i]))
+            die("cannot start a thread");
+    work(&workers[0]);
+    for (unsigned int i = 1; i < n; i++)
+        pthread_join(threads[i], NULL);
+    for (unsigned int i = 0; i < n; i++)
+        refused += workers[i].refused;
+    free(workers);
+    free(threads);
+    printf("churn: seed %llu: %llu operations by %u thread%s, %llu allocations refused\n",
+           (unsigned long long)world->options.seed, (unsigned long long)world->options.operations,
+           n, n == 1 ? "" : "s", (unsigned long long)refused);
+}
+
+static void world_open(struct world *world)
+{
+    CUmemPoolProps props = {
+        .allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+        .location.type = CU_MEM_LOCATION_TYPE_DEVICE,
+    };
+    const char *why = NULL;
+    CUresult result;
+
+    SETUP(cuDevicePrimaryCtxRetain, &world->context, world->device);
+    SETUP(cuCtxSetCurrent, world->context);
+    props.location.id = world->device;
+    SETUP(cuMemPoolCreate, &world->pool, &props);
+    result = kernels_open(&world->kernels, &why);
+    if (result != CUDA_SUCCESS)
+        die("no kernels: %s: %s", why, error_name(result));
+}
+
+static void world_close(struct world *world)
+{
+    kernels_close(&world->kernels);
+    SETUP(cuMemPoolDestroy, world->pool);
+    SETUP(cuDevicePrimaryCtxRelease, world->device);
+}
+
+static void must_equal(const char *what, uint64_t before, uint64_t after)
+{
+    if (before != after)
+        die("%llu %s are left, there were %llu before", (unsigned long long)after, what,
+            (unsigned long long)before);
+}
+
+/* One reservation may stay for good: the address space of all later allocations. */
+static void nothing_is_left(const struct sim_stats *before)
+{
+    struct sim_stats after;
+
+    sim_stats_now(&after);
+    if (after.illegal_addresses)
+        die("%llu accesses to illegal addresses", (unsigned long long)after.illegal_addresses);
+    must_equal("bytes of device memory", before->device_used, after.device_used);
+    must_equal("bytes of pinned host memory", before->host_used, after.host_used);
+    must_equal("mappings", before->mappings, after.mappings);
+    must_equal("handles", before->handles, after.handles);
+    must_equal("allocations", before->allocations, after.allocations);
+    must_equal("streams", before->streams, after.streams);
+    must_equal("events", before->events, after.events);
+    if (after.reservations > before->reservations + 1)
+        die("%llu reservations are left, there were %llu before",
+            (unsigned long long)after.reservations, (unsigned long long)before->reservations);
+}
+
+static uint64_t number(const char *text)
+{
+    char *end;
+    uint64_t value = strtoull(text, &end, 10);
+
+    if (end == text || *end)
+        die("\"%s\" is not a number", text);
+    return value;
+}
+
+static void read_options(int argc, char **argv, struct options *options)
+{
+    static const struct option known[] = {
+        {"seed", required_argument, NULL, 's'},
+        {"operations", required_argument, NULL, 'o'},
+        {"threads", required_argument, NULL, 't'},
+        {"live", required_argument, NULL, 'l'},
+        {"big", required_argument, NULL, 'b'},
+        {"may-refuse", no_argument, NULL, 'r'},
+        {NULL, 0, NULL, 0},
+    };
+    const char *times = getenv("CHURN_OPERATIONS");
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+        switch (option) {
+        case 's':
+            options->seed = number(optarg);
+            break;
+        case 'o':
+            options->operations = number(optarg);
+            break;
+        case 't':
+            options->threads = (unsigned int)number(optarg);
+            break;
+        case 'l':
+            options->live_bytes = number(optarg) << 20;
+            break;
+        case 'b':
+            options->big_bytes = number(optarg) << 20;
+            break;
+        case 'r':
+            options->may_refuse = true;
+            break;
+        default:
+            exit(2);
+        }
+    }
+    if (times)
+        options->operations *= number(times);
+    seed = options->seed;
+}
+
+int main(int argc, char **argv)
+{
+    struct world world = {
+        .options = {.seed = 1,
+                    .operations = 2000,
+                    .threads = 1,
+                    .live_bytes = 32 << 20,
+                    .big_bytes = 16 << 20},
+    };
+    struct sim_stats before;
+
+    read_options(argc, argv, &world.options);
+    SETUP(cuInit, 0);
+    SETUP(cuDeviceGet, &world.device, 0);
+    sim_stats_now = (void (*)(struct sim_stats *))dlsym(RTLD_DEFAULT, "sim_get_stats");
+    if (sim_stats_now)
+        sim_stats_now(&before);
+    world_open(&world);
+    run(&world);
+    world_close(&world);
+    if (sim_stats_now)
+        nothing_is_left(&before);
+    return 0;
+}
