@@ -224,8 +224,7 @@ static int place_end(const struct gguf_file *file, size_t i, uint64_t data_bytes
     return 0;
 }
 
-/* Holds every tensor against the data section and turns its offset into one from the file's start.
- */
+/* Holds tensors against the data section; makes their offsets ones from the file's beginning. */
 static int place_tensors(struct reader *reader, struct gguf_file *file)
 {
     struct gguf *gguf = &file->gguf;
