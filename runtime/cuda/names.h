@@ -5,7 +5,8 @@
  * What a plain name means: the newest version of the call in driver_calls.def, in the
  * default-stream mode the includer asked for. A row added there needs a line here unless it has
  * neither a version suffix nor a twin. cuCtxCreate has none: CUDA 13 means a version that the table
- * does not have. Part of runtime/cuda/cuda.h; not to be included alone.
+ * does not have. Nor has cuCtxSynchronize, which means its first. Part of runtime/cuda/cuda.h; not
+ * to be included alone.
  */
 
 /* clang-format off */
@@ -18,7 +19,6 @@
 #define cuCtxDestroy cuCtxDestroy_v2
 #define cuCtxPushCurrent cuCtxPushCurrent_v2
 #define cuCtxPopCurrent cuCtxPopCurrent_v2
-#define cuCtxSynchronize cuCtxSynchronize_v2
 #define cuModuleGetGlobal cuModuleGetGlobal_v2
 #define cuMemAlloc cuMemAlloc_v2
 #define cuMemAllocPitch cuMemAllocPitch_v2
@@ -88,3 +88,19 @@
 #define cuEventDestroy cuEventDestroy_v2
 #define cuEventRecord __CUDA_API_PTSZ(cuEventRecord)
 /* clang-format on */
+
+#ifdef CUDA_API_PER_THREAD_DEFAULT_STREAM
+/* What such a program asks cuGetProcAddress() for is per-thread too, unless it says otherwise. */
+static inline CUresult cuGetProcAddress_v2_ptsz(const char *symbol, void **pfn, int cuda_version,
+                                                cuuint64_t flags,
+                                                CUdriverProcAddressQueryResult *symbol_status)
+{
+    const cuuint64_t modes =
+        CU_GET_PROC_ADDRESS_LEGACY_STREAM | CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM;
+
+    if (!(flags & modes))
+        flags |= CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM;
+    return cuGetProcAddress_v2(symbol, pfn, cuda_version, flags, symbol_status);
+}
+#define cuGetProcAddress_v2 cuGetProcAddress_v2_ptsz
+#endif
