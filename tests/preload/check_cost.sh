@@ -1,0 +1,44 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# A call that passes through costs at most 30 instructions in the shim: counted by callgrind, with and
+# without the preload, as the difference between many calls and twice as many.
+#
+#   check_cost.sh <program> <libvramshim.so> <folder of the driver>
+
+set -eu
+
+program=$1
+shim=$2
+LD_LIBRARY_PATH=$3
+export LD_LIBRARY_PATH
+limit=30
+calls=10000
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+if ! command -v valgrind >/dev/null; then
+    echo "skipped: valgrind is not installed"
+    exit 77
+fi
+if nm "$program" "$shim" | grep -q __asan_init; then
+    echo "skipped: valgrind cannot run what the address sanitizer is built into"
+    exit 77
+fi
+
+# Prints the instructions that $2 calls take under the preload $1.
+count() {
+    LD_PRELOAD=$1 valgrind --tool=callgrind --callgrind-out-file="$work/out" "$program" "$2" \
+        >"$work/log" 2>&1 || {
+        cat "$work/log" >&2
+        return 1
+    }
+    sed -n 's/^\(summary\|totals\): //p' "$work/out" | head -n 1
+}
+
+# Both counts have the first call in them, which binds the driver.
+with=$(($(count "$shim" $((2 * calls))) - $(count "$shim" $calls)))
+without=$(($(count "" $((2 * calls))) - $(count "" $calls)))
+each=$(((with - without) / calls))
+echo "instructions per pass-through call: $each (limit $limit)"
+[ "$each" -le "$limit" ]
