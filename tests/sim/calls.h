@@ -39,7 +39,6 @@ enum call_id call_find(const char *symbol);
 
 /* Denied by SIM_HIDE. Locking: none, fixed once the settings are read. */
 bool call_is_hidden(enum call_id id);
-void call_hide(const char *symbol);
 
 /* Locking: the simulator's lock, for all of these. */
 void call_fail_at(enum call_id id, unsigned int nth, CUresult error);

@@ -9,11 +9,7 @@
 #include "tests/sim/core.h"
 
 #include <pthread.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 #include <uthash.h>
 
 #include "runtime/util.h"
@@ -52,24 +48,6 @@ void core_wait(void)
 void core_broadcast(void)
 {
     pthread_cond_broadcast(&changed);
-}
-
-void core_say(const char *format, ...)
-{
-    char line[1024] = "sim: ";
-    size_t used = strlen(line);
-    va_list args;
-    int n;
-
-    va_start(args, format);
-    n = vsnprintf(line + used, sizeof(line) - used - 1, format, args);
-    va_end(args);
-    if (n < 0)
-        return;
-    used = min_u64(used + n, sizeof(line) - 2);
-    line[used++] = '\n';
-    if (write(STDERR_FILENO, line, used) < 0)
-        return;
 }
 
 bool core_initialised(void)

@@ -45,6 +45,10 @@ struct settings {
 extern struct settings settings;
 /* Locking: takes none; thread-safe. */
 void settings_read_once(void);
+/* Calls `take` with each comma-separated word of a variable. */
+void settings_each_word(const char *name, void (*take)(char *word));
+/* Ends the process with a line that says what the variable must be. */
+void settings_refuse(const char *name, const char *value, const char *accepted);
 /* "22MiB" -> bytes. False for anything that is not a number with an optional B/KiB/MiB/GiB/TiB. */
 bool settings_parse_bytes(const char *text, uint64_t *out);
 

@@ -9,10 +9,13 @@
  */
 #include "tests/sim/calls.h"
 #include "tests/sim/core.h"
-#include "tests/sim/sim.h"
+#include "tests/sim/errors.h"
 
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
 #include "runtime/util.h"
 
 #define MAX_FAILURES 64
@@ -82,9 +85,48 @@ static CUresult entry_refusal(enum call_id id)
     return CUDA_SUCCESS;
 }
 
-static CUresult entry_begin(enum call_id id, enum stream_mode mode)
+static void take_hidden(char *word)
+{
+    enum call_id id = call_find(word);
+
+    if (id == CALL_COUNT)
+        settings_refuse("SIM_HIDE", word, "the names of driver calls");
+    hidden[id] = true;
+}
+
+static void take_failure(char *word)
+{
+    char symbol[128];
+    char name[128];
+    unsigned int nth;
+    CUresult error;
+    char *end;
+
+    if (sscanf(word, "%127[^:]:%u:%127s", symbol, &nth, name) != 3 || !nth ||
+        call_find(symbol) == CALL_COUNT)
+        settings_refuse("SIM_FAIL", word, "name:nth:error with the name of a driver call");
+    if (!error_find(name, &error)) {
+        error = (CUresult)strtoul(name, &end, 10);
+        if (*end || !error)
+            settings_refuse("SIM_FAIL", word, "name:nth:error with an error's name or number");
+    }
+    call_fail_at(call_find(symbol), nth, error);
+}
+
+static void read_lists(void)
 {
     settings_read_once();
+    core_lock();
+    settings_each_word("SIM_HIDE", take_hidden);
+    settings_each_word("SIM_FAIL", take_failure);
+    core_unlock();
+}
+
+static CUresult entry_begin(enum call_id id, enum stream_mode mode)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, read_lists);
     core_lock();
     counts[id]++;
     core_thread()->mode = mode;
@@ -154,16 +196,6 @@ enum call_id call_find(const char *symbol)
 bool call_is_hidden(enum call_id id)
 {
     return id < CALL_COUNT && hidden[id];
-}
-
-void call_hide(const char *symbol)
-{
-    enum call_id id = call_find(symbol);
-
-    if (id == CALL_COUNT)
-        core_say("SIM_HIDE names %s, which is no driver call here; ignored", symbol);
-    else
-        hidden[id] = true;
 }
 
 void call_fail_at(enum call_id id, unsigned int nth, CUresult error)

@@ -5,7 +5,6 @@
  * A value that cannot be understood ends the process: a test that believes it runs on a small card
  * must not run on a large one.
  */
-#include "tests/sim/calls.h"
 #include "tests/sim/core.h"
 
 #include <errno.h>
@@ -16,7 +15,6 @@
 #include <unistd.h>
 
 #include "runtime/util.h"
-#include "tests/sim/errors.h"
 
 struct settings settings = {
     .vram = 8 * GIB,
@@ -48,7 +46,7 @@ bool settings_parse_bytes(const char *text, uint64_t *out)
     return false;
 }
 
-static void refuse(const char *name, const char *value, const char *accepted)
+void settings_refuse(const char *name, const char *value, const char *accepted)
 {
     core_say("%s is \"%s\", but must be %s; aborting", name, value, accepted);
     _exit(2);
@@ -59,7 +57,7 @@ static void read_bytes(const char *name, uint64_t *out)
     const char *value = getenv(name);
 
     if (value && !settings_parse_bytes(value, out))
-        refuse(name, value, "a size such as 22MiB");
+        settings_refuse(name, value, "a size such as 22MiB");
 }
 
 static void read_number(const char *name, uint64_t low, uint64_t high, uint64_t *out)
@@ -76,7 +74,7 @@ static void read_number(const char *name, uint64_t low, uint64_t high, uint64_t 
         return;
     snprintf(range, sizeof(range), "a number from %llu to %llu", (unsigned long long)low,
              (unsigned long long)high);
-    refuse(name, value, range);
+    settings_refuse(name, value, range);
 }
 
 /* The index of the value among `names`, `otherwise` when it is not set. */
@@ -90,12 +88,11 @@ static int read_choice(const char *name, const char *const *names, size_t n, int
     for (size_t i = 0; i < n; i++)
         if (!strcmp(value, names[i]))
             return (int)i;
-    refuse(name, value, accepted);
+    settings_refuse(name, value, accepted);
     return otherwise;
 }
 
-/* Calls `take` with each comma-separated word of the variable. */
-static void read_list(const char *name, void (*take)(char *word))
+void settings_each_word(const char *name, void (*take)(char *word))
 {
     const char *value = getenv(name);
     char *copy = value ? strdup(value) : NULL;
@@ -105,30 +102,6 @@ static void read_list(const char *name, void (*take)(char *word))
          word = strtok_r(NULL, ",", &rest))
         take(word);
     free(copy);
-}
-
-static void take_hidden(char *word)
-{
-    call_hide(word);
-}
-
-static void take_failure(char *word)
-{
-    char symbol[128];
-    char name[128];
-    unsigned int nth;
-    CUresult error;
-    char *end;
-
-    if (sscanf(word, "%127[^:]:%u:%127s", symbol, &nth, name) != 3 || !nth ||
-        call_find(symbol) == CALL_COUNT)
-        refuse("SIM_FAIL", word, "name:nth:error with the name of a driver call");
-    if (!error_find(name, &error)) {
-        error = (CUresult)strtoul(name, &end, 10);
-        if (*end || !error)
-            refuse("SIM_FAIL", word, "name:nth:error with an error's name or number");
-    }
-    call_fail_at(call_find(symbol), nth, error);
 }
 
 static void settings_read(void)
@@ -149,10 +122,6 @@ static void settings_read(void)
     settings.mixed_copy =
         read_choice("SIM_MIXED_COPY", mixes, ARRAY_SIZE(mixes), 0, "refuse or allow") == 1;
     settings.stats_path = getenv("SIM_STATS");
-    core_lock();
-    read_list("SIM_HIDE", take_hidden);
-    read_list("SIM_FAIL", take_failure);
-    core_unlock();
 }
 
 void settings_read_once(void)
