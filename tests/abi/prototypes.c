@@ -8,7 +8,9 @@
 #include "runtime/util.h"
 #include "tests/abi/table.h"
 
-#define SAME(name, params)              __builtin_types_compatible_p(__typeof__(name), CUresult(PROTO(params)))
+#define SAME(name, params) __builtin_types_compatible_p(__typeof__(name), CUresult(PROTO(params)))
+
+/* The same of the per-thread twin, where there is one. */
 #define SAME_TWIN_PLAIN(symbol, params) 1
 #define SAME_TWIN_PTSZ(symbol, params)  SAME(symbol##_ptsz, PARAMS(params))
 #define SAME_TWIN_PTDS(symbol, params)  SAME(symbol##_ptds, PARAMS(params))
