@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * atom and red: one lane after the other, in the order of lanes, so sums of floats repeat exactly.
+ *
+ * A launch runs in one thread; atomics are atomic among its threads, not against other launches
+ * that another host thread may be running at the same time.
+ */
+
+#include "tests/sim/ptx_lanes.h"
+#include "tests/sim/ptx_number.h"
+#include "tests/sim/ptx_opcode.h"
+
+enum {
+    OP_ADD,
+    OP_MIN,
+    OP_MAX,
+    OP_INC,
+    OP_DEC,
+    OP_AND,
+    OP_OR,
+    OP_XOR,
+    OP_EXCH,
+    OP_CAS,
+};
+
+static uint64_t add_half_pair(uint64_t a, uint64_t b)
+{
+    uint16_t low = float_half(half_float((uint16_t)a) + half_float((uint16_t)b));
+    uint16_t high = float_half(half_float((uint16_t)(a >> 16)) + half_float((uint16_t)(b >> 16)));
+
+    return (uint64_t)high << 16 | low;
+}
+
+static uint64_t add(enum ptx_type type, uint64_t old, uint64_t x)
+{
+    switch (type) {
+    case PTX_F32:
+        return float_image(one_nan(image_float((uint32_t)old) + image_float((uint32_t)x)));
+    case PTX_F64:
+        return double_image(image_double(old) + image_double(x));
+    case PTX_F16:
+        return float_half(half_float((uint16_t)old) + half_float((uint16_t)x));
+    case PTX_F16X2:
+        return add_half_pair(old, x);
+    default:
+        return old + x;
+    }
+}
+
+static bool below(enum ptx_type type, uint64_t a, uint64_t b)
+{
+    if (type == PTX_S32)
+        return (int32_t)a < (int32_t)b;
+    if (type == PTX_S64)
+        return (int64_t)a < (int64_t)b;
+    return a < b;
+}
+
+static uint64_t apply(unsigned int op, enum ptx_type type, uint64_t old, uint64_t x, uint64_t y)
+{
+    switch (op) {
+    case OP_ADD:
+        return add(type, old, x);
+    case OP_MIN:
+        return below(type, x, old) ? x : old;
+    case OP_MAX:
+        return below(type, old, x) ? x : old;
+    case OP_INC:
+        return old >= x ? 0 : old + 1;
+    case OP_DEC:
+        return old == 0 || old > x ? x : old - 1;
+    case OP_AND:
+        return old & x;
+    case OP_OR:
+        return old | x;
+    case OP_XOR:
+        return old ^ x;
+    case OP_EXCH:
+        return x;
+    default:
+        return old == x ? y : old;
+    }
+}
+
+static uint64_t read_lane(const struct ptx_warp *warp, uint32_t slot, unsigned int lane,
+                          unsigned int bytes)
+{
+    uint64_t bits = 0;
+
+    memcpy(&bits, (const uint8_t *)ptx_slot(warp, slot) + lane * bytes, bytes);
+    return bits;
+}
+
+static enum ptx_step run_atomic(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
+{
+    unsigned int bytes = insn->bytes;
+    uint8_t *pointers[PTX_LANES];
+
+    if (ptx_resolve(warp, insn, mask, bytes, true, pointers))
+        return PTX_STEP_STOP;
+    EACH_ACTIVE_LANE(lane, mask)
+    {
+        uint64_t x = read_lane(warp, insn->src[1], lane, bytes);
+        uint64_t y = insn->op == OP_CAS ? read_lane(warp, insn->src[2], lane, bytes) : 0;
+        uint64_t old = 0;
+        uint64_t new;
+        memcpy(&old, pointers[lane], bytes);
+        new = apply(insn->op, insn->type, old, x, y);
+        memcpy(pointers[lane], &new, bytes);
+        memcpy((uint8_t *)ptx_slot(warp, insn->dst) + lane * bytes, &old, bytes);
+    }
+    return PTX_STEP_NEXT;
+}
+
+static int decode_atomic(struct ptx_builder *builder, const struct statement *statement,
+                         struct ptx_insn *insn)
+{
+    bool reduction = spelling_has(statement->spelling, "red");
+    unsigned int n = 1 + !reduction + 1 + (insn->op == OP_CAS);
+    const struct operand *operand = statement->operands;
+
+    if (statement->n_operands != n)
+        return lex_fail(&builder->lex, statement->line, "'%.*s' takes %u operands",
+                        (int)statement->spelling->text.length, statement->spelling->text.text, n);
+    insn->bytes = (uint8_t)ptx_type_bytes(insn->type);
+    if (reduction)
+        insn->dst = ptx_new_slots(builder, insn->bytes, 1);
+    else
+        insn->dst = ptx_dest(builder, operand++, insn->type);
+    if (ptx_decode_address(builder, statement, operand++, insn))
+        return -1;
+    insn->src[1] = ptx_source(builder, operand++, insn->type);
+    if (insn->op == OP_CAS)
+        insn->src[2] = ptx_source(builder, operand, insn->type);
+    return builder->lex.failed ? -1 : 0;
+}
+
+#define ARITHMETIC                                                                                 \
+    PTX_RUNS([PTX_U32] = run_atomic, [PTX_S32] = run_atomic, [PTX_U64] = run_atomic,               \
+             [PTX_S64] = run_atomic)
+#define SUM                                                                                        \
+    PTX_RUNS([PTX_U32] = run_atomic, [PTX_S32] = run_atomic, [PTX_U64] = run_atomic,               \
+             [PTX_S64] = run_atomic, [PTX_F32] = run_atomic, [PTX_F64] = run_atomic,               \
+             [PTX_F16] = run_atomic, [PTX_F16X2] = run_atomic)
+#define COUNT PTX_RUNS([PTX_U32] = run_atomic)
+#define BITS  PTX_RUNS([PTX_B32] = run_atomic, [PTX_B64] = run_atomic)
+#define SWAP  PTX_RUNS([PTX_B16] = run_atomic, [PTX_B32] = run_atomic, [PTX_B64] = run_atomic)
+#define WHERE "global shared shared::cta relaxed acquire release acq_rel cta cluster gpu sys noftz"
+#define ROWS(name, table, operation)                                                               \
+    {"atom." name, WHERE, .decode = decode_atomic, .runs = table, .op = operation},                \
+    {                                                                                              \
+        "red." name, WHERE, .decode = decode_atomic, .runs = table, .op = operation                \
+    }
+
+const struct ptx_opcode ptx_atomic_opcodes[] = {
+    ROWS("add", SUM, OP_ADD),
+    ROWS("min", ARITHMETIC, OP_MIN),
+    ROWS("max", ARITHMETIC, OP_MAX),
+    ROWS("inc", COUNT, OP_INC),
+    ROWS("dec", COUNT, OP_DEC),
+    ROWS("and", BITS, OP_AND),
+    ROWS("or", BITS, OP_OR),
+    ROWS("xor", BITS, OP_XOR),
+    ROWS("exch", SWAP, OP_EXCH),
+    ROWS("cas", SWAP, OP_CAS),
+    {NULL},
+};

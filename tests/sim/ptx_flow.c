@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Branches, returns, exits and barriers.
+ *
+ * A branch that all active lanes take is a jump; one that some take parks both groups at their
+ * next instruction and lets the runner choose. A barrier counts threads, not warps, so it may stand
+ * in divergent code.
+ */
+
+#include "tests/sim/ptx_lanes.h"
+#include "tests/sim/ptx_opcode.h"
+
+static enum ptx_step run_branch(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
+{
+    uint32_t target = (uint32_t)insn->imm;
+    bool back = target <= ptx_pc(warp, insn);
+
+    if (mask == warp->active && !warp->others && (!back || --warp->patience)) {
+        warp->pc = target;
+        return PTX_STEP_JUMP;
+    }
+    ptx_warp_park(warp, warp->active & ~mask, ptx_pc(warp, insn) + 1);
+    ptx_warp_park(warp, mask, target);
+    if (back && warp->others && warp->patience)
+        warp->patience--;
+    return PTX_STEP_SELECT;
+}
+
+static int decode_branch(struct ptx_builder *builder, const struct statement *statement,
+                         struct ptx_insn *insn)
+{
+    if (statement->n_operands != 1 || statement->operands[0].kind != OPERAND_NAME)
+        return lex_fail(&builder->lex, statement->line, "a branch needs a label");
+    return 0;
+}
+
+static enum ptx_step exit_lanes(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
+{
+    ptx_warp_park(warp, warp->active & ~mask, ptx_pc(warp, insn) + 1);
+    warp->live &= ~mask;
+    warp->block->live -= (unsigned int)__builtin_popcount(mask);
+    ptx_barriers_check(warp->block);
+    return PTX_STEP_SELECT;
+}
+
+static enum ptx_step run_exit(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
+{
+    return exit_lanes(warp, insn, mask);
+}
+
+/* insn->imm: of a kernel, where it is an exit; else src[0] says where each lane came from. */
+enum ptx_step ptx_run_return(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
+{
+    const uint32_t *places = ptx_slot(warp, insn->src[0]);
+
+    if (insn->imm)
+        return exit_lanes(warp, insn, mask);
+    ptx_warp_park(warp, warp->active & ~mask, ptx_pc(warp, insn) + 1);
+    EACH_ACTIVE_LANE(lane, mask)
+    {
+        warp->lane_pc[lane] = places[lane];
+    }
+    return PTX_STEP_SELECT;
+}
+
+static int decode_return(struct ptx_builder *builder, const struct statement *statement,
+                         struct ptx_insn *insn)
+{
+    const struct function *function = builder->body->function;
+
+    insn->imm = function->is_entry;
+    insn->src[0] = function->return_slot;
+    return 0;
+}
+
+enum ptx_step ptx_run_trap(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
+{
+    return ptx_warp_fault(warp, insn, (unsigned int)__builtin_ctz(mask), PTX_TRAP, 0, false);
+}
+
+static enum ptx_step run_nothing(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
+{
+    return PTX_STEP_NEXT;
+}
+
+static int decode_nothing(struct ptx_builder *builder, const struct statement *statement,
+                          struct ptx_insn *insn)
+{
+    return 0;
+}
+
+/* Operands: the barrier, and for how many threads it opens (0: all that live). The values of the
+ * first lane count, as they must be the same for all. */
+static enum ptx_step run_barrier(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
+{
+    unsigned int lane = (unsigned int)__builtin_ctz(mask);
+    uint32_t id = ((const uint32_t *)ptx_slot(warp, insn->src[0]))[lane];
+    uint32_t expected = ((const uint32_t *)ptx_slot(warp, insn->src[1]))[lane];
+    struct ptx_barrier *barrier;
+
+    if (id >= PTX_BARRIERS)
+        return ptx_warp_fault(warp, insn, lane, PTX_TRAP, 0, false);
+    barrier = &warp->block->barriers[id];
+    barrier->expected = expected;
+    barrier->arrived += (uint32_t)__builtin_popcount(mask);
+    ptx_warp_park(warp, warp->active, ptx_pc(warp, insn) + 1);
+    if (insn->op) {
+        barrier->waiting[warp->index] |= mask;
+        warp->waiting |= mask;
+    }
+    ptx_barriers_check(warp->block);
+    return PTX_STEP_SELECT;
+}
+
+static int decode_barrier(struct ptx_builder *builder, const struct statement *statement,
+                          struct ptx_insn *insn)
+{
+    static const struct operand all = {.kind = OPERAND_INTEGER};
+    bool needs_count = !insn->op;
+
+    if (statement->n_operands < 1u + needs_count || statement->n_operands > 2)
+        return lex_fail(&builder->lex, statement->line, "a barrier takes 1 or 2 operands");
+    insn->src[0] = ptx_source(builder, &statement->operands[0], PTX_B32);
+    insn->src[1] =
+        ptx_source(builder, statement->n_operands == 2 ? &statement->operands[1] : &all, PTX_B32);
+    return builder->lex.failed ? -1 : 0;
+}
+
+#define ORDER "sc acq_rel acquire release cta cluster gpu sys gl proxy alias"
+
+const struct ptx_opcode ptx_flow_opcodes[] = {
+    {"bra", "uni", .decode = decode_branch, .run = run_branch},
+    {"ret", "uni", .decode = decode_return, .run = ptx_run_return},
+    {"exit", .decode = decode_nothing, .run = run_exit},
+    {"trap", .decode = decode_nothing, .run = ptx_run_trap},
+    {"brkpt", .decode = decode_nothing, .run = run_nothing},
+    {"call", "uni", .run = ptx_run_call},
+    {"membar", ORDER, .decode = decode_nothing, .run = run_nothing},
+    {"fence", ORDER, .decode = decode_nothing, .run = run_nothing},
+    {"nanosleep", .operands = "t", .decode = decode_nothing,
+     .runs = PTX_RUNS([PTX_U32] = run_nothing)},
+    {"bar.sync", "cta", .decode = decode_barrier, .run = run_barrier, .op = 1},
+    {"bar.arrive", "cta", .decode = decode_barrier, .run = run_barrier},
+    {"barrier.sync", "cta aligned", .decode = decode_barrier, .run = run_barrier, .op = 1},
+    {"barrier.arrive", "cta aligned", .decode = decode_barrier, .run = run_barrier},
+    {NULL},
+};
