@@ -4,14 +4,11 @@
 # A call that passes through costs at most 30 instructions in the shim: counted by callgrind, with and
 # without the preload, as the difference between many calls and twice as many.
 #
-#   check_cost.sh <program> <libvramshim.so> <folder of the driver>
+#   check_cost.sh <program> <libvramshim.so> <folder of the driver> <optimisation level>
 
 set -eu
 
-program=$1
-shim=$2
-LD_LIBRARY_PATH=$3
-export LD_LIBRARY_PATH
+optimisation=$4
 limit=30
 calls=10000
 work=$(mktemp -d)
@@ -21,10 +18,22 @@ if ! command -v valgrind >/dev/null; then
     echo "skipped: valgrind is not installed"
     exit 77
 fi
-if nm "$program" "$shim" | grep -q __asan_init; then
-    echo "skipped: valgrind cannot run what the address sanitizer is built into"
+if [ "$optimisation" = 0 ] || [ "$optimisation" = g ]; then
+    echo "skipped: built without optimisation"
     exit 77
 fi
+if nm "$2" | grep -q '__asan_init\|__tsan_init\|__ubsan'; then
+    echo "skipped: built with a sanitizer"
+    exit 77
+fi
+
+# Without debug information, of which valgrind cannot read every compiler's.
+program=$work/program
+shim=$work/libvramshim.so
+strip -g -o "$program" "$1"
+strip -g -o "$shim" "$2"
+strip -g -o "$work/libcuda.so.1" "$3/libcuda.so.1"
+export LD_LIBRARY_PATH="$work"
 
 # Prints the instructions that $2 calls take under the preload $1.
 count() {

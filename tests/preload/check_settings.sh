@@ -11,6 +11,7 @@ set -eu
 shim=$1
 LD_LIBRARY_PATH=$2
 export LD_LIBRARY_PATH
+export ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0
 races=$3
 leaving=$4
 constructor=$5

@@ -11,6 +11,8 @@ set -eu
 shim=$1
 LD_LIBRARY_PATH=$2
 export LD_LIBRARY_PATH
+# For builds with AddressSanitizer: the programs here are not.
+export ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0
 export VRAMSHIM_VERBOSE=1 VRAMSHIM_SUMMARY=1 VRAMSHIM_LOG=debug VRAMSHIM_NONSENSE=1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -18,7 +18,8 @@ static int not_found(void)
     return 2;
 }
 
-static int (*resolve(void))(void)
+/* clang does not count the attribute below as a use. */
+__attribute__((used)) static int (*resolve(void))(void)
 {
     return dlsym(RTLD_DEFAULT, "early_no_such_name") ? not_found : found;
 }
