@@ -105,9 +105,11 @@ static CUresult image_text(const void *data, char **out)
 
 struct ptx_module *image_parse(const struct image *image)
 {
-    char error[256] = "no reason given";
-    struct ptx_module *ptx = ptx_module_parse(image->text, error, sizeof(error));
+    char error[256] = "it is neither a container nor text with a .version";
+    struct ptx_module *ptx = NULL;
 
+    if (strstr(image->text, ".version"))
+        ptx = ptx_module_parse(image->text, error, sizeof(error));
     if (!ptx)
         core_say("cannot load PTX: %s; answering CUDA_ERROR_INVALID_PTX", error);
     return ptx;
