@@ -26,6 +26,7 @@
 enum {
     GATE_PATIENCE_MS = 2000,
     LEAST_BLOCKS = 16, /* a budget is cut into at least so many chunks, granularity permitting */
+    SMALL_SHARE = 64,  /* and what is more than one of so many parts of it is paged */
 };
 
 struct pagers pagers = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -140,6 +141,8 @@ static int open_pools(struct pager *pager, const struct driver *drv, uint64_t de
         pool_init(&pager->pools[TIER_HOST], TIER_HOST, host, pager->device, host_budget,
                   pager->granularity, slot))
         return refuse(pager, "cannot be managed: no host memory for the tables");
+    if (device_budget / SMALL_SHARE < atomic_load(&pagers.small))
+        atomic_store(&pagers.small, device_budget / SMALL_SHARE);
     log_info("device %d: paging, device budget %llu MiB, host budget %llu MiB, chunk %llu MiB",
              pager->device, (unsigned long long)(device_budget / MIB),
              (unsigned long long)(host_budget / MIB), (unsigned long long)(slot / MIB));

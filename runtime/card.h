@@ -55,6 +55,7 @@ struct pagers {
     pthread_mutex_t lock;
     struct config config;
     struct pager cards[DEVICES_MAX];
+    _Atomic uint64_t small; /* allocations below are left to the driver */
     _Atomic int captures;
     _Atomic int host_calls;  /* queued host functions that have not returned */
     atomic_bool value_waits; /* the program has made a stream wait for a memory value */

@@ -22,12 +22,13 @@ void pager_setup(const struct config *config)
 {
     pthread_mutex_lock(&pagers.lock);
     pagers.config = *config;
+    atomic_store(&pagers.small, config->small);
     pthread_mutex_unlock(&pagers.lock);
 }
 
 bool pager_is_small(uint64_t bytes)
 {
-    return bytes < pagers.config.small;
+    return bytes < atomic_load_explicit(&pagers.small, memory_order_relaxed);
 }
 
 static int current(const struct driver *drv, CUcontext *out_ctx, struct pager **out)
