@@ -11,8 +11,8 @@
 const struct llama_kind llama_kinds[LLAMA_N_KINDS] = {
     {GGUF_TYPE_F32, "f32", 4, 1},
     {GGUF_TYPE_F16, "f16", 8, 1},
-    {GGUF_TYPE_Q8_0, "q8_0", 32, 32},
-    {GGUF_TYPE_Q4_0, "q4_0", 32, 32},
+    {GGUF_TYPE_Q8_0, "q8_0", 32, 16},
+    {GGUF_TYPE_Q4_0, "q4_0", 32, 16},
 };
 
 static size_t kind_of(const struct llama *llama, const struct gguf_tensor *tensor)

@@ -10,6 +10,7 @@
 #include "tests/cuda/device.cuh"
 
 #define QUANTS     32
+#define HALF       16 /* a thread's share of a block: rows are then long enough for a warp */
 #define Q8_0_WORDS 17 /* a block in 16-bit words, scale included */
 #define Q4_0_WORDS 9
 
@@ -23,30 +24,54 @@ DEVICE_FN float high_half(uint32_t pair)
     return half_to_float((uint16_t)(pair >> 16));
 }
 
-/* The 32 numbers of a block, without their scale. */
-DEVICE_FN void unpack_q8_0(const uint16_t *words, float out[QUANTS])
+/*
+ * Half of a block's numbers, without their scale. Of Q8_0 the first half is numbers 0 to 15; of Q4_0
+ * it is the numbers in the first 8 bytes, 0 to 7 and then 16 to 23.
+ */
+DEVICE_FN void unpack_q8_0(const uint16_t *words, unsigned half, float out[HALF])
 {
 #pragma unroll
-    for (unsigned i = 0; i < QUANTS / 2; i++) {
-        int pair = (short)words[1 + i];
+    for (unsigned i = 0; i < HALF / 2; i++) {
+        int pair = (short)words[1 + half * HALF / 2 + i];
         out[2 * i] = (float)(signed char)pair;
         out[2 * i + 1] = (float)(pair >> 8);
     }
 }
 
-DEVICE_FN void unpack_q4_0(const uint16_t *words, float out[QUANTS])
+DEVICE_FN void unpack_q4_0(const uint16_t *words, unsigned half, float out[HALF])
 {
 #pragma unroll
-    for (unsigned i = 0; i < QUANTS / 4; i++) {
-        int word = words[1 + i];
+    for (unsigned i = 0; i < HALF / 4; i++) {
+        int word = words[1 + half * HALF / 4 + i];
         out[2 * i] = (float)((word & 15) - 8);
-        out[2 * i + 16] = (float)((word >> 4 & 15) - 8);
+        out[2 * i + 8] = (float)((word >> 4 & 15) - 8);
         out[2 * i + 1] = (float)((word >> 8 & 15) - 8);
-        out[2 * i + 17] = (float)((word >> 12) - 8);
+        out[2 * i + 9] = (float)((word >> 12) - 8);
     }
 }
 
-/* One row of the embedding table: a thread per number, or per block of a quantised row. */
+/* Where in the block numbers 0 to 7 and 8 to 15 of such a half are. */
+DEVICE_FN unsigned first_q8_0(unsigned half)
+{
+    return half * 16;
+}
+
+DEVICE_FN unsigned second_q8_0(unsigned half)
+{
+    return half * 16 + 8;
+}
+
+DEVICE_FN unsigned first_q4_0(unsigned half)
+{
+    return half * 8;
+}
+
+DEVICE_FN unsigned second_q4_0(unsigned half)
+{
+    return half * 8 + 16;
+}
+
+/* One row of the embedding table: a thread per number, or per half block of a quantised row. */
 KERNEL embed_f32(float *out, const float *table, const int *token, unsigned width)
 {
     unsigned i = global_index();
@@ -66,16 +91,18 @@ KERNEL embed_f16(float *out, const uint16_t *table, const int *token, unsigned w
 #define EMBED_QUANTISED(type, words_per_block)                                                     \
     KERNEL embed_##type(float *out, const uint16_t *table, const int *token, unsigned width)       \
     {                                                                                              \
-        unsigned block = global_index(), n_blocks = width / QUANTS;                                \
+        unsigned n_blocks = width / QUANTS, block = global_index() / 2, half = global_index() % 2; \
         const uint16_t *words = table + ((size_t)*token * n_blocks + block) * words_per_block;     \
-        float numbers[QUANTS];                                                                     \
+        float *to = out + block * QUANTS, numbers[HALF];                                           \
                                                                                                    \
         if (block >= n_blocks)                                                                     \
             return;                                                                                \
-        unpack_##type(words, numbers);                                                             \
+        unpack_##type(words, half, numbers);                                                       \
         _Pragma("unroll")                                                                          \
-        for (unsigned i = 0; i < QUANTS; i++)                                                      \
-            out[block * QUANTS + i] = numbers[i] * half_to_float(words[0]);                        \
+        for (unsigned i = 0; i < HALF / 2; i++) {                                                  \
+            to[first_##type(half) + i] = numbers[i] * half_to_float(words[0]);                     \
+            to[second_##type(half) + i] = numbers[i + 8] * half_to_float(words[0]);                \
+        }                                                                                          \
     }
 EMBED_QUANTISED(q8_0, Q8_0_WORDS)
 EMBED_QUANTISED(q4_0, Q4_0_WORDS)
@@ -148,20 +175,22 @@ KERNEL matvec_f16(float *out, const uint16_t *weight, const float *in, const flo
                                                                                                    \
         if (row >= n_out)                                                                          \
             return;                                                                                \
-        for (unsigned block = lane_index(); block < n_blocks; block += WARP_LANES) {               \
-            const uint16_t *at = words + (size_t)block * words_per_block;                          \
-            const float4 *x = (const float4 *)(in + block * QUANTS);                               \
-            float numbers[QUANTS], part = 0;                                                       \
-            unpack_##type(at, numbers);                                                            \
+        for (unsigned at = lane_index(); at < 2 * n_blocks; at += WARP_LANES) {                    \
+            const uint16_t *block = words + (size_t)(at / 2) * words_per_block;                    \
+            const float *x = in + at / 2 * QUANTS;                                                 \
+            const float4 *first = (const float4 *)(x + first_##type(at % 2));                      \
+            const float4 *second = (const float4 *)(x + second_##type(at % 2));                    \
+            float numbers[HALF], part = 0;                                                         \
+            unpack_##type(block, at % 2, numbers);                                                 \
             _Pragma("unroll")                                                                      \
-            for (unsigned i = 0; i < QUANTS / 4; i++) {                                            \
-                float4 b = x[i];                                                                   \
+            for (unsigned i = 0; i < HALF / 4; i++) {                                              \
+                float4 b = i < 2 ? first[i] : second[i - 2];                                       \
                 part = fmaf(numbers[4 * i], b.x, part);                                            \
                 part = fmaf(numbers[4 * i + 1], b.y, part);                                        \
                 part = fmaf(numbers[4 * i + 2], b.z, part);                                        \
                 part = fmaf(numbers[4 * i + 3], b.w, part);                                        \
             }                                                                                      \
-            sum = fmaf(part, half_to_float(at[0]), sum);                                           \
+            sum = fmaf(part, half_to_float(block[0]), sum);                                        \
         }                                                                                          \
         store_sum(out, residual, row, sum);                                                        \
     }

@@ -145,7 +145,7 @@ def write(path, name, config, tokens, tensors):
     writer.add_tokenizer_model("bert")
     writer.add_token_type_count(2)
     writer.add_token_list([marked(token) for token in tokens])
-    for key in sorted(tensors):
+    for key in tensors:
         writer.add_tensor(key, np.ascontiguousarray(tensors[key]))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
