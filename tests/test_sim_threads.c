@@ -65,6 +65,55 @@ Test(sim_threads, many_threads_get_their_own_answers)
     cr_assert_eq(stats_now().events, 0);
 }
 
+/* Moves a page between two handles again and again, checking that its content follows. */
+static void *mapper(void *argument)
+{
+    uint32_t tag = (uint32_t)(uintptr_t)argument;
+    CUmemAllocationProp props[] = {device_prop(), host_prop()};
+    CUmemGenericAllocationHandle handle;
+    CUdeviceptr copy;
+    CUdeviceptr base;
+    CUcontext context;
+
+    ok(cuDevicePrimaryCtxRetain(&context, 0));
+    ok(cuCtxSetCurrent(context));
+    ok(cuMemAlloc_v2(&copy, 4096));
+    ok(cuMemAddressReserve(&base, 4 * PAGE, 0, 0, 0));
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        uint32_t expected = tag * 1000000 + i;
+        CUdeviceptr page = base + i % 4 * PAGE;
+
+        ok(cuMemCreate(&handle, PAGE, &props[i % 2], 0));
+        ok(cuMemMap(page, PAGE, 0, handle, 0));
+        ok(allow_device(page, PAGE));
+        ok(launch_fill(&shared_code, page + 64, 1, expected, CU_STREAM_PER_THREAD));
+        ok(launch_copy(&shared_code, copy, page + 64, 1, CU_STREAM_PER_THREAD));
+        ok(cuStreamSynchronize(CU_STREAM_PER_THREAD));
+        ok(cuMemUnmap(page, PAGE));
+        ok(cuMemRelease(handle));
+        cr_assert_eq(read_word(copy), expected);
+    }
+    ok(cuMemAddressFree(base, 4 * PAGE));
+    ok(cuMemFree_v2(copy));
+    return NULL;
+}
+
+Test(sim_threads, many_threads_map_and_unmap)
+{
+    pthread_t threads[THREADS];
+
+    start();
+    shared_code = load_code();
+    for (uintptr_t i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, mapper, (void *)(i + 1));
+    for (size_t i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    cr_assert_eq(stats_now().device_used, 0);
+    cr_assert_eq(stats_now().host_used, 0);
+    cr_assert_eq(stats_now().handles, 0);
+    cr_assert_eq(stats_now().reservations, 0);
+}
+
 static pthread_mutex_t program_lock = PTHREAD_MUTEX_INITIALIZER;
 static int host_calls;
 
