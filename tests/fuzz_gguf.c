@@ -35,6 +35,7 @@ static void read_all(const struct gguf *gguf)
             sum += ((const uint8_t *)tensor->data)[tensor->bytes - 1];
     }
     (void)gguf_get_u64(gguf, "general.alignment", &number);
+    (void)sum;
 }
 
 static void try(const uint8_t *data, size_t size)
