@@ -178,7 +178,8 @@ static CUmemoryPool current_pool(const struct driver *drv)
     CUmemoryPool pool = NULL;
     CUdevice device;
 
-    if (!drv->cuDeviceGetMemPool || drv->cuCtxGetDevice(&device) != CUDA_SUCCESS)
+    if (!drv->cuDeviceGetMemPool || !drv->cuCtxGetDevice ||
+        drv->cuCtxGetDevice(&device) != CUDA_SUCCESS)
         return NULL;
     return drv->cuDeviceGetMemPool(&pool, device) == CUDA_SUCCESS ? pool : NULL;
 }

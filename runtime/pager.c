@@ -31,11 +31,23 @@ bool pager_is_small(uint64_t bytes)
     return bytes < atomic_load_explicit(&pagers.small, memory_order_relaxed);
 }
 
+/* What is called beyond the mapping calls, without asking again. Every driver that can map has
+ * them; one that does not is no driver to page on. */
+static bool has_calls(const struct driver *drv)
+{
+    return drv->cuCtxGetCurrent && drv->cuCtxGetDevice && drv->cuCtxPushCurrent_v2 &&
+           drv->cuCtxPopCurrent_v2 && drv->cuCtxSynchronize && drv->cuDeviceGetAttribute &&
+           drv->cuMemGetInfo_v2 && drv->cuMemAddressFree && drv->cuMemcpyDtoDAsync_v2 &&
+           drv->cuStreamCreate && drv->cuStreamDestroy_v2 && drv->cuStreamSynchronize &&
+           drv->cuEventCreate && drv->cuEventDestroy_v2 && drv->cuEventRecord &&
+           drv->cuEventQuery && drv->cuEventSynchronize;
+}
+
 static int current(const struct driver *drv, CUcontext *out_ctx, struct pager **out)
 {
     CUdevice device;
 
-    if (drv->cuCtxGetCurrent(out_ctx) != CUDA_SUCCESS || !*out_ctx ||
+    if (!has_calls(drv) || drv->cuCtxGetCurrent(out_ctx) != CUDA_SUCCESS || !*out_ctx ||
         drv->cuCtxGetDevice(&device) != CUDA_SUCCESS)
         return PAGER_E_NATIVE;
     return card_open(drv, device, out);
@@ -360,7 +372,8 @@ bool pager_pool_is_plain(const struct driver *drv, CUmemoryPool pool)
     CUmemoryPool own;
     CUdevice device;
 
-    if (drv->cuDeviceGetDefaultMemPool && drv->cuCtxGetDevice(&device) == CUDA_SUCCESS &&
+    if (drv->cuDeviceGetDefaultMemPool && drv->cuCtxGetDevice &&
+        drv->cuCtxGetDevice(&device) == CUDA_SUCCESS &&
         drv->cuDeviceGetDefaultMemPool(&own, device) == CUDA_SUCCESS && own == pool)
         return true;
     pthread_mutex_lock(&pagers.lock);
