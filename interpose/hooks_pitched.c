@@ -1,310 +1,227 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Copies and memsets of boxes: rows at a pitch, slices of rows. As in hooks_copy.c no driver call
- * crosses from one tier to the other. A box that does is cut in half along its longest dimension
- * until the pieces do not, or a single row is left, which is cut where the tier changes: for a box
- * with one border that is a few calls more, not one per row.
+ * crosses from one tier to the other. A box that does is halved along its outermost dimension until
+ * the pieces do not, or a single row is left, which is cut where the tier changes: for a box with
+ * one border that is a few calls more, not one per row.
  */
 #include "interpose/hooks.h"
 #include "runtime/gate.h"
 #include "runtime/pager.h"
 
-/* One side of a copy that is in device address space; `pitch` of a row, `slice` of a plane. */
+/* One side of a call that is in device address space. */
 struct side {
-    CUdeviceptr at; /* 0: host memory or an array, in one tier by definition */
-    uint64_t pitch;
-    uint64_t slice;
+    CUdeviceptr at; /* of the box's first byte; 0 for host memory and arrays: never mixed */
+    uint64_t pitch; /* bytes from row to row */
+    uint64_t slice; /* and from plane to plane */
 };
 
-struct box {
-    uint64_t width; /* bytes */
-    uint64_t height;
-    uint64_t depth;
+/* Part of the box, by its offset in it; x and width in bytes. */
+struct piece {
+    uint64_t x, y, z;
+    uint64_t width, height, depth;
 };
 
-/* Whether all that lies between the first and the last byte of the box is in one tier. */
-static bool side_is_uniform(const struct side *side, const struct box *box)
+/* A call, and how to make it for a part of its box. */
+struct boxed {
+    const struct driver *drv;
+    const void *copy; /* CUDA_MEMCPY2D or CUDA_MEMCPY3D, or NULL */
+    unsigned int value;
+    CUstream stream;
+    struct side sides[2];
+    CUresult (*submit)(const struct boxed *call, const struct piece *piece);
+};
+
+static CUdeviceptr side_at(const struct side *side, const struct piece *piece)
+{
+    return side->at + piece->z * side->slice + piece->y * side->pitch + piece->x;
+}
+
+/* Whether all that lies between the first and the last byte of the piece is in one tier. */
+static bool side_is_uniform(const struct side *side, const struct piece *piece)
 {
     uint64_t span;
 
-    if (!side->at || !residency_block(side->at))
+    if (!side->at || !residency_block(side_at(side, piece)))
         return true;
-    span = (box->depth - 1) * side->slice + (box->height - 1) * side->pitch + box->width;
-    return residency_run(side->at, span) >= span;
+    span = (piece->depth - 1) * side->slice + (piece->height - 1) * side->pitch + piece->width;
+    return residency_run(side_at(side, piece), span) >= span;
 }
 
-static uint64_t side_run(const struct side *side, uint64_t width)
+static uint64_t side_run(const struct side *side, const struct piece *piece, uint64_t width)
 {
-    return side->at ? residency_run(side->at, width) : width;
+    return side->at ? residency_run(side_at(side, piece), width) : width;
 }
 
-static CUdeviceptr device_of(CUmemorytype type, CUdeviceptr device)
+static bool is_uniform(const struct boxed *call, const struct piece *piece)
 {
-    return type == CU_MEMORYTYPE_DEVICE || type == CU_MEMORYTYPE_UNIFIED ? device : 0;
+    if (!piece->width || !piece->height || !piece->depth)
+        return true;
+    return side_is_uniform(&call->sides[0], piece) && side_is_uniform(&call->sides[1], piece);
 }
 
-static struct side source_2d(const CUDA_MEMCPY2D *copy)
+static CUresult submit_pieces(const struct boxed *call, const struct piece *piece)
 {
-    CUdeviceptr base = device_of(copy->srcMemoryType, copy->srcDevice);
-
-    return (struct side){
-        .at = base ? base + copy->srcY * copy->srcPitch + copy->srcXInBytes : 0,
-        .pitch = copy->srcPitch,
-    };
-}
-
-static struct side target_2d(const CUDA_MEMCPY2D *copy)
-{
-    CUdeviceptr base = device_of(copy->dstMemoryType, copy->dstDevice);
-
-    return (struct side){
-        .at = base ? base + copy->dstY * copy->dstPitch + copy->dstXInBytes : 0,
-        .pitch = copy->dstPitch,
-    };
-}
-
-typedef CUresult (*copy_2d_fn)(const struct driver *drv, const CUDA_MEMCPY2D *copy,
-                               CUstream stream);
-
-static CUresult copy_2d(const struct driver *drv, const CUDA_MEMCPY2D *copy, CUstream stream,
-                        copy_2d_fn submit)
-{
-    struct box box = {.width = copy->WidthInBytes, .height = copy->Height, .depth = 1};
-    struct side source = source_2d(copy);
-    struct side target = target_2d(copy);
-    CUDA_MEMCPY2D first = *copy;
-    CUDA_MEMCPY2D second = *copy;
+    struct piece first = *piece;
+    struct piece second = *piece;
     CUresult result;
 
-    if (!box.width || !box.height ||
-        (side_is_uniform(&source, &box) && side_is_uniform(&target, &box)))
-        return submit(drv, copy, stream);
+    if (is_uniform(call, piece))
+        return call->submit(call, piece);
 
-    if (box.height > 1) {
-        first.Height = box.height / 2;
-        second.Height -= first.Height;
-        second.srcY += first.Height;
-        second.dstY += first.Height;
-    } else {
-        first.WidthInBytes = side_run(&source, side_run(&target, box.width));
-        second.WidthInBytes -= first.WidthInBytes;
-        second.srcXInBytes += first.WidthInBytes;
-        second.dstXInBytes += first.WidthInBytes;
-    }
-    result = copy_2d(drv, &first, stream, submit);
-    return result == CUDA_SUCCESS ? copy_2d(drv, &second, stream, submit) : result;
-}
-
-static CUresult copy_2d_gated(const struct driver *drv, const CUDA_MEMCPY2D *copy, CUstream stream,
-                              copy_2d_fn submit)
-{
-    CUresult result;
-
-    if (!copy)
-        return submit(drv, copy, stream);
-    gate_enter();
-    result = copy_2d(drv, copy, stream, submit);
-    gate_leave();
-    return result;
-}
-
-static CUresult submit_2d(const struct driver *drv, const CUDA_MEMCPY2D *copy, CUstream stream)
-{
-    return drv->cuMemcpy2D_v2(copy);
-}
-
-static CUresult submit_2d_unaligned(const struct driver *drv, const CUDA_MEMCPY2D *copy,
-                                    CUstream stream)
-{
-    return drv->cuMemcpy2DUnaligned_v2(copy);
-}
-
-static CUresult submit_2d_async(const struct driver *drv, const CUDA_MEMCPY2D *copy,
-                                CUstream stream)
-{
-    return drv->cuMemcpy2DAsync_v2(copy, stream);
-}
-
-CUresult hook_cuMemcpy2D_v2(const struct driver *drv, const CUDA_MEMCPY2D *copy)
-{
-    return copy_2d_gated(drv, copy, NULL, submit_2d);
-}
-
-CUresult hook_cuMemcpy2DUnaligned_v2(const struct driver *drv, const CUDA_MEMCPY2D *copy)
-{
-    return copy_2d_gated(drv, copy, NULL, submit_2d_unaligned);
-}
-
-CUresult hook_cuMemcpy2DAsync_v2(const struct driver *drv, const CUDA_MEMCPY2D *copy,
-                                 CUstream stream)
-{
-    return copy_2d_gated(drv, copy, stream, submit_2d_async);
-}
-
-static struct side source_3d(const CUDA_MEMCPY3D *copy)
-{
-    CUdeviceptr base = device_of(copy->srcMemoryType, copy->srcDevice);
-    uint64_t slice = copy->srcPitch * copy->srcHeight;
-
-    return (struct side){
-        .at =
-            base ? base + copy->srcZ * slice + copy->srcY * copy->srcPitch + copy->srcXInBytes : 0,
-        .pitch = copy->srcPitch,
-        .slice = slice,
-    };
-}
-
-static struct side target_3d(const CUDA_MEMCPY3D *copy)
-{
-    CUdeviceptr base = device_of(copy->dstMemoryType, copy->dstDevice);
-    uint64_t slice = copy->dstPitch * copy->dstHeight;
-
-    return (struct side){
-        .at =
-            base ? base + copy->dstZ * slice + copy->dstY * copy->dstPitch + copy->dstXInBytes : 0,
-        .pitch = copy->dstPitch,
-        .slice = slice,
-    };
-}
-
-typedef CUresult (*copy_3d_fn)(const struct driver *drv, const CUDA_MEMCPY3D *copy,
-                               CUstream stream);
-
-static CUresult copy_3d(const struct driver *drv, const CUDA_MEMCPY3D *copy, CUstream stream,
-                        copy_3d_fn submit)
-{
-    struct box box = {.width = copy->WidthInBytes, .height = copy->Height, .depth = copy->Depth};
-    struct side source = source_3d(copy);
-    struct side target = target_3d(copy);
-    CUDA_MEMCPY3D first = *copy;
-    CUDA_MEMCPY3D second = *copy;
-    CUresult result;
-
-    if (!box.width || !box.height || !box.depth ||
-        (side_is_uniform(&source, &box) && side_is_uniform(&target, &box)))
-        return submit(drv, copy, stream);
-
-    if (box.depth > 1) {
-        first.Depth = box.depth / 2;
-        second.Depth -= first.Depth;
-        second.srcZ += first.Depth;
-        second.dstZ += first.Depth;
-    } else if (box.height > 1) {
-        first.Height = box.height / 2;
-        second.Height -= first.Height;
-        second.srcY += first.Height;
-        second.dstY += first.Height;
-    } else {
-        first.WidthInBytes = side_run(&source, side_run(&target, box.width));
-        second.WidthInBytes -= first.WidthInBytes;
-        second.srcXInBytes += first.WidthInBytes;
-        second.dstXInBytes += first.WidthInBytes;
-    }
-    result = copy_3d(drv, &first, stream, submit);
-    return result == CUDA_SUCCESS ? copy_3d(drv, &second, stream, submit) : result;
-}
-
-static CUresult copy_3d_gated(const struct driver *drv, const CUDA_MEMCPY3D *copy, CUstream stream,
-                              copy_3d_fn submit)
-{
-    CUresult result;
-
-    if (!copy)
-        return submit(drv, copy, stream);
-    gate_enter();
-    result = copy_3d(drv, copy, stream, submit);
-    gate_leave();
-    return result;
-}
-
-static CUresult submit_3d(const struct driver *drv, const CUDA_MEMCPY3D *copy, CUstream stream)
-{
-    return drv->cuMemcpy3D_v2(copy);
-}
-
-static CUresult submit_3d_async(const struct driver *drv, const CUDA_MEMCPY3D *copy,
-                                CUstream stream)
-{
-    return drv->cuMemcpy3DAsync_v2(copy, stream);
-}
-
-CUresult hook_cuMemcpy3D_v2(const struct driver *drv, const CUDA_MEMCPY3D *copy)
-{
-    return copy_3d_gated(drv, copy, NULL, submit_3d);
-}
-
-CUresult hook_cuMemcpy3DAsync_v2(const struct driver *drv, const CUDA_MEMCPY3D *copy,
-                                 CUstream stream)
-{
-    return copy_3d_gated(drv, copy, stream, submit_3d_async);
-}
-
-/* A rectangle of `width` bytes by `height` rows, all of the same repeated value. */
-struct fill {
-    const struct driver *drv;
-    unsigned int value;
-    unsigned int element; /* bytes */
-    CUstream stream;
-    CUresult (*submit)(const struct fill *fill, const struct side *side, const struct box *box);
-};
-
-static CUresult fill_box(const struct fill *fill, const struct side *side, const struct box *box)
-{
-    struct side rest = *side;
-    struct box first = *box;
-    struct box second = *box;
-    CUresult result;
-
-    if (!box->width || !box->height || side_is_uniform(side, box))
-        return fill->submit(fill, side, box);
-    if (box->height > 1) {
+    if (piece->depth > 1) {
+        first.depth /= 2;
+        second.depth -= first.depth;
+        second.z += first.depth;
+    } else if (piece->height > 1) {
         first.height /= 2;
         second.height -= first.height;
-        rest.at += first.height * side->pitch;
+        second.y += first.height;
     } else {
-        first.width = side_run(side, box->width);
+        first.width = side_run(&call->sides[0], piece, piece->width);
+        first.width = side_run(&call->sides[1], piece, first.width);
         second.width -= first.width;
-        rest.at += first.width;
+        second.x += first.width;
     }
-    result = fill_box(fill, side, &first);
-    return result == CUDA_SUCCESS ? fill_box(fill, &rest, &second) : result;
+    result = submit_pieces(call, &first);
+    return result == CUDA_SUCCESS ? submit_pieces(call, &second) : result;
 }
 
-static CUresult fill_gated(const struct fill *fill, CUdeviceptr dst, size_t pitch, size_t width,
-                           size_t height)
+static CUresult submit_gated(const struct boxed *call, const struct piece *box)
 {
-    struct side side = {.at = dst, .pitch = pitch};
-    struct box box = {.width = width * fill->element, .height = height, .depth = 1};
     CUresult result;
 
     gate_enter();
-    result = dst % fill->element ? fill->submit(fill, &side, &box) : fill_box(fill, &side, &box);
+    result = submit_pieces(call, box);
     gate_leave();
     return result;
 }
 
-#define MEMSET_2D(symbol, type, PASS_ON, STREAM, ...)                                              \
-    static CUresult submit_##symbol(const struct fill *fill, const struct side *side,              \
-                                    const struct box *box)                                         \
+/* Where a side's box begins, if that is in device address space; `x`, `y`, `z` are its offsets. */
+static struct side side_of(CUmemorytype type, CUdeviceptr base, uint64_t pitch, uint64_t slice,
+                           uint64_t x, uint64_t y, uint64_t z)
+{
+    if (type != CU_MEMORYTYPE_DEVICE && type != CU_MEMORYTYPE_UNIFIED)
+        return (struct side){.at = 0};
+    return (struct side){base + z * slice + y * pitch + x, pitch, slice};
+}
+
+static CUresult copy_2d(const struct driver *drv, const CUDA_MEMCPY2D *c, CUstream stream,
+                        CUresult (*submit)(const struct boxed *, const struct piece *))
+{
+    struct boxed call = {
+        .drv = drv,
+        .copy = c,
+        .stream = stream,
+        .sides = {side_of(c->srcMemoryType, c->srcDevice, c->srcPitch, 0, c->srcXInBytes, c->srcY,
+                          0),
+                  side_of(c->dstMemoryType, c->dstDevice, c->dstPitch, 0, c->dstXInBytes, c->dstY,
+                          0)},
+        .submit = submit,
+    };
+    struct piece box = {.width = c->WidthInBytes, .height = c->Height, .depth = 1};
+
+    return submit_gated(&call, &box);
+}
+
+static CUDA_MEMCPY2D part_2d(const struct boxed *call, const struct piece *piece)
+{
+    CUDA_MEMCPY2D part = *(const CUDA_MEMCPY2D *)call->copy;
+
+    part.srcXInBytes += piece->x;
+    part.dstXInBytes += piece->x;
+    part.srcY += piece->y;
+    part.dstY += piece->y;
+    part.WidthInBytes = piece->width;
+    part.Height = piece->height;
+    return part;
+}
+
+static CUresult copy_3d(const struct driver *drv, const CUDA_MEMCPY3D *c, CUstream stream,
+                        CUresult (*submit)(const struct boxed *, const struct piece *))
+{
+    struct boxed call = {
+        .drv = drv,
+        .copy = c,
+        .stream = stream,
+        .sides = {side_of(c->srcMemoryType, c->srcDevice, c->srcPitch, c->srcPitch * c->srcHeight,
+                          c->srcXInBytes, c->srcY, c->srcZ),
+                  side_of(c->dstMemoryType, c->dstDevice, c->dstPitch, c->dstPitch * c->dstHeight,
+                          c->dstXInBytes, c->dstY, c->dstZ)},
+        .submit = submit,
+    };
+    struct piece box = {.width = c->WidthInBytes, .height = c->Height, .depth = c->Depth};
+
+    return submit_gated(&call, &box);
+}
+
+static CUDA_MEMCPY3D part_3d(const struct boxed *call, const struct piece *piece)
+{
+    CUDA_MEMCPY3D part = *(const CUDA_MEMCPY3D *)call->copy;
+
+    part.srcXInBytes += piece->x;
+    part.dstXInBytes += piece->x;
+    part.srcY += piece->y;
+    part.dstY += piece->y;
+    part.srcZ += piece->z;
+    part.dstZ += piece->z;
+    part.WidthInBytes = piece->width;
+    part.Height = piece->height;
+    part.Depth = piece->depth;
+    return part;
+}
+
+/* Without a descriptor there is nothing to look at; the driver says what it thinks of that. */
+#define COPY(symbol, dimensions, type, PASS_ON, HAND_DOWN, STREAM, ...)                            \
+    static CUresult submit_##symbol(const struct boxed *call, const struct piece *piece)           \
     {                                                                                              \
-        return fill->drv->symbol(side->at, side->pitch, (type)fill->value,                         \
-                                 box->width / sizeof(type), box->height PASS_ON);                  \
+        const type part = part_##dimensions(call, piece);                                          \
+                                                                                                   \
+        return call->drv->symbol(&part HAND_DOWN);                                                 \
+    }                                                                                              \
+                                                                                                   \
+    CUresult hook_##symbol(const struct driver *drv, const type *copy __VA_OPT__(, ) __VA_ARGS__)  \
+    {                                                                                              \
+        return copy ? copy_##dimensions(drv, copy, STREAM, submit_##symbol)                        \
+                    : drv->symbol(copy PASS_ON);                                                   \
+    }
+
+#define MEMSET(symbol, type, PASS_ON, HAND_DOWN, STREAM, ...)                                      \
+    static CUresult submit_##symbol(const struct boxed *call, const struct piece *piece)           \
+    {                                                                                              \
+        return call->drv->symbol(side_at(&call->sides[0], piece), call->sides[0].pitch,            \
+                                 (type)call->value, piece->width / sizeof(type),                   \
+                                 piece->height HAND_DOWN);                                         \
     }                                                                                              \
                                                                                                    \
     CUresult hook_##symbol(const struct driver *drv, CUdeviceptr dst, size_t dst_pitch,            \
                            type value, size_t width, size_t height __VA_OPT__(, ) __VA_ARGS__)     \
     {                                                                                              \
-        struct fill fill = {drv, value, sizeof(value), STREAM, submit_##symbol};                   \
+        struct boxed call = {.drv = drv,                                                           \
+                             .value = value,                                                       \
+                             .stream = STREAM,                                                     \
+                             .sides = {{dst, dst_pitch, 0}},                                       \
+                             .submit = submit_##symbol};                                           \
+        struct piece box = {.height = height, .depth = 1};                                         \
                                                                                                    \
-        return fill_gated(&fill, dst, dst_pitch, width, height);                                   \
+        if (__builtin_mul_overflow(width, sizeof(type), &box.width))                               \
+            return drv->symbol(dst, dst_pitch, value, width, height PASS_ON);                      \
+        return submit_gated(&call, &box);                                                          \
     }
 
-#define ON_STREAM , fill->stream
-#define NO_STREAM
+#define NOTHING
+#define ON_STREAM    , stream
+#define CALLS_STREAM , call->stream
 
-MEMSET_2D(cuMemsetD2D8_v2, unsigned char, NO_STREAM, NULL)
-MEMSET_2D(cuMemsetD2D16_v2, unsigned short, NO_STREAM, NULL)
-MEMSET_2D(cuMemsetD2D32_v2, unsigned int, NO_STREAM, NULL)
-MEMSET_2D(cuMemsetD2D8Async, unsigned char, ON_STREAM, stream, CUstream stream)
-MEMSET_2D(cuMemsetD2D16Async, unsigned short, ON_STREAM, stream, CUstream stream)
-MEMSET_2D(cuMemsetD2D32Async, unsigned int, ON_STREAM, stream, CUstream stream)
+COPY(cuMemcpy2D_v2, 2d, CUDA_MEMCPY2D, NOTHING, NOTHING, NULL)
+COPY(cuMemcpy2DUnaligned_v2, 2d, CUDA_MEMCPY2D, NOTHING, NOTHING, NULL)
+COPY(cuMemcpy2DAsync_v2, 2d, CUDA_MEMCPY2D, ON_STREAM, CALLS_STREAM, stream, CUstream stream)
+COPY(cuMemcpy3D_v2, 3d, CUDA_MEMCPY3D, NOTHING, NOTHING, NULL)
+COPY(cuMemcpy3DAsync_v2, 3d, CUDA_MEMCPY3D, ON_STREAM, CALLS_STREAM, stream, CUstream stream)
+
+MEMSET(cuMemsetD2D8_v2, unsigned char, NOTHING, NOTHING, NULL)
+MEMSET(cuMemsetD2D16_v2, unsigned short, NOTHING, NOTHING, NULL)
+MEMSET(cuMemsetD2D32_v2, unsigned int, NOTHING, NOTHING, NULL)
+MEMSET(cuMemsetD2D8Async, unsigned char, ON_STREAM, CALLS_STREAM, stream, CUstream stream)
+MEMSET(cuMemsetD2D16Async, unsigned short, ON_STREAM, CALLS_STREAM, stream, CUstream stream)
+MEMSET(cuMemsetD2D32Async, unsigned int, ON_STREAM, CALLS_STREAM, stream, CUstream stream)
