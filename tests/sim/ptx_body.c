@@ -313,7 +313,7 @@ static void parse_signature(struct ptx_builder *builder, struct function *functi
         function->return_slot = ptx_new_slots(builder, sizeof(uint32_t), 1);
 }
 
-static void set_where(struct lex *lex, const struct function *function)
+void ptx_function_name(struct lex *lex, const struct function *function)
 {
     snprintf(lex->where, sizeof(lex->where), ", %s %.*s",
              function->is_entry ? "kernel" : "function",
@@ -328,7 +328,7 @@ void ptx_function_build(struct ptx_builder *builder, struct function *function)
     struct body body = {.function = function};
 
     function->state = FUNCTION_BUILDING;
-    set_where(lex, function);
+    ptx_function_name(lex, function);
     if (++builder->call_depth > CALL_LIMIT)
         lex_fail(lex, function->name.line, "calls nested more than %d deep", CALL_LIMIT);
     builder->body = &body;

@@ -213,6 +213,8 @@ void ptx_declare_variable(struct ptx_builder *builder, bool is_extern);
 
 /* Parses the body of `function` into the kernel's code, its callees first. */
 void ptx_function_build(struct ptx_builder *builder, struct function *function);
+/* Errors from here on name this function. */
+void ptx_function_name(struct lex *lex, const struct function *function);
 struct function *ptx_function_find(struct ptx_builder *builder, const struct lex_token *name);
 
 /* Appends an instruction to the current body. */

@@ -123,7 +123,7 @@ static uint64_t finish_float(double x, enum ptx_type to, unsigned int mode)
 {
     if (mode & PTX_MODE_SAT)
         x = saturate_float(x);
-    if (mode & PTX_MODE_RELU && x < 0)
+    if (mode & PTX_MODE_RELU && x <= 0)
         x = 0;
     switch (to) {
     case PTX_F16:

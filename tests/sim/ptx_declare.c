@@ -11,9 +11,13 @@
 
 #include "tests/sim/ptx_build.h"
 
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+#define VARIABLE_LIMIT ((uint64_t)1 << 20)
+#else
 #define VARIABLE_LIMIT ((uint64_t)1 << 30)
-#define SHARED_LIMIT   ((uint64_t)1 << 20)
-#define PARAMS_LIMIT   ((uint64_t)1 << 16)
+#endif
+#define SHARED_LIMIT ((uint64_t)1 << 20)
+#define PARAMS_LIMIT ((uint64_t)1 << 16)
 
 static uint64_t align_up(uint64_t value, uint64_t align)
 {

@@ -21,6 +21,8 @@
 #endif
 
 #if defined(__clang__)
+/* Not every loop can become vector code; that is no mistake. */
+#pragma clang diagnostic ignored "-Wpass-failed"
 #define PTX_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #else
 #define PTX_INDEPENDENT _Pragma("GCC ivdep")

@@ -66,7 +66,9 @@ static void parse_function(struct ptx_builder *builder, bool is_entry)
         lex_next(lex);
     if (lex_is(lex, "{")) {
         function.body = lex->token;
+        ptx_function_name(lex, &function);
         skip_braces(lex);
+        lex->where[0] = '\0';
     } else {
         lex_expect(lex, ";");
     }

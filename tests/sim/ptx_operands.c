@@ -14,7 +14,7 @@
 #include "tests/sim/ptx_build.h"
 
 #define FILE_LIMIT  ((size_t)16 << 20)
-#define LOCAL_LIMIT ((uint64_t)16 << 20)
+#define LOCAL_LIMIT ((uint64_t)512 << 10) /* as the hardware */
 
 uint32_t ptx_new_slots(struct ptx_builder *builder, unsigned int bytes, uint32_t count)
 {
