@@ -140,25 +140,44 @@ CUresult hook_cuCtxDestroy_v2(const struct driver *drv, CUcontext ctx)
     return result;
 }
 
-/* The handle of the device's primary context if there is one now, holding a reference to it. */
-static CUcontext primary_retain(const struct driver *drv, CUdevice device)
-{
-    CUcontext ctx = NULL;
-    unsigned int flags;
-    int active = 0;
+enum {
+    ATTEMPTS = 3, /* of calls whose failure would leave us not knowing which contexts live */
+};
 
-    if (!drv->cuDevicePrimaryCtxGetState || !drv->cuDevicePrimaryCtxRetain ||
-        drv->cuDevicePrimaryCtxGetState(device, &flags, &active) != CUDA_SUCCESS || !active)
-        return NULL;
-    return drv->cuDevicePrimaryCtxRetain(&ctx, device) == CUDA_SUCCESS ? ctx : NULL;
-}
-
+/* True when nobody can tell: nothing is then taken for gone. */
 static bool primary_is_active(const struct driver *drv, CUdevice device)
 {
     unsigned int flags;
-    int active = 0;
+    int active;
 
-    return drv->cuDevicePrimaryCtxGetState(device, &flags, &active) == CUDA_SUCCESS && active;
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        if (drv->cuDevicePrimaryCtxGetState(device, &flags, &active) == CUDA_SUCCESS)
+            return active;
+    }
+    return true;
+}
+
+/* The handle of the device's primary context if there is one now, holding a reference to it. */
+static CUcontext primary_retain(const struct driver *drv, CUdevice device)
+{
+    CUcontext ctx;
+
+    if (!drv->cuDevicePrimaryCtxGetState || !drv->cuDevicePrimaryCtxRetain ||
+        !primary_is_active(drv, device))
+        return NULL;
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        if (drv->cuDevicePrimaryCtxRetain(&ctx, device) == CUDA_SUCCESS)
+            return ctx;
+    }
+    return NULL;
+}
+
+static void primary_release(CUdevice device, CUresult (*release)(CUdevice))
+{
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        if (release(device) == CUDA_SUCCESS)
+            return;
+    }
 }
 
 /* Our own reference goes first, so that the program's call is the one that destroys. */
@@ -169,7 +188,7 @@ static CUresult primary_end(const struct driver *drv, CUdevice device,
     CUresult result;
 
     if (ctx)
-        (void)release(device);
+        primary_release(device, release);
     layout_forget_all();
     result = end(device);
     if (ctx && result == CUDA_SUCCESS && (end != release || !primary_is_active(drv, device)))

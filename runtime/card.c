@@ -313,8 +313,8 @@ static bool pending_is_free(struct pager *pager, const struct driver *drv, struc
                             bool wait)
 {
     if (pending->later)
-        return !card_capture_is_open() && drain(drv, pending->ctx);
-    if (wait)
+        return may_drain() && drain(drv, pending->ctx);
+    if (wait && may_drain())
         (void)ticket_wait(drv, &pending->ticket);
     return ticket_done(drv, &pending->ticket);
 }

@@ -20,7 +20,7 @@ int ticket_take(const struct driver *drv, CUstream stream, struct ticket *out)
 
 bool ticket_done(const struct driver *drv, const struct ticket *ticket)
 {
-    return !ticket->event || drv->cuEventQuery(ticket->event) != CUDA_ERROR_NOT_READY;
+    return !ticket->event || drv->cuEventQuery(ticket->event) == CUDA_SUCCESS;
 }
 
 int ticket_wait(const struct driver *drv, const struct ticket *ticket)
@@ -52,7 +52,15 @@ int transfer_copy(struct transfer *transfer, const struct driver *drv, CUdevicep
 
 int transfer_wait(struct transfer *transfer, const struct driver *drv)
 {
-    return transfer->stream ? driver_errno(drv->cuStreamSynchronize(transfer->stream)) : 0;
+    CUresult result;
+
+    if (!transfer->stream)
+        return 0;
+    result = drv->cuStreamSynchronize(transfer->stream);
+    /* Copies that may still run must not outlive the memory they use, so a refusal is not taken. */
+    if (result != CUDA_SUCCESS)
+        result = drv->cuCtxSynchronize();
+    return driver_errno(result);
 }
 
 void transfer_fini(struct transfer *transfer, const struct driver *drv)

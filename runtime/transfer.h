@@ -18,7 +18,7 @@ struct ticket {
 
 /* The context of `stream` must be current. */
 int ticket_take(const struct driver *drv, CUstream stream, struct ticket *out);
-/* An error of the device counts as done: nothing will run any more. */
+/* An error counts as not done: in a broken context nothing is worth reusing. */
 bool ticket_done(const struct driver *drv, const struct ticket *ticket);
 int ticket_wait(const struct driver *drv, const struct ticket *ticket);
 void ticket_fini(const struct driver *drv, struct ticket *ticket);

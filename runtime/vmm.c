@@ -7,28 +7,32 @@ enum {
     ATTEMPTS = 4,
 };
 
-/* Evaluates `call` until it succeeds; an error that repeating cannot mend ends it at once. */
-#define PERSIST(drv, result, call)                                                                 \
+/* Evaluates `call` until it succeeds; `hopeless` is an error that repeating cannot mend. */
+#define PERSIST(drv, result, call, hopeless)                                                       \
     do {                                                                                           \
         for (int attempt = 0; attempt < ATTEMPTS; attempt++) {                                     \
             (result) = (call);                                                                     \
-            if ((result) == CUDA_SUCCESS || (result) == CUDA_ERROR_OUT_OF_MEMORY ||                \
+            if ((result) == CUDA_SUCCESS || (result) == (hopeless) ||                              \
                 (result) == CUDA_ERROR_ILLEGAL_ADDRESS)                                            \
                 break;                                                                             \
             (void)(drv)->cuCtxSynchronize();                                                       \
         }                                                                                          \
     } while (0)
 
+/* Taking may find no memory; giving back needs none, whatever the driver says. */
+#define TAKE(drv, result, call) PERSIST(drv, result, call, CUDA_ERROR_OUT_OF_MEMORY)
+#define GIVE(drv, result, call) PERSIST(drv, result, call, CUDA_ERROR_ILLEGAL_ADDRESS)
+
 int vmm_map(const struct driver *drv, CUdeviceptr at, uint64_t bytes,
             CUmemGenericAllocationHandle handle, const CUmemAccessDesc *access)
 {
     CUresult result;
 
-    PERSIST(drv, result, drv->cuMemMap(at, bytes, 0, handle, 0));
+    TAKE(drv, result, drv->cuMemMap(at, bytes, 0, handle, 0));
     if (result != CUDA_SUCCESS)
         return driver_errno(result);
 
-    PERSIST(drv, result, drv->cuMemSetAccess(at, bytes, access, 1));
+    TAKE(drv, result, drv->cuMemSetAccess(at, bytes, access, 1));
     if (result != CUDA_SUCCESS)
         (void)vmm_unmap(drv, at, bytes);
     return driver_errno(result);
@@ -38,7 +42,7 @@ int vmm_unmap(const struct driver *drv, CUdeviceptr at, uint64_t bytes)
 {
     CUresult result;
 
-    PERSIST(drv, result, drv->cuMemUnmap(at, bytes));
+    GIVE(drv, result, drv->cuMemUnmap(at, bytes));
     return driver_errno(result);
 }
 
@@ -46,7 +50,7 @@ void vmm_release(const struct driver *drv, CUmemGenericAllocationHandle handle)
 {
     CUresult result;
 
-    PERSIST(drv, result, drv->cuMemRelease(handle));
+    GIVE(drv, result, drv->cuMemRelease(handle));
     if (result != CUDA_SUCCESS)
         log_warn("cannot release physical memory: %s; it stays in use until the program ends",
                  driver_error_name(drv, result));
@@ -56,7 +60,7 @@ void vmm_unreserve(const struct driver *drv, CUdeviceptr at, uint64_t bytes)
 {
     CUresult result;
 
-    PERSIST(drv, result, drv->cuMemAddressFree(at, bytes));
+    GIVE(drv, result, drv->cuMemAddressFree(at, bytes));
     if (result != CUDA_SUCCESS)
         log_warn("cannot give back %llu bytes of address space: %s; they stay reserved",
                  (unsigned long long)bytes, driver_error_name(drv, result));
