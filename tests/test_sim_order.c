@@ -45,6 +45,21 @@ Test(sim_order, work_waits_until_somebody_waits_for_it)
     cr_assert_eq(read_word(s.a), 5);
 }
 
+Test(sim_order, restless_streams_run_on_without_being_waited_for)
+{
+    uint64_t launches;
+    struct scene s;
+    int version;
+
+    setenv("SIM_ORDER", "restless", 1);
+    s = scene_new(CU_STREAM_NON_BLOCKING);
+    launches = stats_now().launches;
+    ok(launch_fill(&s.code, s.a, 1, 5, s.first));
+    for (int i = 0; i < 200 && stats_now().launches == launches; i++)
+        ok(cuDriverGetVersion(&version));
+    cr_assert_eq(stats_now().launches, launches + 1);
+}
+
 Test(sim_order, a_missing_wait_shows_as_wrong_data)
 {
     struct scene s = scene_new(CU_STREAM_NON_BLOCKING);

@@ -184,6 +184,34 @@ void context_drain_device(int device)
             context_drain(context);
 }
 
+static size_t count_ready(struct stream **out)
+{
+    size_t n = 0;
+
+    for (const struct context *context = contexts; context; context = context->next) {
+        for (struct stream *stream = context->streams; stream; stream = stream->next) {
+            if (!stream->head || stream->running)
+                continue;
+            if (out)
+                out[n] = stream;
+            n++;
+        }
+    }
+    return n;
+}
+
+void context_stir(void)
+{
+    size_t n = next_random() % 4 ? 0 : count_ready(NULL);
+    struct stream **ready = n ? calloc(n, sizeof(*ready)) : NULL;
+
+    if (!ready)
+        return;
+    count_ready(ready);
+    stream_step(ready[next_random() % n]);
+    free(ready);
+}
+
 CUresult sim_cuDevicePrimaryCtxRetain(CUcontext *ctx, CUdevice device)
 {
     struct context *context;

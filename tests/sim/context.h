@@ -41,6 +41,8 @@ void context_break(struct context *context, CUresult error);
 CUresult context_drain(struct context *context);
 /* The same for every context of a device, so that queued frees have happened. */
 void context_drain_device(int device);
+/* Now and then runs a little of what some stream has queued. */
+void context_stir(void);
 bool device_is_valid(CUdevice device);
 /* The primary context of a device, alive or not. */
 struct context *context_primary(CUdevice device);

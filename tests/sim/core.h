@@ -37,6 +37,7 @@ struct settings {
     uint64_t host_ram; /* bytes of pinned host memory */
     int devices;       /* 1..MAX_DEVICES */
     bool eager;        /* run work at submission */
+    bool restless;     /* run some of what is queued before any call */
     enum host_vmm host_vmm;
     bool mixed_copy;        /* one copy may cross from device to host memory */
     uint64_t seed;          /* order in which independent streams advance */

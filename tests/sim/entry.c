@@ -8,7 +8,7 @@
  * the thread's state.
  */
 #include "tests/sim/calls.h"
-#include "tests/sim/core.h"
+#include "tests/sim/context.h"
 #include "tests/sim/errors.h"
 
 #include <pthread.h>
@@ -130,6 +130,9 @@ static CUresult entry_begin(enum call_id id, enum stream_mode mode)
     core_lock();
     counts[id]++;
     core_thread()->mode = mode;
+    if (settings.restless && core_initialised() && !core_forked() &&
+        !core_thread()->in_host_function)
+        context_stir();
     return entry_refusal(id);
 }
 

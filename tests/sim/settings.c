@@ -106,17 +106,20 @@ void settings_each_word(const char *name, void (*take)(char *word))
 
 static void settings_read(void)
 {
-    static const char *const orders[] = {"lazy", "eager"};
+    static const char *const orders[] = {"lazy", "eager", "restless"};
     static const char *const host_vmms[] = {"none", "host", "numa", "both"};
     static const char *const mixes[] = {"refuse", "allow"};
     uint64_t devices = settings.devices;
+    int order;
 
     read_bytes("SIM_VRAM", &settings.vram);
     read_bytes("SIM_HOST_RAM", &settings.host_ram);
     read_number("SIM_DEVICES", 1, MAX_DEVICES, &devices);
     read_number("SIM_SEED", 0, UINT64_MAX, &settings.seed);
     settings.devices = (int)devices;
-    settings.eager = read_choice("SIM_ORDER", orders, ARRAY_SIZE(orders), 0, "lazy or eager") == 1;
+    order = read_choice("SIM_ORDER", orders, ARRAY_SIZE(orders), 0, "lazy, eager or restless");
+    settings.eager = order == 1;
+    settings.restless = order == 2;
     settings.host_vmm = read_choice("SIM_HOST_VMM", host_vmms, ARRAY_SIZE(host_vmms), HOST_VMM_BOTH,
                                     "both, numa, host or none");
     settings.mixed_copy =

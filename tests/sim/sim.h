@@ -10,9 +10,10 @@
  *   SIM_VRAM=22MiB            device memory of each simulated card
  *   SIM_DEVICES=1             how many cards
  *   SIM_HOST_RAM=64GiB        limit on pinned host memory of all kinds
- *   SIM_ORDER=lazy|eager      lazy (default): queued work runs only when something waits for it or
- *                             asks about it, so a missing wait shows as wrong data;
- *                             eager: at submission
+ *   SIM_ORDER=lazy|eager|restless      lazy (default): queued work runs only when something
+ *                             waits for it or asks about it, so a missing wait shows as wrong
+ *                             data; eager: at submission; restless: like lazy, but any stream may
+ *                             also run on at any call, so that a missing wait shows either way
  *   SIM_HOST_VMM=both|numa|host|none   which host locations cuMemCreate accepts
  *   SIM_MIXED_COPY=refuse|allow        whether one copy or memset may cross from a device-located
  *                             to a host-located mapping (default refuse: the harsher belief)
