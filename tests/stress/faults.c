@@ -6,7 +6,8 @@
  *
  *   faults [CALL [N ERROR]]     all; of one call only; one case in this process, for a debugger
  *
- * One process per case. Long rows of calls are sampled, all of them are tried with FAULTS_ALL=1.
+ * One process per case. Every other case has streams that run on by themselves. Long rows of calls
+ * are sampled, all of them are tried with FAULTS_ALL=1.
  */
 #include "tests/stress/faults.h"
 
@@ -80,6 +81,7 @@ static struct report watch(const char *symbol, unsigned int nth, CUresult error,
     child = fork();
     if (child == 0) {
         alarm(SECONDS_MAX);
+        setenv("SIM_ORDER", nth % 2 ? "lazy" : "restless", 0);
         if (alone) {
             setenv("SIM_VRAM", "8GiB", 1);
             setenv("VRAMSHIM_DISABLE", "1", 1);

@@ -292,10 +292,10 @@ static void use_memory(struct program *program)
     allocate(program, 1, BUFFER_BYTES, true); /* the same memory, by the order of the stream */
     launch(program, 4, 0, 0);
     release(program, 4); /* while the launch is still to run */
+    allocate(program, 5, BUFFER_BYTES, false);
     release(program, 0);
     allocate(program, 0, BUFFER_BYTES, false);
     allocate(program, 4, BUFFER_BYTES - 9999, true);
-    allocate(program, 5, BUFFER_BYTES, false);
     for (size_t i = 0; i < BUFFERS - 1; i++)
         launch(program, (i + 2) % (BUFFERS - 1), i, 2090000);
     MUST(program, cuEventSynchronize, program->event);
