@@ -127,6 +127,18 @@ Test(ptx_flow, waits_for_a_barrier_in_divergent_code)
         cr_assert_eq(results[i], 5);
 }
 
+Test(ptx_flow, reduces_at_a_barrier)
+{
+    run_body(START "rem.u32 %r3, %r1, 3; setp.eq.u32 %p1, %r3, 0;\n"
+                   "bar.red.popc.u32 %r2, 0, %p1; bar.red.and.pred %p2, 0, %p1;\n"
+                   "bar.red.or.pred %p3, 0, 64, !%p1; @%p2 mov.u32 %r2, 0;\n"
+                   "@%p3 add.u32 %r2, %r2, 1000; setp.lt.u32 %p4, %r1, 64;\n"
+                   "barrier.red.and.pred %p5, 1, %p4; @%p5 add.u32 %r2, %r2, 5000;" END,
+             64);
+    for (uint32_t i = 0; i < 64; i++)
+        cr_assert_eq(results[i], 6022, "lane %u: %u", i, results[i]);
+}
+
 Test(ptx_flow, calls_a_barrier_that_cannot_open_a_trap)
 {
     static const char body[] = START "setp.lt.u32 %p1, %r1, 7;\n"
@@ -217,6 +229,30 @@ Test(ptx_flow, brings_lanes_together_for_a_shuffle)
         uint32_t second = i % 2 ? i + 1 : i + 3 + 100;
         cr_assert_eq(results[i], second * 1000 + first, "lane %u: %u", i, results[i]);
     }
+}
+
+Test(ptx_flow, waits_for_lanes_that_come_from_further_on)
+{
+    /* The even lanes are at the shuffle, and ahead in turn, before the odd ones jump back to it. */
+    run_body(START "and.b32 %r3, %r1, 1; setp.eq.u32 %p1, %r3, 1; mov.u32 %r4, %r1;\n"
+                   "@%p1 bra FAR;\n"
+                   "MEET: shfl.sync.bfly.b32 %r2, %r4, 1, 31, -1;\n" END
+                   "FAR: add.u32 %r4, %r4, 100; bra MEET;",
+             32);
+    for (uint32_t i = 0; i < 32; i++)
+        cr_assert_eq(results[i], i % 2 ? i - 1 : i + 101, "lane %u: %u", i, results[i]);
+}
+
+Test(ptx_flow, goes_on_without_lanes_that_cannot_come)
+{
+    /* Both halves wait for all lanes, at different shuffles. */
+    run_body(START "setp.lt.u32 %p1, %r1, 16; @%p1 bra LOW;\n"
+                   "shfl.sync.bfly.b32 %r2, %r1, 1, 31, -1; bra JOIN;\n"
+                   "LOW: shfl.sync.bfly.b32 %r2, %r1, 2, 31, -1;\n"
+                   "JOIN:" END,
+             32);
+    for (uint32_t i = 0; i < 32; i++)
+        cr_assert_eq(results[i], i ^ (i < 16 ? 2 : 1), "lane %u: %u", i, results[i]);
 }
 
 Test(ptx_flow, votes_and_matches)

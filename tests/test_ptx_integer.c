@@ -123,6 +123,30 @@ Test(ptx_integer, gives_the_upper_half_and_the_whole_of_a_product)
     CHECK(rows);
 }
 
+/* 128-bit sums of (a, b) and (b, c), upper half. */
+#define LONG(low, high) ((unsigned __int128)(high) << 64 | (low))
+static uint64_t both32(uint64_t low, uint64_t high)
+{
+    return (uint32_t)low | high << 32;
+}
+
+EXPECT(long_add, (LONG(a, b) + LONG(b, c)) >> 64)
+EXPECT(long_sub, (LONG(a, b) - LONG(b, c)) >> 64)
+EXPECT(long_add_32, (both32(a, b) + both32(b, c)) >> 32)
+EXPECT(long_mul, (((unsigned __int128)a * b) + LONG(c, c)) >> 64)
+
+Test(ptx_integer, carries_from_word_to_word)
+{
+    static const struct table_row rows[] = {
+        {"add.cc.u64 %rd4, %rd1, %rd2; addc.u64 %rd4, %rd2, %rd3;", 'q', long_add},
+        {"sub.cc.s64 %rd4, %rd1, %rd2; subc.cc.s64 %rd4, %rd2, %rd3;", 'q', long_sub},
+        {"add.cc.u32 %r4, %r1, %r2; addc.cc.u32 %r4, %r2, %r3;", 'r', long_add_32},
+        {"mad.lo.cc.u64 %rd4, %rd1, %rd2, %rd3; madc.hi.u64 %rd4, %rd1, %rd2, %rd3;", 'q',
+         long_mul},
+    };
+    CHECK(rows);
+}
+
 static int64_t low24(uint64_t x)
 {
     return (int64_t)(x & 0xffffff);
@@ -271,15 +295,10 @@ EXPECT(shr_s16, (int64_t)(int16_t)a >> (COUNT(16) ? 15 : (uint32_t)b))
 EXPECT(shr_s32, (int64_t)(int32_t)a >> (COUNT(32) ? 31 : (uint32_t)b))
 EXPECT(shr_s64, (int64_t)a >> (COUNT(64) ? 63 : (uint32_t)b))
 
-static uint64_t both(uint64_t low, uint64_t high)
-{
-    return (uint32_t)low | high << 32;
-}
-
-EXPECT(shf_l_wrap, (both(a, b) << (c % 32)) >> 32)
-EXPECT(shf_r_wrap, both(a, b) >> (c % 32))
-EXPECT(shf_l_clamp, (uint32_t)c >= 32 ? a : (both(a, b) << (c % 32)) >> 32)
-EXPECT(shf_r_clamp, (uint32_t)c >= 32 ? b : both(a, b) >> (c % 32))
+EXPECT(shf_l_wrap, (both32(a, b) << (c % 32)) >> 32)
+EXPECT(shf_r_wrap, both32(a, b) >> (c % 32))
+EXPECT(shf_l_clamp, (uint32_t)c >= 32 ? a : (both32(a, b) << (c % 32)) >> 32)
+EXPECT(shf_r_clamp, (uint32_t)c >= 32 ? b : both32(a, b) >> (c % 32))
 
 Test(ptx_integer, shifts_out_everything_at_the_width_and_beyond)
 {

@@ -340,7 +340,8 @@ Test(ptx_memory, does_atomics_of_every_type)
         "atom.global.add.f64 %fd1, [%rd1], 0d3FE0000000000000;"
         "atom.global.add.u64 %rd3, [%rd1+8], 0x100000000;"
         "atom.global.max.s64 %rd3, [%rd1+16], -1;"
-        "atom.add.noftz.f16 %h2, [%rd1+24], %h1; atom.add.noftz.f16x2 %r5, [%rd1+28], 0x3c004000;"
+        "atom.add.noftz.f16 %h2, [%rd1+24], %h1; mov.b32 %r6, 0x3c004000; atom.add.noftz.f16x2 "
+        "%r5, [%rd1+28], %r6;"
         "bar.sync 0; @!%p1 exit; ld.shared.f32 %f3, [cell]; st.global.f32 [%rd1+32], %f3; ret;";
     uint64_t in = fake_alloc(64);
     uint8_t *cells = fake_host(in);

@@ -22,7 +22,7 @@ struct ptx_module *ptx_module_parse(const char *text, char *error, size_t error_
 struct ptx_module *ptx_module_free(struct ptx_module *module); /* NULL is fine; returns NULL */
 
 /* Module-scope .global and .const variables: the loader gives each a device address, and copies the
- * initialiser there, before the first launch. */
+ * initialiser there, before the first launch. Initialisers that are addresses are refused. */
 struct ptx_variable {
     const char *name;
     size_t bytes;
@@ -49,14 +49,14 @@ struct ptx_launch {
     unsigned int grid[3];
     unsigned int block[3];
     size_t dynamic_shared_bytes;
-    const void *params; /* packed, ptx_kernel_param_bytes() long */
+    const void *params; /* packed, ptx_kernel_param_bytes() long, of any alignment; copied */
 };
 
 enum ptx_outcome {
     PTX_DONE,
     PTX_ILLEGAL_ADDRESS, /* unmapped or no-access touch; fault.address says where */
     PTX_MISALIGNED,      /* address not a multiple of the access size */
-    PTX_TRAP,            /* trap or assert */
+    PTX_TRAP,            /* trap, assert, or a barrier that cannot open (a device would hang) */
     PTX_OUT_OF_MEMORY,   /* the simulator itself could not allocate */
 };
 

@@ -90,6 +90,8 @@ static int decode_nothing(struct ptx_builder *builder, const struct statement *s
     return 0;
 }
 
+enum { BARRIER_ARRIVE, BARRIER_SYNC, BARRIER_POPC, BARRIER_AND, BARRIER_OR };
+
 /* Operands: the barrier, and for how many threads it opens (0: all that live). The values of the
  * first lane count, as they must be the same for all. */
 static enum ptx_step run_barrier(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
@@ -104,8 +106,11 @@ static enum ptx_step run_barrier(struct ptx_warp *warp, const struct ptx_insn *i
     barrier = &warp->block->barriers[id];
     barrier->expected = expected;
     barrier->arrived += (uint32_t)__builtin_popcount(mask);
+    if (insn->op > BARRIER_SYNC)
+        barrier->votes += (uint32_t)__builtin_popcount(
+            mask & (ptx_predicate(warp, insn->src[2]) ^ (uint32_t)insn->imm));
     ptx_warp_park(warp, warp->active, ptx_pc(warp, insn) + 1);
-    if (insn->op) {
+    if (insn->op != BARRIER_ARRIVE) {
         barrier->waiting[warp->index] |= mask;
         warp->waiting |= mask;
     }
@@ -113,11 +118,24 @@ static enum ptx_step run_barrier(struct ptx_warp *warp, const struct ptx_insn *i
     return PTX_STEP_SELECT;
 }
 
+void ptx_barrier_result(struct ptx_warp *warp, const struct ptx_barrier *barrier, unsigned int lane)
+{
+    const struct ptx_insn *insn = &warp->code[warp->lane_pc[lane] - 1];
+    bool all = barrier->votes == barrier->arrived;
+
+    if (insn->op == BARRIER_POPC)
+        ((uint32_t *)ptx_slot(warp, insn->dst))[lane] = barrier->votes;
+    else if (insn->op == BARRIER_AND)
+        ptx_set_predicate(warp, insn->dst, all ? UINT32_MAX : 0, 1u << lane);
+    else if (insn->op == BARRIER_OR)
+        ptx_set_predicate(warp, insn->dst, barrier->votes ? UINT32_MAX : 0, 1u << lane);
+}
+
 static int decode_barrier(struct ptx_builder *builder, const struct statement *statement,
                           struct ptx_insn *insn)
 {
     static const struct operand all = {.kind = OPERAND_INTEGER};
-    bool needs_count = !insn->op;
+    bool needs_count = insn->op == BARRIER_ARRIVE;
 
     if (statement->n_operands < 1u + needs_count || statement->n_operands > 2)
         return lex_fail(&builder->lex, statement->line, "a barrier takes 1 or 2 operands");
@@ -127,6 +145,27 @@ static int decode_barrier(struct ptx_builder *builder, const struct statement *s
     return builder->lex.failed ? -1 : 0;
 }
 
+/* bar.red: result, barrier, perhaps a number of threads, predicate. */
+static int decode_barrier_red(struct ptx_builder *builder, const struct statement *statement,
+                              struct ptx_insn *insn)
+{
+    static const struct operand all = {.kind = OPERAND_INTEGER};
+    const struct operand *operands = statement->operands;
+    unsigned int n = statement->n_operands;
+
+    if (n < 3 || n > 4)
+        return lex_fail(&builder->lex, statement->line, "bar.red takes 3 or 4 operands");
+    insn->dst = ptx_dest(builder, &operands[0], insn->op == BARRIER_POPC ? PTX_B32 : PTX_PRED);
+    insn->src[0] = ptx_source(builder, &operands[1], PTX_B32);
+    insn->src[1] = ptx_source(builder, n == 4 ? &operands[2] : &all, PTX_B32);
+    insn->src[2] = ptx_source(builder, &operands[n - 1], PTX_PRED);
+    insn->imm = operands[n - 1].flip ? -1 : 0;
+    return builder->lex.failed ? -1 : 0;
+}
+
+#define RED(name) "bar.red." name, "cta", .decode = decode_barrier_red, .run = run_barrier
+#define RED_LONG(name)                                                                             \
+    "barrier.red." name, "cta aligned", .decode = decode_barrier_red, .run = run_barrier
 #define ORDER "sc acq_rel acquire release cta cluster gpu sys gl proxy alias"
 
 const struct ptx_opcode ptx_flow_opcodes[] = {
@@ -140,9 +179,16 @@ const struct ptx_opcode ptx_flow_opcodes[] = {
     {"fence", ORDER, .decode = decode_nothing, .run = run_nothing},
     {"nanosleep", .operands = "t", .decode = decode_nothing,
      .runs = PTX_RUNS([PTX_U32] = run_nothing)},
-    {"bar.sync", "cta", .decode = decode_barrier, .run = run_barrier, .op = 1},
+    {"bar.sync", "cta", .decode = decode_barrier, .run = run_barrier, .op = BARRIER_SYNC},
     {"bar.arrive", "cta", .decode = decode_barrier, .run = run_barrier},
-    {"barrier.sync", "cta aligned", .decode = decode_barrier, .run = run_barrier, .op = 1},
+    {"barrier.sync", "cta aligned", .decode = decode_barrier, .run = run_barrier,
+     .op = BARRIER_SYNC},
     {"barrier.arrive", "cta aligned", .decode = decode_barrier, .run = run_barrier},
+    {RED("popc"), .op = BARRIER_POPC},
+    {RED("and"), .op = BARRIER_AND},
+    {RED("or"), .op = BARRIER_OR},
+    {RED_LONG("popc"), .op = BARRIER_POPC},
+    {RED_LONG("and"), .op = BARRIER_AND},
+    {RED_LONG("or"), .op = BARRIER_OR},
     {NULL},
 };

@@ -15,7 +15,7 @@
 /* Vector code for newer x86-64 CPUs is chosen when the program starts. Sanitizers break that. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(__OPTIMIZE__)
-#define PTX_CLONES __attribute__((target_clones("arch=haswell", "default")))
+#define PTX_CLONES __attribute__((target_clones("arch=x86-64-v3", "default")))
 #else
 #define PTX_CLONES
 #endif
@@ -107,6 +107,7 @@ struct ptx_warp {
     uint32_t pc;       /* where the active lanes are, after PTX_STEP_JUMP */
     uint32_t meet;     /* the next place at which other lanes are */
     bool forced;       /* no more waiting for lanes of this warp: they cannot come */
+    uint32_t carry;    /* of each lane, from the last .cc */
     uint32_t patience; /* backward jumps until others get a turn */
     uint32_t lane_pc[PTX_LANES];
     uint64_t steps; /* instructions issued */
@@ -116,6 +117,7 @@ struct ptx_warp {
 
 struct ptx_barrier {
     uint32_t arrived;  /* threads */
+    uint32_t votes;    /* of these, how many gave bar.red a true predicate */
     uint32_t expected; /* 0: all live threads */
     uint32_t *waiting; /* lanes, by warp */
 };
@@ -176,6 +178,9 @@ static inline uint32_t ptx_pc(const struct ptx_warp *warp, const struct ptx_insn
 
 /* Notes where these lanes go on. */
 void ptx_warp_park(struct ptx_warp *warp, uint32_t lanes, uint32_t pc);
+/* What bar.red gives to a lane whose barrier opens; nothing for other barriers. */
+void ptx_barrier_result(struct ptx_warp *warp, const struct ptx_barrier *barrier,
+                        unsigned int lane);
 /* Opens every barrier that all of its threads have reached. */
 void ptx_barriers_check(struct ptx_block *block);
 /* Ends the launch; returns PTX_STEP_STOP. */

@@ -3,8 +3,9 @@
 /*
  * The tokens of PTX.
  *
- * A word swallows its dots, so that `ld.global.v2.f32`, `%tid.x` and `.param` are each one token;
- * it also swallows `::` as in `.shared::cta`, but not the single colon that follows a label.
+ * A word swallows its dots, so that `ld.global.v2.f32` and `%tid.x` are each one token, but the two
+ * of `.reg.b32` are not; it also swallows `::` as in `.shared::cta`, but not the single colon that
+ * follows a label.
  */
 
 #include <ctype.h>
@@ -81,15 +82,13 @@ static void skip_space(struct lex *lex)
 
 static void take_word(struct lex *lex)
 {
+    bool directive = *lex->at == '.';
+
     lex->token.kind = LEX_WORD;
-    for (;;) {
-        if (is_word_char(*lex->at))
-            lex->at++;
-        else if (lex->at[0] == ':' && lex->at[1] == ':')
-            lex->at += 2;
-        else
-            return;
-    }
+    do
+        lex->at += lex->at[0] == ':' ? 2 : 1;
+    while ((is_word_char(*lex->at) && !(directive && *lex->at == '.')) ||
+           (lex->at[0] == ':' && lex->at[1] == ':'));
 }
 
 static bool is_exact_float(const char *at)

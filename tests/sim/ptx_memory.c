@@ -291,19 +291,22 @@ MOVE(32)
 MOVE(64)
 
 /* A kernel parameter at a fixed place: the same for all lanes. */
-static enum ptx_step run_load_param(struct ptx_warp *warp, const struct ptx_insn *insn,
-                                    uint32_t mask)
+RUN(run_load_param)
 {
     const uint32_t *slots = warp->launch->kernel->lists + insn->dst;
     const uint8_t *params = warp->launch->launch->params;
 
     for (unsigned int i = 0; i < insn->count; i++) {
-        uint8_t *to = ptx_slot(warp, slots[i]);
         uint64_t bits = read_memory(params + insn->imm + i * insn->bytes, insn);
-        EACH_ACTIVE_LANE(lane, mask)
-        {
-            memcpy(to + lane * insn->width, &bits, insn->width);
-        }
+        uint16_t *d16 = ptx_slot(warp, slots[i]);
+        uint32_t *d32 = ptx_slot(warp, slots[i]);
+        uint64_t *d64 = ptx_slot(warp, slots[i]);
+        if (insn->width == 8)
+            EACH_LANE(d64[lane] = bits);
+        else if (insn->width == 4)
+            EACH_LANE(d32[lane] = (uint32_t)bits);
+        else
+            EACH_LANE(d16[lane] = (uint16_t)bits);
     }
     return PTX_STEP_NEXT;
 }

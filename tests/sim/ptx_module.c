@@ -159,6 +159,8 @@ static void build_kernel(struct ptx_builder *builder, struct function *function)
     builder->kernel = kernel;
     ptx_function_build(builder, function);
     kernel->entry = function->start;
+    /* Each thread's memory follows the one before: all are to be aligned. */
+    kernel->local_bytes = (kernel->local_bytes + 15) & ~(size_t)15;
 }
 
 static void builder_fini(struct ptx_builder *builder)

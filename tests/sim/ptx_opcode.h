@@ -35,6 +35,7 @@ struct ptx_opcode {
 
 /* Each ends with a row whose name is NULL. */
 extern const struct ptx_opcode ptx_integer_opcodes[];
+extern const struct ptx_opcode ptx_carry_opcodes[];
 extern const struct ptx_opcode ptx_bits_opcodes[];
 extern const struct ptx_opcode ptx_float_opcodes[];
 extern const struct ptx_opcode ptx_half_opcodes[];

@@ -57,6 +57,18 @@ bool ptx_warp_stall(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t
     return true;
 }
 
+static void release(struct ptx_warp *warp, struct ptx_barrier *barrier)
+{
+    uint32_t lanes = barrier->waiting[warp->index];
+
+    EACH_ACTIVE_LANE(lane, lanes)
+    {
+        ptx_barrier_result(warp, barrier, lane);
+    }
+    warp->waiting &= ~lanes;
+    barrier->waiting[warp->index] = 0;
+}
+
 void ptx_barriers_check(struct ptx_block *block)
 {
     for (unsigned int id = 0; id < PTX_BARRIERS; id++) {
@@ -64,11 +76,10 @@ void ptx_barriers_check(struct ptx_block *block)
         uint32_t expected = barrier->expected ? barrier->expected : block->live;
         if (!barrier->arrived || barrier->arrived < expected)
             continue;
-        for (unsigned int i = 0; i < block->n_warps; i++) {
-            block->warps[i].waiting &= ~barrier->waiting[i];
-            barrier->waiting[i] = 0;
-        }
+        for (unsigned int i = 0; i < block->n_warps; i++)
+            release(&block->warps[i], barrier);
         barrier->arrived = 0;
+        barrier->votes = 0;
         barrier->expected = 0;
     }
 }
@@ -392,6 +403,7 @@ static void block_start(struct ptx_block *block, bool first)
     block->live = size[0] * size[1] * size[2];
     for (unsigned int id = 0; id < PTX_BARRIERS; id++) {
         block->barriers[id].arrived = 0;
+        block->barriers[id].votes = 0;
         block->barriers[id].expected = 0;
     }
     for (unsigned int i = 0; i < block->n_warps; i++)

@@ -13,68 +13,54 @@
 
 enum { SHUFFLE_UP, SHUFFLE_DOWN, SHUFFLE_BUTTERFLY, SHUFFLE_INDEX };
 
-static uint32_t members_of(const struct ptx_warp *warp, uint32_t slot, uint32_t mask)
+PTX_CLONES static uint32_t members_of(const struct ptx_warp *warp, uint32_t slot, uint32_t mask)
 {
     const uint32_t *lanes = ptx_slot(warp, slot);
     uint32_t members = 0;
 
-    EACH_ACTIVE_LANE(lane, mask)
-    {
-        members |= lanes[lane];
-    }
+    EACH_LANE(members |= lanes[lane]);
     return members;
 }
 
-/* The lane to read from; its own, and false, when that is out of the segment. */
-static bool shuffle_source(unsigned int op, uint32_t lane, uint32_t b, uint32_t c, uint32_t *out)
+/* The lane to read from; its own when that is out of the segment, which also clears *valid. */
+static inline uint32_t shuffle_source(unsigned int op, uint32_t lane, uint32_t b, uint32_t c,
+                                      bool *valid)
 {
     uint32_t segment = c >> 8 & 31;
-    uint32_t last = (lane & segment) | (c & 31 & ~segment);
-    uint32_t first = lane & segment;
-    int32_t from;
+    int32_t last = (int32_t)((lane & segment) | (c & 31 & ~segment));
+    int32_t by = (int32_t)(b & 31);
+    int32_t self = (int32_t)lane;
+    int32_t from = op == SHUFFLE_UP          ? self - by
+                   : op == SHUFFLE_DOWN      ? self + by
+                   : op == SHUFFLE_BUTTERFLY ? (self ^ by)
+                                             : (int32_t)((lane & segment) | (b & 31 & ~segment));
 
-    b &= 31;
-    switch (op) {
-    case SHUFFLE_UP:
-        from = (int32_t)lane - (int32_t)b;
-        *out = from >= (int32_t)last ? (uint32_t)from : lane;
-        return from >= (int32_t)last;
-    case SHUFFLE_DOWN:
-        from = (int32_t)(lane + b);
-        break;
-    case SHUFFLE_BUTTERFLY:
-        from = (int32_t)(lane ^ b);
-        break;
-    default:
-        from = (int32_t)(first | (b & ~segment));
-        break;
-    }
-    *out = from <= (int32_t)last ? (uint32_t)from : lane;
-    return from <= (int32_t)last;
+    *valid = op == SHUFFLE_UP ? from >= last : from <= last;
+    return *valid ? (uint32_t)from : lane;
 }
 
-static enum ptx_step run_shuffle(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
-{
-    DST(uint32_t);
-    A(uint32_t);
-    B(uint32_t);
-    C(uint32_t);
-    uint32_t values[PTX_LANES];
-    uint32_t valid = 0;
-
-    if (ptx_warp_stall(warp, insn, members_of(warp, insn->src[3], mask)))
-        return PTX_STEP_SELECT;
-    memcpy(values, a, sizeof(values));
-    EACH_ACTIVE_LANE(lane, mask)
-    {
-        uint32_t from;
-        valid |= (uint32_t)shuffle_source(insn->op, lane, b[lane], c[lane], &from) << lane;
-        d[lane] = values[from];
+#define SHUFFLE(name, op)                                                                          \
+    RUN(name)                                                                                      \
+    {                                                                                              \
+        DST(uint32_t);                                                                             \
+        A(uint32_t);                                                                               \
+        B(uint32_t);                                                                               \
+        C(uint32_t);                                                                               \
+        uint32_t values[PTX_LANES];                                                                \
+        uint32_t in_range = 0;                                                                     \
+        if (ptx_warp_stall(warp, insn, members_of(warp, insn->src[3], mask)))                      \
+            return PTX_STEP_SELECT;                                                                \
+        memcpy(values, a, sizeof(values));                                                         \
+        EACH_LANE(bool valid; uint32_t from = shuffle_source(op, lane, b[lane], c[lane], &valid);  \
+                  d[lane] = values[from & 31]; in_range |= (uint32_t)valid << lane);               \
+        if (insn->dst2 != PTX_NO_SLOT)                                                             \
+            ptx_set_predicate(warp, insn->dst2, in_range, mask);                                   \
+        return PTX_STEP_NEXT;                                                                      \
     }
-    if (insn->dst2 != PTX_NO_SLOT)
-        ptx_set_predicate(warp, insn->dst2, valid, mask);
-    return PTX_STEP_NEXT;
-}
+SHUFFLE(run_shuffle_up, SHUFFLE_UP)
+SHUFFLE(run_shuffle_down, SHUFFLE_DOWN)
+SHUFFLE(run_shuffle_butterfly, SHUFFLE_BUTTERFLY)
+SHUFFLE(run_shuffle_index, SHUFFLE_INDEX)
 
 static int decode_shuffle(struct ptx_builder *builder, const struct statement *statement,
                           struct ptx_insn *insn)
@@ -249,15 +235,15 @@ static enum ptx_step run_redux(struct ptx_warp *warp, const struct ptx_insn *ins
     return PTX_STEP_NEXT;
 }
 
-#define BITS    PTX_RUNS([PTX_B32] = run_shuffle)
+#define BITS(f) PTX_RUNS([PTX_B32] = f)
 #define MATCHED PTX_RUNS([PTX_B32] = run_match, [PTX_B64] = run_match)
 #define REDUX32 PTX_RUNS([PTX_U32] = run_redux, [PTX_S32] = run_redux, [PTX_B32] = run_redux)
 
 const struct ptx_opcode ptx_warp_opcodes[] = {
-    {"shfl.sync.up", .decode = decode_shuffle, .runs = BITS, .op = SHUFFLE_UP},
-    {"shfl.sync.down", .decode = decode_shuffle, .runs = BITS, .op = SHUFFLE_DOWN},
-    {"shfl.sync.bfly", .decode = decode_shuffle, .runs = BITS, .op = SHUFFLE_BUTTERFLY},
-    {"shfl.sync.idx", .decode = decode_shuffle, .runs = BITS, .op = SHUFFLE_INDEX},
+    {"shfl.sync.up", .decode = decode_shuffle, .runs = BITS(run_shuffle_up)},
+    {"shfl.sync.down", .decode = decode_shuffle, .runs = BITS(run_shuffle_down)},
+    {"shfl.sync.bfly", .decode = decode_shuffle, .runs = BITS(run_shuffle_butterfly)},
+    {"shfl.sync.idx", .decode = decode_shuffle, .runs = BITS(run_shuffle_index)},
     {"vote.sync.all", .decode = decode_vote, .run = run_vote, .op = VOTE_ALL},
     {"vote.sync.any", .decode = decode_vote, .run = run_vote, .op = VOTE_ANY},
     {"vote.sync.uni", .decode = decode_vote, .run = run_vote, .op = VOTE_UNI},
