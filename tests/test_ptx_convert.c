@@ -123,7 +123,7 @@ static uint64_t bits64(double x)
 }
 
 /* The float at or next to x on the side that is asked for. x is exact in 113 bits. */
-static float towards(__float128 x, int side)
+static float towards(quad x, int side)
 {
     float nearest = (float)x;
 
@@ -142,8 +142,8 @@ EXPECT(f32_s8, bits32((float)(int8_t)a))
 EXPECT(f32_s64, bits32((float)(int64_t)a))
 EXPECT(f32_u64, bits32((float)a))
 EXPECT(f32_rz_s32, bits32(towards((int32_t)a, SIDE_OF_ZERO((int32_t)a))))
-EXPECT(f32_rp_u64, bits32(towards((__float128)a, 1)))
-EXPECT(f32_rm_s64, bits32(towards((__float128)(int64_t)a, -1)))
+EXPECT(f32_rp_u64, bits32(towards((quad)a, 1)))
+EXPECT(f32_rm_s64, bits32(towards((quad)(int64_t)a, -1)))
 EXPECT(f64_s32, bits64((int32_t)a))
 EXPECT(f64_u64, bits64((double)a))
 EXPECT(f64_s64, bits64((double)(int64_t)a))

@@ -179,7 +179,6 @@ Test(ptx_float, orders_zeros_and_skips_nan_in_min_and_max)
     table_check(rows, COUNT(rows), singles, COUNT(singles));
 }
 
-typedef __float128 quad;
 enum direction { TO_ZERO, DOWN, UP };
 
 /* `nearest` moved to what the direction asks for; `rest` has the sign of exact - nearest. */

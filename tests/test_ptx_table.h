@@ -13,6 +13,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A float of 113 bits, wide enough to hold what two f32 make of each other. */
+#if defined(__x86_64__)
+typedef __float128 quad;
+#else
+typedef long double quad;
+#endif
+
 struct table_row {
     const char *ptx;
     char result; /* register written: h, r, q (%rd), f, d (%fd), p */
