@@ -18,6 +18,7 @@
 enum {
     BUFFERS = 7,                           /* the last is small, the one before comes late */
     BUFFER_BYTES = (2 << 20) + (64 << 10), /* into a second chunk */
+    SHORT_BYTES = (2 << 20) - 4096,
     SMALL_BYTES = 4096,
     ATTEMPTS = 3, /* of a call that must not be left undone */
 };
@@ -290,9 +291,10 @@ static void use_memory(struct program *program)
     MUST(program, cuEventRecord, program->event, program->stream);
     release(program, 1);
     allocate(program, 1, BUFFER_BYTES, true); /* the same memory, by the order of the stream */
-    launch(program, 4, 0, 0);
-    release(program, 4); /* while the launch is still to run */
-    allocate(program, 5, BUFFER_BYTES, false);
+    /* The launch is still to run, in a chunk to which the next allocation does not reach. */
+    launch(program, 4, 0, 2 << 20);
+    release(program, 4);
+    allocate(program, 5, SHORT_BYTES, false);
     release(program, 0);
     allocate(program, 0, BUFFER_BYTES, false);
     allocate(program, 4, BUFFER_BYTES - 9999, true);
