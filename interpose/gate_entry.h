@@ -9,12 +9,25 @@
 #include "runtime/driver.h"
 #include "runtime/gate.h"
 
+/* Waiting at the gate is a function of its own, so that passing it saves no arguments. */
 #define GATE(symbol, since, twin, params, args)                                                    \
+    static __attribute__((noinline, cold))                                                         \
+    CUresult refused_##symbol(const struct driver *drv AND(params))                                \
+    {                                                                                              \
+        CUresult result;                                                                           \
+                                                                                                   \
+        gate_enter_refused();                                                                      \
+        result = drv->symbol(args);                                                                \
+        gate_leave();                                                                              \
+        return result;                                                                             \
+    }                                                                                              \
+                                                                                                   \
     static inline CUresult hook_##symbol(const struct driver *drv AND(params))                     \
     {                                                                                              \
         CUresult result;                                                                           \
                                                                                                    \
-        gate_enter();                                                                              \
+        if (unlikely(!gate_try_enter()))                                                           \
+            return refused_##symbol(drv AND(args));                                                \
         result = drv->symbol(args);                                                                \
         gate_leave();                                                                              \
         return result;                                                                             \

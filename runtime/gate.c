@@ -25,10 +25,13 @@ static void futex_wake_all(_Atomic uint32_t *word)
     (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-void gate_wait_open(void)
+void gate_enter_refused(void)
 {
-    while (atomic_load(&gate_process.closed))
-        futex_wait(&gate_process.closed, 1, NULL);
+    do {
+        gate_leave();
+        while (atomic_load(&gate_process.closed))
+            futex_wait(&gate_process.closed, 1, NULL);
+    } while (!gate_try_enter());
 }
 
 void gate_wake_closer(void)

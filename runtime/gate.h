@@ -25,7 +25,6 @@ struct gate {
 
 extern struct gate gate_process;
 
-void gate_wait_open(void);
 void gate_wake_closer(void);
 
 static inline void gate_leave(void)
@@ -36,15 +35,20 @@ static inline void gate_leave(void)
         gate_wake_closer();
 }
 
+/* True and inside, or false when it is closed; then gate_enter_refused() must follow, which waits.
+ */
+static inline bool gate_try_enter(void)
+{
+    atomic_fetch_add(&gate_process.inside, 1);
+    return likely(!atomic_load(&gate_process.closed));
+}
+
+void gate_enter_refused(void);
+
 static inline void gate_enter(void)
 {
-    for (;;) {
-        atomic_fetch_add(&gate_process.inside, 1);
-        if (likely(!atomic_load(&gate_process.closed)))
-            return;
-        gate_leave();
-        gate_wait_open();
-    }
+    if (!gate_try_enter())
+        gate_enter_refused();
 }
 
 /* Locking: the caller holds the pager's lock, so there is one closer at a time. False, and the gate
