@@ -6,7 +6,8 @@
  *
  * Criterion itself cannot run there: it starts tests through memory at addresses of its choice,
  * which TSan keeps for its own. Here each test is a forked child of a process without threads, and
- * what is printed is the same TAP. Included once per program.
+ * what is printed is the same TAP. What is defined here is weak, so that a suite may have several
+ * sources.
  */
 
 #include <math.h>
@@ -20,6 +21,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define TSAN_SHARED __attribute__((weak))
+#pragma GCC diagnostic ignored "-Wmissing-prototypes"
+
 struct tsan_test {
     const char *name;
     void (*run)(void);
@@ -31,8 +35,8 @@ struct tsan_test {
 };
 
 /* What a suite has for all its tests; one suite per program. */
-static struct tsan_test tsan_suite;
-static struct tsan_test *tsan_tests;
+TSAN_SHARED struct tsan_test tsan_suite;
+TSAN_SHARED struct tsan_test *tsan_tests;
 
 /* How a child ends, beside the ways programs end by themselves. */
 enum {
@@ -40,9 +44,9 @@ enum {
     TSAN_SKIPPED = 77,
 };
 
-static int tsan_failures;
+TSAN_SHARED int tsan_failures;
 
-static void tsan_register(struct tsan_test *test)
+TSAN_SHARED void tsan_register(struct tsan_test *test)
 {
     test->next = tsan_tests;
     tsan_tests = test;
@@ -65,12 +69,12 @@ static void tsan_register(struct tsan_test *test)
     }                                                                                              \
     static void suite##_##test(void)
 
-static void tsan_complain(const char *file, int line, const char *what)
+TSAN_SHARED void tsan_complain(const char *file, int line, const char *what)
 {
     printf("# %s:%d: %s\n", file, line, what);
 }
 
-__attribute__((unused)) static void tsan_explain(const char *format, ...)
+TSAN_SHARED void tsan_explain(const char *format, ...)
 {
     va_list args;
 
@@ -134,7 +138,7 @@ __attribute__((unused)) static void tsan_explain(const char *format, ...)
 #define cr_expect_float_eq(a, b, e, ...)                                                           \
     cr_expect(fabs((double)(a) - (double)(b)) <= (e)__VA_OPT__(, ) __VA_ARGS__)
 
-static void tsan_run_child(const struct tsan_test *test)
+TSAN_SHARED void tsan_run_child(const struct tsan_test *test)
 {
     void (*init)(void) = test->init ? test->init : tsan_suite.init;
     void (*fini)(void) = test->fini ? test->fini : tsan_suite.fini;
@@ -154,7 +158,7 @@ static void tsan_run_child(const struct tsan_test *test)
 }
 
 /* True when the test did not fail. */
-static bool tsan_run(const struct tsan_test *test)
+TSAN_SHARED bool tsan_run(const struct tsan_test *test)
 {
     int status = 0;
     pid_t child;
@@ -178,7 +182,7 @@ static bool tsan_run(const struct tsan_test *test)
     return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == TSAN_SKIPPED);
 }
 
-int main(void)
+TSAN_SHARED int main(void)
 {
     unsigned int planned = 0;
     bool failed = false;
