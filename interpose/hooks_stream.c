@@ -2,15 +2,74 @@
 /*
  * Streams, captures and contexts: what the pager must know of them.
  */
+#include <pthread.h>
 #include <stdlib.h>
 #include "interpose/hooks.h"
 #include "runtime/gate.h"
 #include "runtime/pager.h"
 
+/* A stream in which a capture was begun: only there can it be ended. It ends with the stream, too,
+ * and with the context. */
+struct origin {
+    CUstream stream;
+    CUcontext ctx;
+    struct origin *next;
+};
+
+static pthread_mutex_t origins_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct origin *origins;
+
+static void origin_add(const struct driver *drv, CUstream stream)
+{
+    struct origin *origin = calloc(1, sizeof(*origin));
+
+    if (!origin)
+        return;
+    origin->stream = stream;
+    if (drv->cuStreamGetCtx)
+        (void)drv->cuStreamGetCtx(stream, &origin->ctx);
+    pthread_mutex_lock(&origins_lock);
+    origin->next = origins;
+    origins = origin;
+    pthread_mutex_unlock(&origins_lock);
+}
+
+/* Forgets the captures begun in the stream, or with a context all of that; how many. */
+static unsigned int origin_remove(CUstream stream, CUcontext ctx)
+{
+    unsigned int n = 0;
+
+    pthread_mutex_lock(&origins_lock);
+    for (struct origin **at = &origins; *at;) {
+        struct origin *origin = *at;
+
+        if (ctx ? origin->ctx != ctx : origin->stream != stream) {
+            at = &origin->next;
+            continue;
+        }
+        *at = origin->next;
+        free(origin);
+        n++;
+    }
+    pthread_mutex_unlock(&origins_lock);
+    return n;
+}
+
+static void captures_ended(unsigned int n)
+{
+    while (n--)
+        pager_capture_ended();
+}
+
 CUresult hook_cuStreamDestroy_v2(const struct driver *drv, CUstream stream)
 {
+    CUresult result;
+
     pager_stream_gone(stream);
-    return drv->cuStreamDestroy_v2(stream);
+    result = drv->cuStreamDestroy_v2(stream);
+    if (result == CUDA_SUCCESS && pager_capture_is_open())
+        captures_ended(origin_remove(stream, NULL));
+    return result;
 }
 
 /* A capture counts from before it begins, so that no home is moving when it does. */
@@ -21,7 +80,9 @@ CUresult hook_cuStreamBeginCapture_v2(const struct driver *drv, CUstream stream,
 
     pager_capture_began();
     result = drv->cuStreamBeginCapture_v2(stream, mode);
-    if (result != CUDA_SUCCESS)
+    if (result == CUDA_SUCCESS)
+        origin_add(drv, stream);
+    else
         pager_capture_ended();
     return result;
 }
@@ -36,22 +97,23 @@ CUresult hook_cuStreamBeginCaptureToGraph(const struct driver *drv, CUstream str
     pager_capture_began();
     result = drv->cuStreamBeginCaptureToGraph(stream, graph, dependencies, dependency_data,
                                               num_dependencies, mode);
-    if (result != CUDA_SUCCESS)
+    if (result == CUDA_SUCCESS)
+        origin_add(drv, stream);
+    else
         pager_capture_ended();
     return result;
 }
 
-/* An invalidated capture ends with an error, and ends. */
+/* An invalidated capture ends with an error, and ends; one that is not this stream's does not. */
 CUresult hook_cuStreamEndCapture(const struct driver *drv, CUstream stream, CUgraph *ph_graph)
 {
-    CUstreamCaptureStatus before = CU_STREAM_CAPTURE_STATUS_ACTIVE;
-    CUresult result;
+    CUstreamCaptureStatus after = CU_STREAM_CAPTURE_STATUS_ACTIVE;
+    CUresult result = drv->cuStreamEndCapture(stream, ph_graph);
 
-    if (drv->cuStreamIsCapturing)
-        (void)drv->cuStreamIsCapturing(stream, &before);
-    result = drv->cuStreamEndCapture(stream, ph_graph);
-    if (before != CU_STREAM_CAPTURE_STATUS_NONE)
-        pager_capture_ended();
+    if (result != CUDA_SUCCESS && drv->cuStreamIsCapturing)
+        (void)drv->cuStreamIsCapturing(stream, &after);
+    if (result == CUDA_SUCCESS || after == CU_STREAM_CAPTURE_STATUS_NONE)
+        captures_ended(origin_remove(stream, NULL));
     return result;
 }
 
@@ -127,6 +189,12 @@ CUresult hook_cuStreamBatchMemOp_v2(const struct driver *drv, CUstream stream, u
     return result;
 }
 
+static void context_gone(const struct driver *drv, CUcontext ctx)
+{
+    captures_ended(origin_remove(NULL, ctx));
+    pager_context_gone(drv, ctx);
+}
+
 /* With a context go its modules, and with them what was known of their handles: before another
  * thread can be given the same handles anew. */
 CUresult hook_cuCtxDestroy_v2(const struct driver *drv, CUcontext ctx)
@@ -136,7 +204,7 @@ CUresult hook_cuCtxDestroy_v2(const struct driver *drv, CUcontext ctx)
     layout_forget_all();
     result = drv->cuCtxDestroy_v2(ctx);
     if (result == CUDA_SUCCESS)
-        pager_context_gone(drv, ctx);
+        context_gone(drv, ctx);
     return result;
 }
 
@@ -192,7 +260,7 @@ static CUresult primary_end(const struct driver *drv, CUdevice device,
     layout_forget_all();
     result = end(device);
     if (ctx && result == CUDA_SUCCESS && (end != release || !primary_is_active(drv, device)))
-        pager_context_gone(drv, ctx);
+        context_gone(drv, ctx);
     return result;
 }
 
