@@ -125,12 +125,11 @@ CUresult hook_cuMemAllocPitch_v2(const struct driver *drv, CUdeviceptr *dptr, si
 static CUresult wait_for_context(const struct driver *drv, CUcontext ctx)
 {
     CUresult result = drv->cuCtxPushCurrent_v2(ctx);
-    CUcontext popped;
 
     if (result != CUDA_SUCCESS)
         return result;
     result = drv->cuCtxSynchronize();
-    (void)drv->cuCtxPopCurrent_v2(&popped);
+    driver_pop_context(drv);
     return result;
 }
 

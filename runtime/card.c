@@ -209,13 +209,12 @@ struct transfer *card_transfer(struct pager *pager, CUcontext ctx)
 
 static bool drain(const struct driver *drv, CUcontext ctx)
 {
-    CUcontext popped;
     CUresult result;
 
     if (drv->cuCtxPushCurrent_v2(ctx) != CUDA_SUCCESS)
         return false;
     result = drv->cuCtxSynchronize();
-    (void)drv->cuCtxPopCurrent_v2(&popped);
+    driver_pop_context(drv);
     return result == CUDA_SUCCESS;
 }
 
@@ -250,9 +249,7 @@ open:
 
 void card_leave(const struct driver *drv)
 {
-    CUcontext popped;
-
-    (void)drv->cuCtxPopCurrent_v2(&popped);
+    driver_pop_context(drv);
     gate_open();
 }
 

@@ -57,6 +57,16 @@ CUresult driver_result(int error)
     }
 }
 
+void driver_pop_context(const struct driver *drv)
+{
+    CUcontext popped;
+
+    for (int attempt = 0; attempt < 3; attempt++) {
+        if (drv->cuCtxPopCurrent_v2(&popped) == CUDA_SUCCESS)
+            return;
+    }
+}
+
 const char *driver_error_name(const struct driver *drv, CUresult result)
 {
     const char *name = NULL;

@@ -65,5 +65,8 @@ int driver_errno(CUresult result);
 /* The way back, for handlers: an error that none of the driver's own names fits is UNKNOWN. */
 CUresult driver_result(int error);
 
+/* Undoes cuCtxPushCurrent, and tries hard: what is current is the program's own. */
+void driver_pop_context(const struct driver *drv);
+
 /* "CUDA_ERROR_OUT_OF_MEMORY"; never NULL. */
 const char *driver_error_name(const struct driver *drv, CUresult result);
