@@ -9,10 +9,12 @@
 
 CUresult hook_cuMemGetInfo_v2(const struct driver *drv, size_t *free, size_t *total)
 {
-    CUresult result = drv->cuMemGetInfo_v2(free, total);
     uint64_t told_free;
     uint64_t told_total;
+    CUresult result;
 
+    pager_reclaim(drv);
+    result = drv->cuMemGetInfo_v2(free, total);
     if (result != CUDA_SUCCESS || !free || !total)
         return result;
     told_free = *free;

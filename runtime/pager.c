@@ -90,8 +90,12 @@ static int range_new(struct pager *pager, const struct driver *drv, uint64_t byt
                      struct range **out)
 {
     struct range *range;
-    int r = range_take(bytes, pager->granularity, &range);
+    int r;
 
+    if (align_up(bytes, pager->granularity) >
+        pool_room(&pager->pools[TIER_DEVICE]) + pool_room(&pager->pools[TIER_HOST]))
+        return POOL_E_FULL;
+    r = range_take(bytes, pager->granularity, &range);
     if (r)
         return r;
     stats_add(paged_ranges, 1);
@@ -105,6 +109,19 @@ static int range_new(struct pager *pager, const struct driver *drv, uint64_t byt
     }
     *out = range;
     return 0;
+}
+
+/* What the driver once had no more of is not asked for at every allocation, but asked for again
+ * before one is refused. */
+static bool pools_forgive(struct pager *pager)
+{
+    bool any = false;
+
+    for (int tier = 0; tier < TIER_COUNT; tier++) {
+        any |= pager->pools[tier].budget < pager->pools[tier].ceiling;
+        pool_forgive(&pager->pools[tier]);
+    }
+    return any;
 }
 
 static int alloc_locked(const struct driver *drv, uint64_t bytes, CUmemoryPool mempool,
@@ -123,6 +140,8 @@ static int alloc_locked(const struct driver *drv, uint64_t bytes, CUmemoryPool m
     do
         r = range_new(pager, drv, bytes, &range);
     while (r == POOL_E_FULL && !pager_capture_is_open() && card_reclaim(pager, drv, true));
+    if (r == POOL_E_FULL && pools_forgive(pager))
+        r = range_new(pager, drv, bytes, &range);
 
     if (r == POOL_E_FULL || r == -ENOMEM) {
         stats_add(out_of_memory, 1);
@@ -178,6 +197,7 @@ static bool revive(const struct driver *drv, uint64_t bytes, CUmemoryPool mempoo
         free(pending);
         stats_sub(pending_frees, 1);
         range->bytes = bytes;
+        range->id = ++residency.next_id;
         range->n_marks = 0;
         range_restore(range);
         stats_add(allocations, 1);
@@ -212,6 +232,7 @@ static int find_for_free(CUdeviceptr address, struct range **out)
 int pager_free(const struct driver *drv, CUdeviceptr address)
 {
     struct own_calls own;
+    struct pager *pager;
     struct range *range;
     int r;
 
@@ -219,8 +240,10 @@ int pager_free(const struct driver *drv, CUdeviceptr address)
     own = own_calls_begin(drv);
     r = find_for_free(address, &range);
     if (!r) {
+        pager = range->pager;
         range_retract(range);
-        card_unmap(range->pager, drv, range);
+        card_unmap(pager, drv, range);
+        (void)card_reclaim(pager, drv, false);
     }
     own_calls_end(drv, &own);
     pthread_mutex_unlock(&pagers.lock);
@@ -527,6 +550,20 @@ static struct story_facts facts_of(const struct pager *pager, uint64_t card_free
         .pool_held = device->used + device->kept,
         .paged = device->used + host->used,
     };
+}
+
+void pager_reclaim(const struct driver *drv)
+{
+    struct own_calls own;
+
+    if (!atomic_load_explicit(&residency.n_slots, memory_order_relaxed))
+        return;
+    pthread_mutex_lock(&pagers.lock);
+    own = own_calls_begin(drv);
+    for (int i = 0; i < DEVICES_MAX; i++)
+        (void)card_reclaim(&pagers.cards[i], drv, false);
+    own_calls_end(drv, &own);
+    pthread_mutex_unlock(&pagers.lock);
 }
 
 void pager_memory_info(const struct driver *drv, uint64_t *free_bytes, uint64_t *total_bytes)

@@ -62,6 +62,9 @@ int pager_free_async(const struct driver *drv, CUdeviceptr address, CUstream str
 /* Frees it at the next safe point at which no capture is open. Results as pager_free(). */
 int pager_free_later(const struct driver *drv, CUdeviceptr address);
 
+/* Gives back what was freed in stream order and has been passed by its stream. Never waits. */
+void pager_reclaim(const struct driver *drv);
+
 /* False when `address` is not inside a live allocation of ours. */
 bool pager_describe(CUdeviceptr address, struct pager_allocation *out);
 
