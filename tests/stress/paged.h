@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * What the suites here share: the shim linked in, in front of the simulated driver.
+ */
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include "runtime/stats.h"
+#include "tests/sim_test.h"
+
+/* A card of `vram` and `ram` of host memory to page it to; what is set already stays. */
+static inline CUcontext start_paged(const char *vram, const char *ram)
+{
+    setenv("SIM_VRAM", vram, 0);
+    setenv("VRAMSHIM_VRAM", "100%", 0);
+    setenv("VRAMSHIM_RAM", ram, 0);
+    setenv("VRAMSHIM_SMALL", "64KiB", 0);
+    return start();
+}
+
+static inline CUdeviceptr alloc(size_t bytes)
+{
+    CUdeviceptr at;
+
+    ok(cuMemAlloc_v2(&at, bytes));
+    return at;
+}
+
+static inline CUdeviceptr alloc_async(size_t bytes, CUstream stream)
+{
+    CUdeviceptr at;
+
+    ok(cuMemAllocAsync(&at, bytes, stream));
+    return at;
+}
+
+static inline CUstream new_stream(void)
+{
+    CUstream stream;
+
+    ok(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    return stream;
+}
+
+/* Every gauge is at zero, those of the pools too: they keep nothing once nothing is in use. */
+static inline void expect_nothing_paged(void)
+{
+    for (int i = 0; i < COUNTER_COUNT; i++)
+        if (counter_is_gauge(i))
+            cr_expect_eq(atomic_load(&stats_counters[i]), 0, "%s", counter_name(i));
+}
