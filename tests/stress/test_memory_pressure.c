@@ -342,11 +342,13 @@ Test(memory_pressure, a_copy_that_could_not_be_waited_for_does_not_come_late)
     ok(cuMemsetD32_v2(at[0], 1, PAGE / 2));
     ok(cuMemsetD32_v2(at[1], 2, PAGE / 4));
     ok(cuCtxSynchronize());
-    /* Making room for the second moves the first out: that copy is not waited for. */
-    sim_fail("cuStreamSynchronize", 1, CUDA_ERROR_UNKNOWN);
+    /* Making room for the second moves the first out: that copy cannot be waited for. */
+    for (unsigned int nth = 1; nth <= 3; nth++)
+        sim_fail("cuStreamSynchronize", nth, CUDA_ERROR_UNKNOWN);
     ok(launch_fill(&code, at[1], 8, 3, NULL));
     at[2] = alloc(PAGE);
     ok(cuMemsetD32_v2(at[2], 4, PAGE / 4));
+    sim_fail_clear();
     ok(cuStreamSynchronize(NULL));
     ok(cuCtxSynchronize());
     cr_expect_eq(read_word(at[0]), 1);
