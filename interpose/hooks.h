@@ -6,11 +6,13 @@
  *
  * `drv` is the table for the caller's default-stream mode, and its field for this very call is
  * never NULL; any other field may be. A handler answers what the program sees. GATE handlers are
- * generated (gate_entry.h); a HOOK row without a handler is a link error. Any thread, with or
- * without a current context, before cuInit, and during process exit.
+ * generated (gate_entry.h), those of launches are in launch_entry.h; a HOOK row without a handler
+ * is a link error. Any thread, with or without a current context, before cuInit, and during process
+ * exit.
  */
 
 #include "interpose/gate_entry.h"
+#include "interpose/launch_entry.h"
 #include "runtime/driver.h"
 
 #define HOOK(symbol, since, twin, params, args)                                                    \

@@ -85,14 +85,21 @@ static CUresult paged_attribute(const struct driver *drv, void *data, CUpointer_
     }
 }
 
-CUresult hook_cuPointerGetAttribute(const struct driver *drv, void *data,
-                                    CUpointer_attribute attribute, CUdeviceptr ptr)
+static __attribute__((noinline)) CUresult
+ours_attribute(const struct driver *drv, void *data, CUpointer_attribute attribute, CUdeviceptr ptr)
 {
     struct pager_allocation allocation;
 
     if (!data || !pager_describe(ptr, &allocation))
         return drv->cuPointerGetAttribute(data, attribute, ptr);
     return paged_attribute(drv, data, attribute, ptr, &allocation);
+}
+
+CUresult hook_cuPointerGetAttribute(const struct driver *drv, void *data,
+                                    CUpointer_attribute attribute, CUdeviceptr ptr)
+{
+    return residency_block(ptr) ? ours_attribute(drv, data, attribute, ptr)
+                                : drv->cuPointerGetAttribute(data, attribute, ptr);
 }
 
 /* The driver fills in all it can and empties what does not apply; then ours are corrected. */

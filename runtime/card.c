@@ -119,7 +119,7 @@ static int space_ready(const struct driver *drv, uint64_t budgets, uint64_t slot
 {
     uint64_t bytes = 64 * GIB;
 
-    if (atomic_load(&residency.n_slots))
+    if (atomic_load(&residency.bytes))
         return 0;
     while (bytes < 8 * budgets)
         bytes *= 2;

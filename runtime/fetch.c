@@ -255,6 +255,15 @@ static bool fetch_on(struct pager *pager, const struct driver *drv, struct exten
     return !wanted.short_of;
 }
 
+uint32_t pager_look_slowly(const struct layout *layout, void *const *kernel_params,
+                           void *const *extra, uint64_t now)
+{
+    struct pager_look look = {.view = residency_view(), .now = now};
+
+    layout_scan(layout, kernel_params, extra, pager_look_at, &look);
+    return look.away;
+}
+
 static bool names_memory_of(const struct pager *pager, const struct extents *extents)
 {
     for (size_t i = 0; i < extents->n; i++) {

@@ -408,7 +408,7 @@ bool pager_pool_is_plain(const struct driver *drv, CUmemoryPool pool)
 
 void pager_device_memory_freed(void)
 {
-    if (!atomic_load_explicit(&residency.n_slots, memory_order_relaxed))
+    if (!atomic_load_explicit(&residency.bytes, memory_order_relaxed))
         return;
     pthread_mutex_lock(&pagers.lock);
     for (int i = 0; i < DEVICES_MAX; i++)
@@ -556,7 +556,7 @@ void pager_reclaim(const struct driver *drv)
 {
     struct own_calls own;
 
-    if (!atomic_load_explicit(&residency.n_slots, memory_order_relaxed))
+    if (!atomic_load_explicit(&residency.bytes, memory_order_relaxed))
         return;
     pthread_mutex_lock(&pagers.lock);
     own = own_calls_begin(drv);

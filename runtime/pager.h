@@ -127,30 +127,38 @@ static inline __attribute__((always_inline)) void
 pager_look_at(void *context, const struct layout_word *word, uint64_t value)
 {
     struct pager_look *look = context;
-    struct block *block = residency_view_block(&look->view, value);
+    struct block *block;
 
-    if (!block)
+    if (!residency_view_slot(&look->view, value, &block))
         return;
     block_touch(block, look->now);
     look->away |= atomic_load_explicit(&block->range->n_away, memory_order_relaxed);
 }
 
+/* For launches that give their parameters in other ways than most. */
+uint32_t pager_look_slowly(const struct layout *layout, void *const *kernel_params,
+                           void *const *extra, uint64_t now);
+
 /* Before a launch is given to the driver; costs a few instructions per parameter word while all
  * that the launch names is resident. Locking: none, unless something is away. */
-static inline void pager_before_launch(const struct driver *drv, CUfunction function,
+ALWAYS_INLINE void pager_before_launch(const struct driver *drv, CUfunction function,
                                        void *const *kernel_params, void *const *extra)
 {
-    struct pager_look look = {.view = residency_view()};
+    struct pager_look look = {.view =
+                                  residency_view()}; /* in registers: its address goes nowhere */
     const struct layout *layout;
 
     stats_add(launches, 1);
-    if (!look.view.n_slots)
+    if (!look.view.bytes)
         return;
     layout = layout_find(drv, function);
     if (!layout)
         return;
     look.now = residency_tick();
-    layout_scan(layout, kernel_params, extra, pager_look_at, &look);
+    if (likely(kernel_params && !extra))
+        layout_scan(layout, kernel_params, NULL, pager_look_at, &look);
+    else
+        look.away = pager_look_slowly(layout, kernel_params, extra, look.now);
     if (unlikely(look.away))
         pager_fetch(drv, layout, kernel_params, extra);
 }

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 struct residency residency;
 
@@ -12,13 +11,16 @@ enum {
     MARKS_MAX = 1 << 14, /* per range: beyond it buffers are merged with the one before */
 };
 
-/* Most slots are never looked at: the pages of this array come into being when touched. */
-static void *slots_map(uint64_t n_slots)
-{
-    void *slots = mmap(NULL, n_slots * sizeof(*residency.slots), PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+static struct range nobodys;
+struct block residency_nobody = {.range = &nobodys};
 
-    return slots == MAP_FAILED ? NULL : slots;
+static _Atomic(struct block *) *slots_new(uint64_t n_slots)
+{
+    _Atomic(struct block *) *slots = malloc(n_slots * sizeof(*slots));
+
+    for (uint64_t i = 0; slots && i < n_slots; i++)
+        atomic_init(&slots[i], &residency_nobody);
+    return slots;
 }
 
 int residency_init(const struct driver *drv, uint64_t bytes, uint64_t least_bytes,
@@ -28,14 +30,15 @@ int residency_init(const struct driver *drv, uint64_t bytes, uint64_t least_byte
 
     if (r)
         return r;
-    residency.slots = slots_map(residency.space.n_slots);
+    residency.slots = slots_new(residency.space.n_slots);
     if (!residency.slots) {
         space_fini(&residency.space, drv);
         return -ENOMEM;
     }
     residency.base = residency.space.base;
     residency.slot_shift = (uint32_t)__builtin_ctzll(slot_bytes);
-    atomic_store_explicit(&residency.n_slots, residency.space.n_slots, memory_order_release);
+    atomic_store_explicit(&residency.bytes, residency.space.n_slots * slot_bytes,
+                          memory_order_release);
     return 0;
 }
 
@@ -140,7 +143,7 @@ static void slots_set(const struct range *range, bool visible)
 
     for (uint32_t i = 0; i < range->n_blocks; i++)
         atomic_store_explicit(&residency.slots[first + i],
-                              visible ? (struct block *)&range->blocks[i] : NULL,
+                              visible ? (struct block *)&range->blocks[i] : &residency_nobody,
                               memory_order_release);
 }
 

@@ -62,10 +62,10 @@ struct range {
 };
 
 struct residency {
-    uint64_t base; /* copies of the space's, so that one cache line serves a lookup */
-    uint32_t slot_shift;
-    _Atomic uint64_t n_slots; /* 0 until there is a space */
-    _Atomic(struct block *) *slots;
+    _Atomic uint64_t base; /* copies of the space's, so that one cache line serves a lookup */
+    _Atomic uint32_t slot_shift;
+    _Atomic uint64_t bytes; /* of all slots; 0 until there is a space */
+    _Atomic(_Atomic(struct block *) *) slots;
     _Atomic uint64_t clock;
     struct space space;
     struct range *ranges; /* uthash */
@@ -85,40 +85,52 @@ void residency_reset(void);
 /* What a lookup needs, read once for many: it never changes after the space was made. */
 struct residency_view {
     uint64_t base;
-    uint64_t n_slots; /* 0 until there is a space */
+    uint64_t bytes; /* 0 until there is a space */
     uint32_t slot_shift;
     _Atomic(struct block *) *slots;
 };
 
 static inline struct residency_view residency_view(void)
 {
-    struct residency_view view = {.n_slots = 0};
+    struct residency_view view;
 
-    view.n_slots = atomic_load_explicit(&residency.n_slots, memory_order_acquire);
-    if (view.n_slots) {
-        view.base = residency.base;
-        view.slot_shift = residency.slot_shift;
-        view.slots = residency.slots;
-    }
+    view.bytes = atomic_load_explicit(&residency.bytes, memory_order_acquire);
+    view.base = atomic_load_explicit(&residency.base, memory_order_relaxed);
+    view.slot_shift = atomic_load_explicit(&residency.slot_shift, memory_order_relaxed);
+    view.slots = atomic_load_explicit(&residency.slots, memory_order_relaxed);
     return view;
 }
 
-static inline struct block *residency_view_block(const struct residency_view *view,
-                                                 uint64_t address)
-{
-    uint64_t slot = (address - view->base) >> view->slot_shift;
+/* What is in the slots of addresses that nobody has: may be stamped as any block, is never away. */
+extern struct block residency_nobody;
 
-    if (slot >= view->n_slots)
-        return NULL;
-    return atomic_load_explicit(&view->slots[slot], memory_order_acquire);
+/* False when `address` is in no slot; else *out is a block, or residency_nobody. */
+static inline bool residency_view_slot(const struct residency_view *view, uint64_t address,
+                                       struct block **out)
+{
+    uint64_t offset = address - view->base;
+
+    if (offset >= view->bytes)
+        return false;
+    *out = atomic_load_explicit(&view->slots[offset >> view->slot_shift], memory_order_acquire);
+    return true;
 }
 
-/* The block that `address` lies in, NULL when it is none of ours. Locking: none. */
+/* The block that `address` lies in, NULL when it is none of ours. Locking: none. Reads no more than
+ * it must: most addresses that are asked about are not ours. */
 static inline struct block *residency_block(uint64_t address)
 {
-    const struct residency_view view = residency_view();
+    uint64_t bytes = atomic_load_explicit(&residency.bytes, memory_order_acquire);
+    uint64_t offset = address - atomic_load_explicit(&residency.base, memory_order_relaxed);
+    _Atomic(struct block *) *slots;
+    struct block *block;
 
-    return residency_view_block(&view, address);
+    if (offset >= bytes)
+        return NULL;
+    slots = atomic_load_explicit(&residency.slots, memory_order_relaxed);
+    offset >>= atomic_load_explicit(&residency.slot_shift, memory_order_relaxed);
+    block = atomic_load_explicit(&slots[offset], memory_order_acquire);
+    return block == &residency_nobody ? NULL : block;
 }
 
 /* The LRU clock: a number per launch or copy. */

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Handlers of launches: what the parameters name is brought in first, then the launch passes the
+ * gate. They are inlined into the entries, for which a few instructions count: a launch has more
+ * arguments than there are registers, and every function between costs two copies of them.
+ */
+
+#include "runtime/driver.h"
+#include "runtime/gate.h"
+#include "runtime/pager.h"
+
+ALWAYS_INLINE CUresult hook_cuLaunchKernel(const struct driver *drv, CUfunction func,
+                                           unsigned int grid_dim_x, unsigned int grid_dim_y,
+                                           unsigned int grid_dim_z, unsigned int block_dim_x,
+                                           unsigned int block_dim_y, unsigned int block_dim_z,
+                                           unsigned int shared_mem_bytes, CUstream stream,
+                                           void **kernel_params, void **extra)
+{
+    CUresult result;
+
+    pager_before_launch(drv, func, kernel_params, extra);
+    gate_enter();
+    result = drv->cuLaunchKernel(func, grid_dim_x, grid_dim_y, grid_dim_z, block_dim_x, block_dim_y,
+                                 block_dim_z, shared_mem_bytes, stream, kernel_params, extra);
+    gate_leave();
+    return result;
+}
+
+ALWAYS_INLINE CUresult hook_cuLaunchKernelEx(const struct driver *drv, const CUlaunchConfig *config,
+                                             CUfunction func, void **kernel_params, void **extra)
+{
+    CUresult result;
+
+    pager_before_launch(drv, func, kernel_params, extra);
+    gate_enter();
+    result = drv->cuLaunchKernelEx(config, func, kernel_params, extra);
+    gate_leave();
+    return result;
+}
+
+ALWAYS_INLINE CUresult hook_cuLaunchCooperativeKernel(
+    const struct driver *drv, CUfunction func, unsigned int grid_dim_x, unsigned int grid_dim_y,
+    unsigned int grid_dim_z, unsigned int block_dim_x, unsigned int block_dim_y,
+    unsigned int block_dim_z, unsigned int shared_mem_bytes, CUstream stream, void **kernel_params)
+{
+    CUresult result;
+
+    pager_before_launch(drv, func, kernel_params, NULL);
+    gate_enter();
+    result = drv->cuLaunchCooperativeKernel(func, grid_dim_x, grid_dim_y, grid_dim_z, block_dim_x,
+                                            block_dim_y, block_dim_z, shared_mem_bytes, stream,
+                                            kernel_params);
+    gate_leave();
+    return result;
+}
