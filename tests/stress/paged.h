@@ -20,6 +20,13 @@ static inline CUcontext start_paged(const char *vram, const char *ram)
     return start();
 }
 
+/* Behind every test: with the context goes what the test left. */
+static inline void stop_paged(void)
+{
+    sim_fail_clear();
+    (void)cuDevicePrimaryCtxReset_v2(0);
+}
+
 static inline CUdeviceptr alloc(size_t bytes)
 {
     CUdeviceptr at;

@@ -2,7 +2,7 @@
 /* What a program sees of its memory under the shim is what it would see without. */
 #include "tests/stress/paged.h"
 
-TestSuite(memory_calls, .timeout = 30);
+TestSuite(memory_calls, .timeout = 30, .fini = stop_paged);
 
 #define BYTES (3 * PAGE)
 

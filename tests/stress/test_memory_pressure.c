@@ -2,7 +2,7 @@
 /* Where homes are and when they move; what is left when memory runs out or a context ends. */
 #include "tests/stress/paged.h"
 
-TestSuite(memory_pressure, .timeout = 30);
+TestSuite(memory_pressure, .timeout = 120, .fini = stop_paged);
 
 #define BYTES (3 * PAGE)
 
@@ -52,7 +52,7 @@ Test(memory_pressure, the_pages_a_kernel_touched_were_all_in_device_memory)
     ok(launch_copy(&code, at[2] + PAGE, at[3] + 2 * PAGE, 16, NULL));
     ok(cuCtxSynchronize());
     n = sim_touches(touches, ARRAY_SIZE(touches));
-    cr_assert_eq(n, 2);
+    cr_assert_eq(n, (size_t)2);
     for (size_t i = 0; i < n; i++) {
         cr_expect(touches[i].page == at[2] + PAGE ? touches[i].written : touches[i].read);
         cr_expect_not(touches[i].on_host);
@@ -390,6 +390,8 @@ Test(memory_pressure, small_allocations_are_paged_when_the_driver_has_nothing)
     ok(cuMemsetD8_v2(at, 1, 500));
     cr_expect_eq(stats_get(paged_ranges), 3);
     cr_expect_eq(stats_get(host_bytes), 3 * PAGE);
+    for (size_t i = 0; i < 4; i++)
+        ok(cuMemRelease(handles[i]));
 }
 
 struct live {
@@ -429,7 +431,7 @@ static uint64_t allocate_and_free(const struct device_code *code, CUstream strea
     return most;
 }
 
-Test(memory_pressure, a_thousand_allocations_leave_every_level_where_it_was, .timeout = 120)
+Test(memory_pressure, a_thousand_allocations_leave_every_level_where_it_was)
 {
     struct sim_stats before, after;
     struct device_code code;
