@@ -189,6 +189,17 @@ CUresult hook_cuStreamBatchMemOp_v2(const struct driver *drv, CUstream stream, u
     return result;
 }
 
+/* A peer that the driver lets in and we cannot is refused, with the driver's words. */
+CUresult hook_cuCtxEnablePeerAccess(const struct driver *drv, CUcontext peer_context,
+                                    unsigned int flags)
+{
+    CUresult result = drv->cuCtxEnablePeerAccess(peer_context, flags);
+
+    if (result == CUDA_SUCCESS && pager_peer_enabled(drv, peer_context))
+        return CUDA_ERROR_PEER_ACCESS_UNSUPPORTED;
+    return result;
+}
+
 static void context_gone(const struct driver *drv, CUcontext ctx)
 {
     captures_ended(origin_remove(NULL, ctx));

@@ -2,9 +2,10 @@
 /*
  * Finding out what a card can do, and reaching a safe point on it.
  *
- * A safe point is had by closing the gate and synchronising every context that ever allocated here.
- * Work that reaches the device by ways the gate does not see is drained too, as long as nobody
- * submits more of it meanwhile; every submitting call of the table passes the gate for that reason.
+ * A safe point is had by closing the gate and synchronising every context that ever allocated, on
+ * whichever card, and the primary contexts of the other cards: they copy from card to card. Work
+ * that reaches the device by ways the gate does not see is drained too, as long as nobody submits
+ * more of it meanwhile; every submitting call of the table passes the gate for that reason.
  *
  * The drain waits without a limit, so it is not begun while the device may be waiting for the host:
  * a queued host function, a wait on a memory value. A kernel that spins on a flag which only the
@@ -136,6 +137,7 @@ static int open_pools(struct pager *pager, const struct driver *drv, uint64_t de
     if (space_ready(drv, device_budget + host_budget, chunk))
         return refuse(pager, "has no address space to spare");
     slot = residency.space.slot_bytes;
+    vmm_access_add(&pager->access, pager->device);
     if (pool_init(&pager->pools[TIER_DEVICE], TIER_DEVICE, &device, pager->device, device_budget,
                   pager->granularity, slot) ||
         pool_init(&pager->pools[TIER_HOST], TIER_HOST, host, pager->device, host_budget,
@@ -225,16 +227,57 @@ static bool may_drain(void)
            !atomic_load(&pagers.value_waits);
 }
 
+/* The primary contexts of the other cards: what they copy may be this card's memory. */
+static bool drain_other_cards(struct pager *pager, const struct driver *drv)
+{
+    unsigned int flags;
+    CUcontext ctx;
+    bool drained;
+    int n_devices;
+    int active;
+
+    if (!drv->cuDeviceGetCount || !drv->cuDevicePrimaryCtxGetState ||
+        !drv->cuDevicePrimaryCtxRetain || !drv->cuDevicePrimaryCtxRelease_v2)
+        return true;
+    if (drv->cuDeviceGetCount(&n_devices) != CUDA_SUCCESS)
+        return false;
+    for (CUdevice device = 0; device < n_devices; device++) {
+        if (device == pager->device)
+            continue;
+        if (drv->cuDevicePrimaryCtxGetState(device, &flags, &active) != CUDA_SUCCESS)
+            return false;
+        if (!active)
+            continue;
+        if (drv->cuDevicePrimaryCtxRetain(&ctx, device) != CUDA_SUCCESS)
+            return false;
+        drained = drain(drv, ctx);
+        (void)drv->cuDevicePrimaryCtxRelease_v2(device);
+        if (!drained)
+            return false;
+    }
+    return true;
+}
+
+/* Every context that is known to use memory of some card, whichever it is of. */
+static bool drain_all(struct pager *pager, const struct driver *drv)
+{
+    for (int i = 0; i < DEVICES_MAX; i++) {
+        for (struct transfer *t = pagers.cards[i].contexts; t; t = t->next) {
+            if (!may_drain() || !drain(drv, t->ctx))
+                return false;
+        }
+    }
+    return drain_other_cards(pager, drv);
+}
+
 bool card_enter(struct pager *pager, const struct driver *drv, struct transfer **out)
 {
     if (!pager->contexts || !may_drain() || !gate_close(GATE_PATIENCE_MS)) {
         stats_add(moves_refused, 1);
         return false;
     }
-    for (struct transfer *t = pager->contexts; t; t = t->next) {
-        if (!may_drain() || !drain(drv, t->ctx))
-            goto open;
-    }
+    if (!drain_all(pager, drv))
+        goto open;
     if (drv->cuCtxPushCurrent_v2(pager->contexts->ctx) != CUDA_SUCCESS)
         goto open;
     stats_add(safe_points, 1);

@@ -13,9 +13,10 @@
 #include "runtime/driver.h"
 #include "runtime/residency.h"
 #include "runtime/transfer.h"
+#include "runtime/vmm.h"
 
 enum {
-    DEVICES_MAX = 64,
+    DEVICES_MAX = VMM_DEVICES_MAX,
 };
 
 enum {
@@ -46,6 +47,7 @@ struct pager {
     uint64_t total_bytes; /* of the card */
     uint64_t granularity;
     struct pool pools[TIER_COUNT];
+    struct vmm_access access;  /* the device and those that reach into its memory */
     struct transfer *contexts; /* that ever allocated here */
     struct pending *pending;   /* oldest first */
     uint64_t request;          /* number of the last fetch */

@@ -185,7 +185,7 @@ static size_t count_blocks(const struct pager *pager)
 uint64_t card_evict(struct pager *pager, const struct driver *drv, struct transfer *transfer,
                     uint64_t bytes, uint64_t except)
 {
-    struct mover mover = {.drv = drv, .pools = pager->pools, .transfer = transfer};
+    struct mover mover = {drv, pager->pools, transfer, &pager->access};
     size_t all = count_blocks(pager);
     struct evict_candidate *candidates = calloc(all + 1, sizeof(*candidates));
     struct block **victims = calloc(all + 1, sizeof(*victims));
@@ -216,7 +216,7 @@ out:
 static void bring_in(struct pager *pager, const struct driver *drv, struct transfer *transfer,
                      struct wanted *wanted)
 {
-    struct mover mover = {.drv = drv, .pools = pager->pools, .transfer = transfer};
+    struct mover mover = {drv, pager->pools, transfer, &pager->access};
     size_t done = 0;
 
     while (done < wanted->n) {

@@ -27,8 +27,7 @@ static struct chunk *chunk_for(struct mover *mover, enum tier tier, const struct
 
 static int map_home(struct mover *mover, const struct block *block, const struct chunk *chunk)
 {
-    return vmm_map(mover->drv, block_address(block), block->bytes, chunk->handle,
-                   &mover->pools[TIER_DEVICE].access);
+    return vmm_map(mover->drv, block_address(block), block->bytes, chunk->handle, mover->access);
 }
 
 /* Maps `chunk` where the block's own chunk is mapped now; on failure that one is mapped again. */

@@ -13,11 +13,13 @@
 #include <stddef.h>
 #include "runtime/residency.h"
 #include "runtime/transfer.h"
+#include "runtime/vmm.h"
 
 struct mover {
     const struct driver *drv;
     struct pool *pools; /* by enum tier */
     struct transfer *transfer;
+    const struct vmm_access *access; /* to homes */
 };
 
 size_t move_to_host(struct mover *mover, struct block *const *blocks, size_t n);

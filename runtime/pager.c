@@ -68,8 +68,7 @@ static int back_block(struct pager *pager, const struct driver *drv, struct bloc
         if (r)
             return r;
     }
-    r = vmm_map(drv, block_address(block), block->bytes, block->chunk->handle,
-                &pager->pools[TIER_DEVICE].access);
+    r = vmm_map(drv, block_address(block), block->bytes, block->chunk->handle, &pager->access);
     if (r) {
         pool_give(&pager->pools[tier], drv, block->chunk);
         block->chunk = NULL;

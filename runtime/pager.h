@@ -72,6 +72,10 @@ bool pager_describe(CUdeviceptr address, struct pager_allocation *out);
  * least recently used homes out. True when it is worth asking the driver again. */
 bool pager_give_way(const struct driver *drv, uint64_t bytes);
 
+/* The current context's device may use the memory of `peer`'s from now on: the driver has said so.
+ * -errno when some of the paged memory cannot be reached so. */
+int pager_peer_enabled(const struct driver *drv, CUcontext peer);
+
 /* Memory pools of the program whose allocations may be paged: a device's own, and those made with
  * nothing but a device for a location. */
 void pager_pool_made(CUmemoryPool pool);

@@ -20,8 +20,7 @@ int pool_init(struct pool *pool, enum tier tier, const CUmemAllocationProp *prop
     *pool = (struct pool){
         .tier = tier,
         .prop = *prop,
-        .access.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = device},
-        .access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
+        .device = device,
         .ceiling = budget,
         .budget = budget,
         .granularity = granularity,
@@ -33,13 +32,15 @@ int pool_init(struct pool *pool, enum tier tier, const CUmemAllocationProp *prop
 
 static int alias_map(struct pool *pool, const struct driver *drv, struct chunk *chunk)
 {
+    struct vmm_access access = {.n = 0};
     CUdeviceptr alias;
     int r;
 
     r = driver_errno(drv->cuMemAddressReserve(&alias, chunk->bytes, 0, 0, 0));
     if (r)
         return r;
-    r = vmm_map(drv, alias, chunk->bytes, chunk->handle, &pool->access);
+    vmm_access_add(&access, pool->device);
+    r = vmm_map(drv, alias, chunk->bytes, chunk->handle, &access);
     if (r) {
         vmm_unreserve(drv, alias, chunk->bytes);
         return r;

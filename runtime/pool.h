@@ -35,7 +35,7 @@ struct chunk {
 struct pool {
     enum tier tier;
     CUmemAllocationProp prop;
-    CUmemAccessDesc access;
+    CUdevice device;
     uint64_t ceiling;     /* bytes that may be held, by the settings */
     uint64_t budget;      /* the same, or less: what the driver last would give */
     uint64_t used;        /* held by takers */

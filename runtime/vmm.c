@@ -23,19 +23,43 @@ enum {
 #define TAKE(drv, result, call) PERSIST(drv, result, call, CUDA_ERROR_OUT_OF_MEMORY)
 #define GIVE(drv, result, call) PERSIST(drv, result, call, CUDA_ERROR_ILLEGAL_ADDRESS)
 
-int vmm_map(const struct driver *drv, CUdeviceptr at, uint64_t bytes,
-            CUmemGenericAllocationHandle handle, const CUmemAccessDesc *access)
+void vmm_access_add(struct vmm_access *access, CUdevice device)
+{
+    for (size_t i = 0; i < access->n; i++) {
+        if (access->devices[i].location.id == device)
+            return;
+    }
+    if (access->n == VMM_DEVICES_MAX)
+        return;
+    access->devices[access->n++] = (CUmemAccessDesc){
+        .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = device},
+        .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
+    };
+}
+
+int vmm_grant(const struct driver *drv, CUdeviceptr at, uint64_t bytes,
+              const struct vmm_access *access)
 {
     CUresult result;
+
+    TAKE(drv, result, drv->cuMemSetAccess(at, bytes, access->devices, access->n));
+    return driver_errno(result);
+}
+
+int vmm_map(const struct driver *drv, CUdeviceptr at, uint64_t bytes,
+            CUmemGenericAllocationHandle handle, const struct vmm_access *access)
+{
+    CUresult result;
+    int r;
 
     TAKE(drv, result, drv->cuMemMap(at, bytes, 0, handle, 0));
     if (result != CUDA_SUCCESS)
         return driver_errno(result);
 
-    TAKE(drv, result, drv->cuMemSetAccess(at, bytes, access, 1));
-    if (result != CUDA_SUCCESS)
+    r = vmm_grant(drv, at, bytes, access);
+    if (r)
         (void)vmm_unmap(drv, at, bytes);
-    return driver_errno(result);
+    return r;
 }
 
 int vmm_unmap(const struct driver *drv, CUdeviceptr at, uint64_t bytes)

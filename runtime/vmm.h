@@ -11,9 +11,26 @@
 
 #include "runtime/driver.h"
 
+enum {
+    VMM_DEVICES_MAX = 64,
+};
+
+/* Who may use a mapping. */
+struct vmm_access {
+    CUmemAccessDesc devices[VMM_DEVICES_MAX];
+    size_t n;
+};
+
+/* Does nothing for a device that is in it already. */
+void vmm_access_add(struct vmm_access *access, CUdevice device);
+
 /* Maps `handle` at `at` and grants `access`. On failure nothing is mapped there. */
 int vmm_map(const struct driver *drv, CUdeviceptr at, uint64_t bytes,
-            CUmemGenericAllocationHandle handle, const CUmemAccessDesc *access);
+            CUmemGenericAllocationHandle handle, const struct vmm_access *access);
+
+/* Grants `access` to what one vmm_map() mapped. */
+int vmm_grant(const struct driver *drv, CUdeviceptr at, uint64_t bytes,
+              const struct vmm_access *access);
 
 /* `at` and `bytes` are those of one vmm_map(). On failure it is still mapped. */
 int vmm_unmap(const struct driver *drv, CUdeviceptr at, uint64_t bytes);

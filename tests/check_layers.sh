@@ -16,7 +16,7 @@ layers='
 4 layout pool space transfer
 5 residency
 6 evict move
-7+ card fetch pager
+7+ card fetch pager peer
 '
 
 find runtime interpose planner tools tests/sim -path runtime/cuda -prune -o -name '*.[ch]' -print |
