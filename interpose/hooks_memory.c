@@ -151,6 +151,64 @@ CUresult hook_cuMemFree_v2(const struct driver *drv, CUdeviceptr dptr)
     return result == CUDA_SUCCESS ? driver_result(pager_free(drv, dptr)) : result;
 }
 
+static size_t element_bytes(CUarray_format format)
+{
+    switch ((int)format) {
+    case CU_AD_FORMAT_UNSIGNED_INT8:
+    case CU_AD_FORMAT_SIGNED_INT8:
+        return 1;
+    case CU_AD_FORMAT_UNSIGNED_INT16:
+    case CU_AD_FORMAT_SIGNED_INT16:
+    case CU_AD_FORMAT_HALF:
+        return 2;
+    default:
+        return 4;
+    }
+}
+
+/* Calls `make`, and once more after homes have made room for at least `bytes`: arrays are the
+ * driver's own, of a layout that only it knows. */
+#define WITH_ROOM(drv, bytes, make)                                                                \
+    ({                                                                                             \
+        CUresult with_room_result = (make);                                                        \
+                                                                                                   \
+        if (with_room_result == CUDA_ERROR_OUT_OF_MEMORY && pager_give_way(drv, bytes))            \
+            with_room_result = (make);                                                             \
+        if (with_room_result == CUDA_SUCCESS)                                                      \
+            stats_add(native_allocations, 1);                                                      \
+        with_room_result;                                                                          \
+    })
+
+/* Extents of 0 mean that the dimension is not there. */
+static size_t array_bytes(size_t width, size_t height, size_t depth, size_t element)
+{
+    size_t bytes;
+
+    if (__builtin_mul_overflow(width, height ? height : 1, &bytes) ||
+        __builtin_mul_overflow(bytes, depth ? depth : 1, &bytes) ||
+        __builtin_mul_overflow(bytes, element, &bytes))
+        return SIZE_MAX;
+    return bytes;
+}
+
+CUresult hook_cuArrayCreate_v2(const struct driver *drv, CUarray *p_handle,
+                               const CUDA_ARRAY_DESCRIPTOR *asked)
+{
+    return WITH_ROOM(drv,
+                     array_bytes(asked->Width, asked->Height, 1,
+                                 asked->NumChannels * element_bytes(asked->Format)),
+                     drv->cuArrayCreate_v2(p_handle, asked));
+}
+
+CUresult hook_cuArray3DCreate_v2(const struct driver *drv, CUarray *p_handle,
+                                 const CUDA_ARRAY3D_DESCRIPTOR *asked)
+{
+    return WITH_ROOM(drv,
+                     array_bytes(asked->Width, asked->Height, asked->Depth,
+                                 asked->NumChannels * element_bytes(asked->Format)),
+                     drv->cuArray3DCreate_v2(p_handle, asked));
+}
+
 static bool stream_is_capturing(const struct driver *drv, CUstream stream)
 {
     CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;

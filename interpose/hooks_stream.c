@@ -61,15 +61,25 @@ static void captures_ended(unsigned int n)
         pager_capture_ended();
 }
 
-CUresult hook_cuStreamDestroy_v2(const struct driver *drv, CUstream stream)
+static CUresult stream_destroy(CUresult (*destroy)(CUstream), CUstream stream)
 {
     CUresult result;
 
     pager_stream_gone(stream);
-    result = drv->cuStreamDestroy_v2(stream);
+    result = destroy(stream);
     if (result == CUDA_SUCCESS && pager_capture_is_open())
         captures_ended(origin_remove(stream, NULL));
     return result;
+}
+
+CUresult hook_cuStreamDestroy(const struct driver *drv, CUstream stream)
+{
+    return stream_destroy(drv->cuStreamDestroy, stream);
+}
+
+CUresult hook_cuStreamDestroy_v2(const struct driver *drv, CUstream stream)
+{
+    return stream_destroy(drv->cuStreamDestroy_v2, stream);
 }
 
 /* A capture counts from before it begins, so that no home is moving when it does. */
@@ -152,42 +162,40 @@ CUresult hook_cuLaunchHostFunc(const struct driver *drv, CUstream stream, CUhost
     return result;
 }
 
-CUresult hook_cuStreamWaitValue32_v2(const struct driver *drv, CUstream stream, CUdeviceptr addr,
-                                     uint32_t value, unsigned int flags)
-{
-    CUresult result;
+#define WAIT_VALUE(symbol, type)                                                                   \
+    CUresult hook_##symbol(const struct driver *drv, CUstream stream, CUdeviceptr addr,            \
+                           type value, unsigned int flags)                                         \
+    {                                                                                              \
+        CUresult result;                                                                           \
+                                                                                                   \
+        pager_value_wait_seen();                                                                   \
+        gate_enter();                                                                              \
+        result = drv->symbol(stream, addr, value, flags);                                          \
+        gate_leave();                                                                              \
+        return result;                                                                             \
+    }
 
-    pager_value_wait_seen();
-    gate_enter();
-    result = drv->cuStreamWaitValue32_v2(stream, addr, value, flags);
-    gate_leave();
-    return result;
-}
-
-CUresult hook_cuStreamWaitValue64_v2(const struct driver *drv, CUstream stream, CUdeviceptr addr,
-                                     uint64_t value, unsigned int flags)
-{
-    CUresult result;
-
-    pager_value_wait_seen();
-    gate_enter();
-    result = drv->cuStreamWaitValue64_v2(stream, addr, value, flags);
-    gate_leave();
-    return result;
-}
+WAIT_VALUE(cuStreamWaitValue32, uint32_t)
+WAIT_VALUE(cuStreamWaitValue32_v2, uint32_t)
+WAIT_VALUE(cuStreamWaitValue64, uint64_t)
+WAIT_VALUE(cuStreamWaitValue64_v2, uint64_t)
 
 /* A batch may hold waits; it is not looked into. */
-CUresult hook_cuStreamBatchMemOp_v2(const struct driver *drv, CUstream stream, unsigned int count,
-                                    CUstreamBatchMemOpParams *param_array, unsigned int flags)
-{
-    CUresult result;
+#define BATCH_MEM_OP(symbol)                                                                       \
+    CUresult hook_##symbol(const struct driver *drv, CUstream stream, unsigned int count,          \
+                           CUstreamBatchMemOpParams *param_array, unsigned int flags)              \
+    {                                                                                              \
+        CUresult result;                                                                           \
+                                                                                                   \
+        pager_value_wait_seen();                                                                   \
+        gate_enter();                                                                              \
+        result = drv->symbol(stream, count, param_array, flags);                                   \
+        gate_leave();                                                                              \
+        return result;                                                                             \
+    }
 
-    pager_value_wait_seen();
-    gate_enter();
-    result = drv->cuStreamBatchMemOp_v2(stream, count, param_array, flags);
-    gate_leave();
-    return result;
-}
+BATCH_MEM_OP(cuStreamBatchMemOp)
+BATCH_MEM_OP(cuStreamBatchMemOp_v2)
 
 /* A peer that the driver lets in and we cannot is refused, with the driver's words. */
 CUresult hook_cuCtxEnablePeerAccess(const struct driver *drv, CUcontext peer_context,
@@ -208,15 +216,26 @@ static void context_gone(const struct driver *drv, CUcontext ctx)
 
 /* With a context go its modules, and with them what was known of their handles: before another
  * thread can be given the same handles anew. */
-CUresult hook_cuCtxDestroy_v2(const struct driver *drv, CUcontext ctx)
+static CUresult context_destroy(const struct driver *drv, CUresult (*destroy)(CUcontext),
+                                CUcontext ctx)
 {
     CUresult result;
 
     layout_forget_all();
-    result = drv->cuCtxDestroy_v2(ctx);
+    result = destroy(ctx);
     if (result == CUDA_SUCCESS)
         context_gone(drv, ctx);
     return result;
+}
+
+CUresult hook_cuCtxDestroy(const struct driver *drv, CUcontext ctx)
+{
+    return context_destroy(drv, drv->cuCtxDestroy, ctx);
+}
+
+CUresult hook_cuCtxDestroy_v2(const struct driver *drv, CUcontext ctx)
+{
+    return context_destroy(drv, drv->cuCtxDestroy_v2, ctx);
 }
 
 enum {

@@ -336,6 +336,21 @@ CUresult sim_cuEventSynchronize(CUevent event)
     return context->sticky;
 }
 
+CUresult sim_cuEventElapsedTime_v2(float *p_milliseconds, CUevent h_start, CUevent h_end)
+{
+    return sim_cuEventElapsedTime(p_milliseconds, h_start, h_end);
+}
+
+CUresult sim_cuEventDestroy(CUevent event)
+{
+    return sim_cuEventDestroy_v2(event);
+}
+
+CUresult sim_cuStreamDestroy(CUstream stream)
+{
+    return sim_cuStreamDestroy_v2(stream);
+}
+
 CUresult sim_cuEventElapsedTime(float *p_milliseconds, CUevent h_start, CUevent h_end)
 {
     const struct event *start = (struct event *)h_start;
