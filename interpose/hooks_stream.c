@@ -83,13 +83,8 @@ CUresult hook_cuStreamDestroy_v2(const struct driver *drv, CUstream stream)
 }
 
 /* A capture counts from before it begins, so that no home is moving when it does. */
-CUresult hook_cuStreamBeginCapture_v2(const struct driver *drv, CUstream stream,
-                                      CUstreamCaptureMode mode)
+static CUresult capture_begun(const struct driver *drv, CUstream stream, CUresult result)
 {
-    CUresult result;
-
-    pager_capture_began();
-    result = drv->cuStreamBeginCapture_v2(stream, mode);
     if (result == CUDA_SUCCESS)
         origin_add(drv, stream);
     else
@@ -97,21 +92,28 @@ CUresult hook_cuStreamBeginCapture_v2(const struct driver *drv, CUstream stream,
     return result;
 }
 
+CUresult hook_cuStreamBeginCapture(const struct driver *drv, CUstream stream)
+{
+    pager_capture_began();
+    return capture_begun(drv, stream, drv->cuStreamBeginCapture(stream));
+}
+
+CUresult hook_cuStreamBeginCapture_v2(const struct driver *drv, CUstream stream,
+                                      CUstreamCaptureMode mode)
+{
+    pager_capture_began();
+    return capture_begun(drv, stream, drv->cuStreamBeginCapture_v2(stream, mode));
+}
+
 CUresult hook_cuStreamBeginCaptureToGraph(const struct driver *drv, CUstream stream, CUgraph graph,
                                           const CUgraphNode *dependencies,
                                           const CUgraphEdgeData *dependency_data,
                                           size_t num_dependencies, CUstreamCaptureMode mode)
 {
-    CUresult result;
-
     pager_capture_began();
-    result = drv->cuStreamBeginCaptureToGraph(stream, graph, dependencies, dependency_data,
-                                              num_dependencies, mode);
-    if (result == CUDA_SUCCESS)
-        origin_add(drv, stream);
-    else
-        pager_capture_ended();
-    return result;
+    return capture_begun(drv, stream,
+                         drv->cuStreamBeginCaptureToGraph(stream, graph, dependencies,
+                                                          dependency_data, num_dependencies, mode));
 }
 
 /* An invalidated capture ends with an error, and ends; one that is not this stream's does not. */

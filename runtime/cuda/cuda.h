@@ -28,10 +28,12 @@ typedef unsigned long long CUdeviceptr;
 typedef unsigned long long CUmemGenericAllocationHandle;
 typedef unsigned long long CUsurfObject;
 typedef unsigned long long CUtexObject;
+typedef uint64_t CUgraphConditionalHandle;
 
 typedef struct CUarray_st *CUarray;
 typedef struct CUctx_st *CUcontext;
 typedef struct CUevent_st *CUevent;
+typedef struct CUextSemaphore_st *CUexternalSemaphore;
 typedef struct CUfunc_st *CUfunction;
 typedef struct CUgraph_st *CUgraph;
 typedef struct CUgraphDeviceUpdatableNode_st *CUgraphDeviceNode;
@@ -44,6 +46,7 @@ typedef struct CUmemPoolHandle_st *CUmemoryPool;
 typedef struct CUmipmappedArray_st *CUmipmappedArray;
 typedef struct CUmod_st *CUmodule;
 typedef struct CUstream_st *CUstream;
+typedef struct CUuserObject_st *CUuserObject;
 
 typedef void (*CUhostFn)(void *user_data);
 typedef size_t (*CUoccupancyB2DSize)(int block_size);
