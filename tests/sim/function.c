@@ -40,6 +40,21 @@ const struct sim_native_kernel *native_find(const char *name)
     return NULL;
 }
 
+const struct sim_native_kernel *native_at(size_t index)
+{
+    const struct native *native = natives;
+    size_t n = 0;
+
+    /* The list begins with the newest. */
+    for (const struct native *each = natives; each; each = each->next)
+        n++;
+    if (index >= n)
+        return NULL;
+    for (size_t i = n - 1; i > index; i--)
+        native = native->next;
+    return native->kernel;
+}
+
 EXPORT void *sim_kernel_access(uint64_t address, size_t bytes, int write)
 {
     uint64_t from;
@@ -224,23 +239,56 @@ CUresult sim_cuFuncSetCacheConfig(CUfunction func, CUfunc_cache config)
     return enter(func, &function);
 }
 
-CUresult sim_cuOccupancyMaxActiveBlocksPerMultiprocessor(int *num_blocks, CUfunction func,
-                                                         int block_size, size_t dynamic_smem_size)
+CUresult sim_cuFuncSetSharedMemConfig(CUfunction func, CUsharedconfig config)
 {
     struct function *function;
-    CUresult res = enter(func, &function);
-    size_t shared;
-    uint64_t blocks;
 
-    if (res)
-        return res;
-    if (!num_blocks || block_size <= 0 || block_size > DEVICE_MAX_THREADS)
+    /* A hint, of no effect on any card of this generation. */
+    if ((unsigned int)config > CU_SHARED_MEM_CONFIG_EIGHT_BYTE_BANK_SIZE)
         return CUDA_ERROR_INVALID_VALUE;
-    shared = function_shared_bytes(function) + dynamic_smem_size;
-    blocks = min_u64(DEVICE_MAX_RESIDENT_BLOCKS,
-                     DEVICE_MAX_RESIDENT_THREADS / align_up((uint64_t)block_size, 32));
-    if (shared)
-        blocks = min_u64(blocks, DEVICE_SHARED_OPTIN_BYTES / shared);
-    *num_blocks = (int)blocks;
-    return CUDA_SUCCESS;
+    return enter(func, &function);
+}
+
+CUresult sim_cuFuncGetModule(CUmodule *module, CUfunction func)
+{
+    struct function *function;
+    CUresult res = module ? enter(func, &function) : CUDA_ERROR_INVALID_VALUE;
+
+    if (!res)
+        *module = (CUmodule)function->module;
+    return res;
+}
+
+/* Loading is eager: whatever can be named is loaded. */
+CUresult sim_cuFuncIsLoaded(CUfunctionLoadingState *state, CUfunction func)
+{
+    struct function *function;
+    CUresult res = state ? enter(func, &function) : CUDA_ERROR_INVALID_VALUE;
+
+    if (!res)
+        *state = CU_FUNCTION_LOADING_STATE_LOADED;
+    return res;
+}
+
+CUresult sim_cuFuncLoad(CUfunction func)
+{
+    struct function *function;
+
+    return enter(func, &function);
+}
+
+/* Kernels have no state per device here but that of the current context. */
+CUresult sim_cuKernelSetAttribute(CUfunction_attribute attrib, int value, CUkernel kernel,
+                                  CUdevice device)
+{
+    if (!device_is_valid(device))
+        return CUDA_ERROR_INVALID_DEVICE;
+    return sim_cuFuncSetAttribute((CUfunction)kernel, attrib, value);
+}
+
+CUresult sim_cuKernelSetCacheConfig(CUkernel kernel, CUfunc_cache config, CUdevice device)
+{
+    if (!device_is_valid(device))
+        return CUDA_ERROR_INVALID_DEVICE;
+    return sim_cuFuncSetCacheConfig((CUfunction)kernel, config);
 }

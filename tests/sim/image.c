@@ -1,125 +1,129 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finding PTX in what is loaded.
- *
- * A fatbin comes bare or behind a wrapper that points to it. Of its PTX entries the one for the
- * newest architecture this card can run is used. Machine code and compressed entries cannot be run
- * here, and are refused by name.
+ * Finding PTX in what is loaded, and parsing it. Machine code cannot be run here, and is refused by
+ * name.
  */
 #include "tests/sim/image.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/util.h"
+#include "tests/sim/fatbin.h"
 #include "tests/sim/profile.h"
 
-#define WRAPPER_MAGIC    0x466243b1u
-#define FATBIN_MAGIC     0xba55ed50u
-#define ENTRY_PTX        1
-#define ENTRY_COMPRESSED (0x2000u | 0x8000u)
+#define ELF_MAGIC    0x464c457fu
+#define MAGIC_BYTES  4
+#define FATBIN_BYTES 24 /* of a fatbin or its wrapper that may be read before either is known */
 
-struct fatbin_wrapper {
-    uint32_t magic;
-    uint32_t version;
-    const void *fatbin;
-    const void *unused;
-};
-
-struct fatbin_header {
-    uint32_t magic;
-    uint16_t version;
-    uint16_t header_bytes;
-    uint64_t bytes; /* of all entries */
-};
-
-struct fatbin_entry {
-    uint16_t kind;
-    uint16_t version;
-    uint32_t header_bytes;
-    uint64_t payload_bytes;
-    uint32_t compressed_bytes;
-    uint32_t extra_offset;
-    uint16_t minor;
-    uint16_t major;
-    uint32_t architecture;
-    uint32_t name_offset;
-    uint32_t name_length;
-    uint64_t flags;
-};
-
-static CUresult fatbin_refuse(const char *why)
+/* A text may be shorter than a magic number. */
+static uint32_t magic_of(const void *data, size_t bytes)
 {
-    core_say("a fatbin %s; answering CUDA_ERROR_NO_BINARY_FOR_GPU", why);
-    return CUDA_ERROR_NO_BINARY_FOR_GPU;
-}
-
-static CUresult fatbin_text(const uint8_t *data, char **out)
-{
-    struct fatbin_header header;
-    struct fatbin_entry best = {0};
-    const uint8_t *payload = NULL;
-
-    memcpy(&header, data, sizeof(header));
-    for (uint64_t at = 0; at + sizeof(best) <= header.bytes;) {
-        struct fatbin_entry entry;
-
-        memcpy(&entry, data + header.header_bytes + at, sizeof(entry));
-        if (entry.header_bytes < sizeof(entry) || entry.payload_bytes > header.bytes)
-            return fatbin_refuse("is damaged");
-        if (entry.kind == ENTRY_PTX && entry.architecture <= PROFILE_MAJOR * 10 + PROFILE_MINOR &&
-            (!payload || entry.architecture > best.architecture)) {
-            best = entry;
-            payload = data + header.header_bytes + at + entry.header_bytes;
-        }
-        at += entry.header_bytes + entry.payload_bytes;
-    }
-    if (!payload)
-        return fatbin_refuse("holds no PTX for this card or an older one, only machine code");
-    if (best.flags & ENTRY_COMPRESSED)
-        return fatbin_refuse("holds compressed PTX, which is not simulated; build it with "
-                             "-Xfatbin --compress-all=false or --no-compress");
-    *out = strndup((const char *)payload, best.payload_bytes);
-    return *out ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
-}
-
-static CUresult image_text(const void *data, char **out)
-{
-    struct fatbin_wrapper wrapper;
     uint32_t magic = 0;
 
-    /* A text may be shorter than a magic number. */
-    if (strnlen(data, sizeof(magic)) == sizeof(magic))
-        memcpy(&magic, data, sizeof(magic));
-    if (magic == WRAPPER_MAGIC) {
-        memcpy(&wrapper, data, sizeof(wrapper));
-        return fatbin_text(wrapper.fatbin, out);
+    if (strnlen(data, min_u64(bytes, MAGIC_BYTES)) == MAGIC_BYTES)
+        memcpy(&magic, data, MAGIC_BYTES);
+    return magic;
+}
+
+/* A wrapper holds a pointer: believed in memory, not in a file. */
+static const void *open_fatbin(const void *data, size_t bytes)
+{
+    const void *fatbin =
+        magic_of(data, bytes) ? fatbin_open(data, min_u64(bytes, FATBIN_BYTES)) : NULL;
+
+    return fatbin == data || bytes == IMAGE_UNSIZED ? fatbin : NULL;
+}
+
+bool image_is_fatbin(const void *data, size_t bytes)
+{
+    return open_fatbin(data, bytes) != NULL;
+}
+
+CUresult image_fatbin_text(const void *fatbin, size_t bytes, const char **why, char **out)
+{
+    const void *data = open_fatbin(fatbin, bytes);
+    int r =
+        data ? fatbin_ptx(data, bytes, PROFILE_MAJOR * 10 + PROFILE_MINOR, out) : FATBIN_E_DAMAGED;
+
+    if (!r)
+        return CUDA_SUCCESS;
+    *why = fatbin_error_text(r);
+    if (r == -ENOMEM)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return r == FATBIN_E_DAMAGED ? CUDA_ERROR_INVALID_IMAGE : CUDA_ERROR_NO_BINARY_FOR_GPU;
+}
+
+static CUresult image_text(const void *data, size_t bytes, const char **why, char **out)
+{
+    if (image_is_fatbin(data, bytes))
+        return image_fatbin_text(data, bytes, why, out);
+    if (magic_of(data, bytes) == ELF_MAGIC) {
+        *why = "a cubin is machine code, which is not simulated";
+        return CUDA_ERROR_NO_BINARY_FOR_GPU;
     }
-    if (magic == FATBIN_MAGIC)
-        return fatbin_text(data, out);
-    if (magic == 0x464c457f) /* 0x7f "ELF" */
-        return fatbin_refuse("or cubin is machine code, which is not simulated");
+    *why = "out of memory";
     *out = strdup(data);
     return *out ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
+static struct ptx_module *parse(const char *text, char *error, size_t error_size)
+{
+    if (strstr(text, ".version"))
+        return ptx_module_parse(text, error, error_size);
+    snprintf(error, error_size, "it is neither a container nor text with a .version");
+    return NULL;
+}
+
 struct ptx_module *image_parse(const struct image *image)
 {
-    char error[256] = "it is neither a container nor text with a .version";
-    struct ptx_module *ptx = NULL;
+    char error[256];
+    struct ptx_module *ptx = parse(image->text, error, sizeof(error));
 
-    if (strstr(image->text, ".version"))
-        ptx = ptx_module_parse(image->text, error, sizeof(error));
     if (!ptx)
-        core_say("cannot load PTX: %s; answering CUDA_ERROR_INVALID_PTX", error);
+        core_say("cannot load PTX again: %s", error);
     return ptx;
 }
 
-CUresult image_open(const void *data, struct image **out)
+static CUresult image_fill(struct image *image, const void *data, size_t bytes, char *error,
+                           size_t error_size)
 {
-    struct image *image;
-    CUresult res = CUDA_SUCCESS;
+    const char *why = "";
+    CUresult res = image_text(data, bytes, &why, &image->text);
 
+    if (res) {
+        snprintf(error, error_size, "%s", why);
+        return res;
+    }
+    image->ptx = parse(image->text, error, error_size);
+    return image->ptx ? CUDA_SUCCESS : CUDA_ERROR_INVALID_PTX;
+}
+
+static const char *error_name(CUresult error)
+{
+    switch ((int)error) {
+    case CUDA_ERROR_INVALID_PTX:
+        return "CUDA_ERROR_INVALID_PTX";
+    case CUDA_ERROR_INVALID_IMAGE:
+        return "CUDA_ERROR_INVALID_IMAGE";
+    case CUDA_ERROR_OUT_OF_MEMORY:
+        return "CUDA_ERROR_OUT_OF_MEMORY";
+    default:
+        return "CUDA_ERROR_NO_BINARY_FOR_GPU";
+    }
+}
+
+CUresult image_open(const void *data, size_t bytes, const struct jit_options *jit,
+                    struct image **out)
+{
+    char error[256] = "";
+    struct image *image;
+    CUresult res = jit_options_check(jit);
+
+    if (res)
+        return res;
     if (!data)
         return CUDA_ERROR_INVALID_VALUE;
     image = calloc(1, sizeof(*image));
@@ -127,12 +131,10 @@ CUresult image_open(const void *data, struct image **out)
         return CUDA_ERROR_OUT_OF_MEMORY;
     image->native = !strcmp(data, "SIM-NATIVE");
     if (!image->native)
-        res = image_text(data, &image->text);
-    if (!image->native && !res) {
-        image->ptx = image_parse(image);
-        res = image->ptx ? CUDA_SUCCESS : CUDA_ERROR_INVALID_PTX;
-    }
+        res = image_fill(image, data, bytes, error, sizeof(error));
+    jit_options_tell(jit, error);
     if (res) {
+        core_say("cannot load device code: %s; answering %s", error, error_name(res));
         image_free(image);
         return res;
     }

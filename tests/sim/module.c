@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Loading, finding and unloading device code.
+ * Modules: device code in one context, from loading to unloading.
  */
 #include "tests/sim/module.h"
 
@@ -15,29 +15,9 @@
 #include "tests/sim/memory.h"
 #include "tests/sim/pool.h"
 
-struct library;
+struct module *modules;
 
-struct module {
-    struct module *next;
-    struct context *context;
-    struct library *library; /* NULL for a module of its own */
-    struct image *image;     /* the library's, or its own */
-    struct ptx_module *ptx;
-    struct function *functions;
-};
-
-struct kernel {
-    struct kernel *next;
-    struct library *library;
-    char *name;
-};
-
-struct library {
-    struct image *image;
-    struct kernel *kernels;
-};
-
-static struct module *modules;
+static const struct jit_options no_options;
 
 static void place_initialiser(const struct ptx_variable *variable, int device)
 {
@@ -114,7 +94,7 @@ static void module_detach(struct module *module)
     free(module);
 }
 
-static void module_free(struct module *module)
+void module_free(struct module *module)
 {
     struct image *own = module->library ? NULL : module->image;
 
@@ -122,9 +102,8 @@ static void module_free(struct module *module)
     image_free(own);
 }
 
-/* On failure the image stays the caller's. */
-static CUresult module_new(struct context *context, struct image *image, struct library *library,
-                           struct module **out)
+CUresult module_new(struct context *context, struct image *image, struct library *library,
+                    struct module **out)
 {
     struct module *module = calloc(1, sizeof(*module));
     CUresult res;
@@ -160,7 +139,8 @@ void module_free_of_context(const struct context *context)
     }
 }
 
-static CUresult module_load(CUmodule *out, const void *data)
+static CUresult module_load(CUmodule *out, const void *data, size_t bytes,
+                            const struct jit_options *jit)
 {
     struct context *context;
     struct image *image;
@@ -173,7 +153,7 @@ static CUresult module_load(CUmodule *out, const void *data)
         return res;
     if (!out)
         return CUDA_ERROR_INVALID_VALUE;
-    res = image_open(data, &image);
+    res = image_open(data, bytes, jit, &image);
     if (res)
         return res;
     res = module_new(context, image, NULL, &module);
@@ -195,24 +175,23 @@ CUresult sim_cuModuleGetLoadingMode(CUmoduleLoadingMode *mode)
 
 CUresult sim_cuModuleLoadData(CUmodule *module, const void *image)
 {
-    return module_load(module, image);
+    return module_load(module, image, IMAGE_UNSIZED, &no_options);
 }
 
 CUresult sim_cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned int num_options,
                                 CUjit_option *options, void **option_values)
 {
-    /* Options tune a compiler that is not there; what they ask to be told stays empty. */
-    if (num_options && (!options || !option_values))
-        return CUDA_ERROR_INVALID_VALUE;
-    return module_load(module, image);
+    const struct jit_options jit = {num_options, options, option_values};
+
+    return module_load(module, image, IMAGE_UNSIZED, &jit);
 }
 
 CUresult sim_cuModuleLoadFatBinary(CUmodule *module, const void *fat_cubin)
 {
-    return module_load(module, fat_cubin);
+    return module_load(module, fat_cubin, IMAGE_UNSIZED, &no_options);
 }
 
-static char *read_whole(const char *path)
+char *module_read_file(const char *path, size_t *out_bytes)
 {
     FILE *file = fopen(path, "rb");
     char *data = NULL;
@@ -226,6 +205,7 @@ static char *read_whole(const char *path)
             free(data);
             data = NULL;
         }
+        *out_bytes = (size_t)size;
     }
     fclose(file);
     return data;
@@ -233,14 +213,15 @@ static char *read_whole(const char *path)
 
 CUresult sim_cuModuleLoad(CUmodule *module, const char *fname)
 {
-    char *data = fname ? read_whole(fname) : NULL;
+    size_t bytes;
+    char *data = fname ? module_read_file(fname, &bytes) : NULL;
     CUresult res;
 
     if (!fname)
         return CUDA_ERROR_INVALID_VALUE;
     if (!data)
         return CUDA_ERROR_FILE_NOT_FOUND;
-    res = module_load(module, data);
+    res = module_load(module, data, bytes, &no_options);
     free(data);
     return res;
 }
@@ -259,7 +240,7 @@ CUresult sim_cuModuleUnload(CUmodule handle)
     return CUDA_SUCCESS;
 }
 
-static CUresult function_get(struct module *module, const char *name, struct function **out)
+CUresult module_function(struct module *module, const char *name, struct function **out)
 {
     struct function *function;
 
@@ -307,14 +288,73 @@ CUresult sim_cuModuleGetFunction(CUfunction *func, CUmodule module, const char *
         return CUDA_ERROR_INVALID_VALUE;
     if (!handle_is(module, HANDLE_MODULE))
         return CUDA_ERROR_INVALID_HANDLE;
-    res = function_get((struct module *)module, name, &function);
+    res = module_function((struct module *)module, name, &function);
     if (!res)
         *func = (CUfunction)function;
     return res;
 }
 
-static CUresult global_get(const struct module *module, const char *name, CUdeviceptr *dptr,
-                           size_t *bytes)
+size_t image_n_kernels(const struct image *image)
+{
+    size_t n = 0;
+
+    if (!image->native)
+        return ptx_module_n_kernels(image->ptx);
+    while (native_at(n))
+        n++;
+    return n;
+}
+
+const char *image_kernel_name(const struct image *image, size_t index)
+{
+    if (image->native)
+        return native_at(index)->name;
+    return ptx_kernel_name(ptx_module_kernel_at(image->ptx, index));
+}
+
+static CUresult module_resolve(CUmodule handle, struct module **out)
+{
+    struct context *context;
+    CUresult res = context_require(&context);
+
+    if (!res && !handle_is(handle, HANDLE_MODULE))
+        res = CUDA_ERROR_INVALID_HANDLE;
+    if (!res)
+        *out = (struct module *)handle;
+    return res;
+}
+
+CUresult sim_cuModuleGetFunctionCount(unsigned int *count, CUmodule handle)
+{
+    struct module *module;
+    CUresult res = count ? module_resolve(handle, &module) : CUDA_ERROR_INVALID_VALUE;
+
+    if (!res)
+        *count = (unsigned int)image_n_kernels(module->image);
+    return res;
+}
+
+CUresult sim_cuModuleEnumerateFunctions(CUfunction *functions, unsigned int num_functions,
+                                        CUmodule handle)
+{
+    struct module *module;
+    struct function *function;
+    CUresult res =
+        functions && num_functions ? module_resolve(handle, &module) : CUDA_ERROR_INVALID_VALUE;
+
+    if (res)
+        return res;
+    for (unsigned int i = 0; i < num_functions && i < image_n_kernels(module->image); i++) {
+        res = module_function(module, image_kernel_name(module->image, i), &function);
+        if (res)
+            return res;
+        functions[i] = (CUfunction)function;
+    }
+    return CUDA_SUCCESS;
+}
+
+CUresult module_global(const struct module *module, const char *name, CUdeviceptr *dptr,
+                       size_t *bytes)
 {
     for (size_t i = 0; module->ptx && i < ptx_module_n_variables(module->ptx); i++) {
         const struct ptx_variable *variable = ptx_module_variable(module->ptx, i);
@@ -342,154 +382,5 @@ CUresult sim_cuModuleGetGlobal_v2(CUdeviceptr *dptr, size_t *bytes, CUmodule mod
         return CUDA_ERROR_INVALID_VALUE;
     if (!handle_is(module, HANDLE_MODULE))
         return CUDA_ERROR_INVALID_HANDLE;
-    return global_get((struct module *)module, name, dptr, bytes);
-}
-
-CUresult sim_cuLibraryLoadData(CUlibrary *library, const void *code, CUjit_option *jit_options,
-                               void **jit_options_values, unsigned int num_jit_options,
-                               CUlibraryOption *library_options, void **library_option_values,
-                               unsigned int num_library_options)
-{
-    struct library *loaded;
-    CUresult res = context_check_sticky();
-
-    if (res)
-        return res;
-    if (!library || (num_jit_options && !jit_options) || (num_library_options && !library_options))
-        return CUDA_ERROR_INVALID_VALUE;
-    loaded = calloc(1, sizeof(*loaded));
-    if (!loaded)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    res = image_open(code, &loaded->image);
-    if (!res && !handle_add(loaded, HANDLE_LIBRARY))
-        res = CUDA_ERROR_OUT_OF_MEMORY;
-    if (res) {
-        image_free(loaded->image);
-        free(loaded);
-        return res;
-    }
-    *library = (CUlibrary)loaded;
-    return CUDA_SUCCESS;
-}
-
-CUresult sim_cuLibraryUnload(CUlibrary handle)
-{
-    struct library *library = (struct library *)handle;
-    struct module *next;
-
-    if (!handle_is(library, HANDLE_LIBRARY))
-        return CUDA_ERROR_INVALID_HANDLE;
-    for (struct module *module = modules; module; module = next) {
-        if (module->library == library)
-            context_drain(module->context);
-        next = module->next;
-        if (module->library == library)
-            module_free(module);
-    }
-    while (library->kernels) {
-        struct kernel *kernel = library->kernels;
-
-        library->kernels = kernel->next;
-        handle_remove(kernel);
-        free(kernel->name);
-        free(kernel);
-    }
-    handle_remove(library);
-    image_free(library->image);
-    free(library);
-    return CUDA_SUCCESS;
-}
-
-CUresult sim_cuLibraryGetKernel(CUkernel *p_kernel, CUlibrary handle, const char *name)
-{
-    struct library *library = (struct library *)handle;
-    struct kernel *kernel;
-
-    if (!p_kernel || !name)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (!handle_is(library, HANDLE_LIBRARY))
-        return CUDA_ERROR_INVALID_HANDLE;
-    if (library->image->native ? !native_find(name) : !ptx_module_kernel(library->image->ptx, name))
-        return CUDA_ERROR_NOT_FOUND;
-    for (kernel = library->kernels; kernel; kernel = kernel->next) {
-        if (!strcmp(kernel->name, name)) {
-            *p_kernel = (CUkernel)kernel;
-            return CUDA_SUCCESS;
-        }
-    }
-    kernel = calloc(1, sizeof(*kernel));
-    if (kernel)
-        kernel->name = strdup(name);
-    if (!kernel || !kernel->name || !handle_add(kernel, HANDLE_KERNEL)) {
-        free(kernel ? kernel->name : NULL);
-        free(kernel);
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    }
-    kernel->library = library;
-    kernel->next = library->kernels;
-    library->kernels = kernel;
-    *p_kernel = (CUkernel)kernel;
-    return CUDA_SUCCESS;
-}
-
-/* The library's module in a context, loaded there on first use. */
-static CUresult library_module(struct library *library, struct context *context,
-                               struct module **out)
-{
-    for (struct module *module = modules; module; module = module->next) {
-        if (module->library == library && module->context == context) {
-            *out = module;
-            return CUDA_SUCCESS;
-        }
-    }
-    return module_new(context, library->image, library, out);
-}
-
-static CUresult library_enter(CUlibrary handle, struct module **out)
-{
-    struct context *context;
-    CUresult res = context_require(&context);
-
-    if (res)
-        return res;
-    if (!handle_is(handle, HANDLE_LIBRARY))
-        return CUDA_ERROR_INVALID_HANDLE;
-    return library_module((struct library *)handle, context, out);
-}
-
-CUresult sim_cuLibraryGetModule(CUmodule *p_mod, CUlibrary library)
-{
-    struct module *module;
-    CUresult res = p_mod ? library_enter(library, &module) : CUDA_ERROR_INVALID_VALUE;
-
-    if (!res)
-        *p_mod = (CUmodule)module;
-    return res;
-}
-
-CUresult sim_cuLibraryGetGlobal(CUdeviceptr *dptr, size_t *bytes, CUlibrary library,
-                                const char *name)
-{
-    struct module *module;
-    CUresult res = name ? library_enter(library, &module) : CUDA_ERROR_INVALID_VALUE;
-
-    return res ? res : global_get(module, name, dptr, bytes);
-}
-
-CUresult function_resolve(CUfunction handle, struct context *context, struct function **out)
-{
-    const struct kernel *kernel = (struct kernel *)handle;
-    struct module *module;
-    CUresult res;
-
-    switch (handle_kind_of(handle)) {
-    case HANDLE_FUNCTION:
-        *out = (struct function *)handle;
-        return CUDA_SUCCESS;
-    case HANDLE_KERNEL:
-        res = library_module(kernel->library, context, &module);
-        return res ? res : function_get(module, kernel->name, out);
-    default:
-        return CUDA_ERROR_INVALID_HANDLE;
-    }
+    return module_global((struct module *)module, name, dptr, bytes);
 }

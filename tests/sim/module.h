@@ -30,4 +30,29 @@ size_t function_param_bytes(const struct function *function);
 size_t function_shared_bytes(const struct function *function);
 size_t function_local_bytes(const struct function *function);
 
+struct library;
+
+struct module {
+    struct module *next;
+    struct context *context;
+    struct library *library; /* NULL for a module of its own */
+    struct image *image;     /* the library's, or its own */
+    struct ptx_module *ptx;
+    struct function *functions;
+};
+extern struct module *modules;
+
+/* On failure the image stays the caller's. */
+CUresult module_new(struct context *context, struct image *image, struct library *library,
+                    struct module **out);
+void module_free(struct module *module);
 void module_free_of_context(const struct context *context);
+/* NOT_FOUND when the module has no such kernel, or variable. */
+CUresult module_function(struct module *module, const char *name, struct function **out);
+CUresult module_global(const struct module *module, const char *name, CUdeviceptr *dptr,
+                       size_t *bytes);
+/* The kernels of an image, in its order. */
+size_t image_n_kernels(const struct image *image);
+const char *image_kernel_name(const struct image *image, size_t index);
+/* The file with a NUL after it, for free(); NULL when it cannot be read. */
+char *module_read_file(const char *path, size_t *out_bytes);
