@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/sim/mmu.h"
 #include "tests/test_ptx_support.h"
@@ -113,10 +114,28 @@ void sim_mmu_account(uint64_t address, uint64_t bytes)
     allocations[i].accounted += bytes;
 }
 
+/* PTX_DUMP names a folder that receives every text, for other tools to look at. */
+static void dump(const char *text)
+{
+    static unsigned int n;
+    const char *folder = getenv("PTX_DUMP");
+    char path[4096];
+    FILE *file;
+
+    if (!folder)
+        return;
+    snprintf(path, sizeof(path), "%s/%d.%u.ptx", folder, (int)getpid(), n++);
+    file = fopen(path, "w");
+    if (!file || fputs(text, file) < 0 || fclose(file))
+        abort();
+}
+
 struct ptx_module *fake_load(const char *text)
 {
     char error[256];
     struct ptx_module *module = ptx_module_parse(text, error, sizeof(error));
+
+    dump(text);
 
     if (!module) {
         fprintf(stderr, "%s\n", error);
@@ -131,7 +150,7 @@ struct ptx_module *fake_load(const char *text)
 
 struct ptx_module *fake_load_body(const char *body)
 {
-    static const char head[] = ".version 7.0\n.target sm_75\n.address_size 64\n"
+    static const char head[] = ".version 8.7\n.target sm_90\n.address_size 64\n"
                                ".visible .entry k(.param .u64 p0, .param .u64 p1,"
                                " .param .u64 p2, .param .u64 p3)\n{\n"
                                ".reg .pred %p<100>; .reg .b16 %h<100>; .reg .b32 %r<100>;"

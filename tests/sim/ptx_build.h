@@ -93,7 +93,7 @@ struct spelling {
     struct {
         const char *text;
         size_t length;
-    } words[10];
+    } words[14];
     unsigned int n_words;
     enum ptx_type types[4];
     unsigned int n_types;
@@ -144,7 +144,7 @@ struct operand {
 };
 
 #define STATEMENT_OPERANDS 8
-#define STATEMENT_ELEMENTS 24
+#define STATEMENT_ELEMENTS 40
 
 struct statement {
     const struct spelling *spelling;

@@ -337,8 +337,9 @@ static void make_generic(struct operand *base)
         base->bits += PTX_WINDOW(base->symbol.space);
 }
 
-int ptx_decode_address(struct ptx_builder *builder, const struct statement *statement,
-                       const struct operand *operand, struct ptx_insn *insn)
+int ptx_decode_address_in(struct ptx_builder *builder, const struct statement *statement,
+                          const struct operand *operand, enum ptx_space space,
+                          struct ptx_insn *insn)
 {
     struct operand base;
 
@@ -346,7 +347,7 @@ int ptx_decode_address(struct ptx_builder *builder, const struct statement *stat
         return lex_fail(&builder->lex, statement->line, "'%.*s' where an address is expected",
                         (int)operand->token.length, operand->token.text);
     base = statement->elements[operand->first];
-    insn->space = (uint8_t)space_of(builder, statement->spelling, &base);
+    insn->space = (uint8_t)space;
     if (insn->space == PTX_SPACE_GENERIC)
         make_generic(&base);
     insn->imm = (int64_t)operand->bits;
@@ -355,6 +356,17 @@ int ptx_decode_address(struct ptx_builder *builder, const struct statement *stat
         insn->type2 = PTX_B32;
     insn->src[0] = ptx_source(builder, &base, insn->type2);
     return builder->lex.failed ? -1 : 0;
+}
+
+int ptx_decode_address(struct ptx_builder *builder, const struct statement *statement,
+                       const struct operand *operand, struct ptx_insn *insn)
+{
+    struct operand base = {.kind = OPERAND_INTEGER};
+
+    if (operand->kind == OPERAND_ADDRESS)
+        base = statement->elements[operand->first];
+    return ptx_decode_address_in(builder, statement, operand,
+                                 space_of(builder, statement->spelling, &base), insn);
 }
 
 /* The registers of a load or store into a list, and how wide their lanes are. */

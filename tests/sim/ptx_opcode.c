@@ -7,10 +7,10 @@
 #include "tests/sim/ptx_opcode.h"
 
 static const struct ptx_opcode *const tables[] = {
-    ptx_integer_opcodes, ptx_carry_opcodes,   ptx_bits_opcodes,    ptx_float_opcodes,
-    ptx_half_opcodes,    ptx_rounded_opcodes, ptx_compare_opcodes, ptx_move_opcodes,
-    ptx_convert_opcodes, ptx_memory_opcodes,  ptx_atomic_opcodes,  ptx_flow_opcodes,
-    ptx_warp_opcodes,
+    ptx_integer_opcodes, ptx_carry_opcodes,   ptx_bits_opcodes,     ptx_float_opcodes,
+    ptx_half_opcodes,    ptx_rounded_opcodes, ptx_compare_opcodes,  ptx_move_opcodes,
+    ptx_convert_opcodes, ptx_memory_opcodes,  ptx_atomic_opcodes,   ptx_flow_opcodes,
+    ptx_warp_opcodes,    ptx_mma_opcodes,     ptx_ldmatrix_opcodes, ptx_async_opcodes,
 };
 
 static bool same(const char *a, size_t a_length, const char *b, size_t b_length)
@@ -55,7 +55,7 @@ static bool spelling_split(struct spelling *spelling)
                 return false;
             spelling->types[spelling->n_types++] = type;
         } else {
-            if (spelling->n_words == 10)
+            if (spelling->n_words == sizeof(spelling->words) / sizeof(spelling->words[0]))
                 return false;
             spelling->words[spelling->n_words].text = at;
             spelling->words[spelling->n_words++].length = length;

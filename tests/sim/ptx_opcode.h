@@ -47,6 +47,9 @@ extern const struct ptx_opcode ptx_memory_opcodes[];
 extern const struct ptx_opcode ptx_atomic_opcodes[];
 extern const struct ptx_opcode ptx_flow_opcodes[];
 extern const struct ptx_opcode ptx_warp_opcodes[];
+extern const struct ptx_opcode ptx_mma_opcodes[];
+extern const struct ptx_opcode ptx_ldmatrix_opcodes[];
+extern const struct ptx_opcode ptx_async_opcodes[];
 
 /* call has a syntax of its own: it parses itself (ptx_call.c). */
 int ptx_call_parse(struct ptx_builder *builder, struct statement *statement,
@@ -58,6 +61,11 @@ ptx_run ptx_run_trap;
 /* Fills in space and address from the words of ld, st and atom and their [..] operand. */
 int ptx_decode_address(struct ptx_builder *builder, const struct statement *statement,
                        const struct operand *operand, struct ptx_insn *insn);
+
+/* The same for an address of a space that the caller knows. */
+int ptx_decode_address_in(struct ptx_builder *builder, const struct statement *statement,
+                          const struct operand *operand, enum ptx_space space,
+                          struct ptx_insn *insn);
 
 /* insn->mode from the words of an opcode. */
 uint8_t ptx_mode(const struct spelling *spelling);
