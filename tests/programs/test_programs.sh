@@ -1,0 +1,95 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The programs of this folder on the simulated driver: alone on an ample card, then under the shim on
+# a card with a quarter of the memory they use, as launches and as graphs, in several orders of what
+# may run in any order. Whatever the way, the line they print has to be the same: it has a checksum of
+# all they computed.
+#
+#   test_programs.sh FOLDER NAME... -- NAME...    built by clang; built by nvcc
+#   PROGRAM_SEEDS=100                             how many orders to try
+. "$(dirname "$0")/../tap.sh"
+
+folder=$1
+shift
+seeds=${PROGRAM_SEEDS:-2}
+libraries=$MESON_BUILD_ROOT/tests/sim:$MESON_BUILD_ROOT/tests/cudart
+shim=$MESON_BUILD_ROOT/interpose/libvramshim.so
+
+# on CARD ORDER SEED PROGRAM [--graph]
+on() {
+    on_card=$1 on_order=$2 on_seed=$3
+    shift 3
+    env LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" SIM_VRAM="$on_card" \
+        SIM_ORDER="$on_order" SIM_SEED="$on_seed" SIM_STATS="$scratch/stats" "$@"
+}
+under_shim() {
+    LD_PRELOAD="$shim${LD_PRELOAD:+:$LD_PRELOAD}" on "$@"
+}
+same_line() { "$status_right" && [ "$out" = "$line" ]; }
+refused() { "$status_right" && has "$err" cudaErrorMemoryAllocation; }
+
+# The value of a counter of the simulated driver.
+counter() { sed -n "s/^$1 //p" "$scratch/stats"; }
+read_in_place() { [ "$(counter kernel_bytes_host)" -gt 0 ]; }
+
+# A quarter of what the line says was used, in whole pages of 2 MiB.
+quarter() {
+    used=$(printf '%s\n' "$line" | sed 's/.* \([0-9]*\) bytes used.*/\1/')
+    echo $((used / 4 / 2097152 * 2))MiB
+}
+
+# all_orders WAY CARD PROGRAM [--graph]
+all_orders() {
+    sentence="$1, $seeds orders of what may be reordered give the same"
+    shift
+    wrong=
+    seed=1
+    while [ "$seed" -le "$seeds" ]; do
+        expect 0 under_shim "$1" restless "$seed" "$2" ${3:+"$3"}
+        same_line || wrong="$wrong $seed"
+        seed=$((seed + 1))
+    done
+    ok "$sentence" [ -z "$wrong" ]
+}
+
+check() {
+    name=$(basename "$1")
+    expect 0 on 1GiB lazy 1 "$1"
+    line=$out
+    ok "$name is right" "$status_right"
+    "$status_right" || return
+    card=$(quarter)
+    expect 1 on "$card" lazy 1 "$1"
+    ok "$name does not fit into a quarter, $card" refused
+    if [ ! -e "$shim" ]; then
+        skip "$name under the shim" "interpose/libvramshim.so is not built"
+        return
+    fi
+    for way in launches graph; do
+        set -- "$1"
+        [ "$way" = graph ] && set -- "$1" --graph
+        expect 0 on 1GiB lazy 1 "$@"
+        if has "$err" "cudaGraphInstantiate(&exec, recorded, 0) failed: cudaErrorNotSupported"; then
+            skip "$name as $way" "the simulated driver has no graphs yet"
+            continue
+        fi
+        ok "$name as $way gives the same on a large card" same_line
+        expect 0 under_shim "$card" lazy 1 "$@"
+        ok "$name as $way gives the same in a quarter under the shim" same_line
+        ok "$name as $way read memory that was not on the card" read_in_place
+        all_orders "$name as $way" "$card" "$@"
+    done
+}
+
+compiler=clang
+for name; do
+    if [ "$name" = -- ]; then
+        [ "$tap_count" -gt 0 ] || skip "programs built by clang" "there is no clang"
+        clang_count=$tap_count
+        compiler=nvcc
+    else
+        check "$folder/$name.$compiler"
+    fi
+done
+[ "$tap_count" -gt "$clang_count" ] || skip "programs built by nvcc" "there is no nvcc, or not here"
+finish
