@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Native device memory: what cuMemAlloc and the stream-ordered calls hand out.
+ * Allocations of device memory, and native memory: what cuMemAlloc hands out.
  *
- * A request of at most SMALL_LIMIT shares a 2 MiB page with others (a slab: one bitmap of 512-byte
- * units); a larger one gets pages of its own. So the card fills up in whole pages, as real ones do,
- * and a slab's page goes back when its last allocation does.
+ * A native request of at most SMALL_LIMIT shares a 2 MiB page with others (a slab: one bitmap of
+ * 512-byte units); a larger one gets pages of its own. So the card fills up in whole pages, as real
+ * ones do, and a slab's page goes back when its last allocation does.
  */
 #include "tests/sim/memory.h"
 
@@ -14,6 +14,7 @@
 #include "runtime/util.h"
 #include "tests/sim/context.h"
 #include "tests/sim/pool.h"
+#include "tests/sim/pool_memory.h"
 
 #define SMALL_LIMIT (1 * MIB)
 #define UNIT_BYTES  512
@@ -29,6 +30,7 @@ struct slab {
 };
 
 struct ranges allocations;
+static struct allocation *unlisted;
 static struct slab *slabs;
 
 uint64_t memory_next_id(void)
@@ -127,7 +129,7 @@ static CUresult place_small(struct context *context, struct allocation *allocati
     return CUDA_SUCCESS;
 }
 
-static CUresult place_large(struct context *context, bool mapped, struct allocation *allocation)
+static CUresult place_large(struct context *context, struct allocation *allocation)
 {
     uint64_t bytes = align_up(allocation->range.bytes, SIM_PAGE_BYTES);
     CUresult res = physical_new(context->device, bytes, &allocation->physical);
@@ -139,53 +141,102 @@ static CUresult place_large(struct context *context, bool mapped, struct allocat
         physical_put(allocation->physical);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    if (mapped)
-        allocation_map(allocation);
+    mmu_map(allocation->range.base, allocation->physical, bytes, NULL);
+    mmu_set_access(allocation->range.base, bytes, allocation->device, true, true);
     return CUDA_SUCCESS;
 }
 
-CUresult allocation_new(struct context *context, uint64_t bytes, bool mapped,
-                        struct allocation **out)
+/* Without a place yet. NULL when there is no room for the struct, or never could be for the bytes:
+ * rounding up to pages must not wrap around. */
+static struct allocation *allocation_make(struct context *context, uint64_t bytes)
 {
-    struct allocation *allocation;
-    CUresult res;
+    struct allocation *allocation =
+        bytes <= (uint64_t)1 << 48 ? calloc(1, sizeof(*allocation)) : NULL;
 
-    /* Rounding up to pages must not wrap around. */
-    if (bytes > (uint64_t)1 << 48)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    allocation = calloc(1, sizeof(*allocation));
     if (!allocation)
-        return CUDA_ERROR_OUT_OF_MEMORY;
+        return NULL;
     allocation->context = context;
     allocation->device = context->device;
     allocation->range.bytes = bytes;
     allocation->id = memory_next_id();
-    res = bytes <= SMALL_LIMIT ? place_small(context, allocation)
-                               : place_large(context, mapped, allocation);
+    return allocation;
+}
+
+void allocation_list(struct allocation *allocation)
+{
+    if (!ranges_insert(&allocations, &allocation->range))
+        abort();
+}
+
+CUresult allocation_new(struct context *context, uint64_t bytes, struct allocation **out)
+{
+    struct allocation *allocation = allocation_make(context, bytes);
+    CUresult res;
+
+    if (!allocation)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    res =
+        bytes <= SMALL_LIMIT ? place_small(context, allocation) : place_large(context, allocation);
     if (res) {
         free(allocation);
         return res;
     }
-    if (!ranges_insert(&allocations, &allocation->range))
-        abort();
+    allocation_list(allocation);
     *out = allocation;
     return CUDA_SUCCESS;
 }
 
-void allocation_map(struct allocation *allocation)
+CUresult allocation_new_pooled(struct context *context, struct pool *pool, uint64_t bytes,
+                               struct allocation **out)
 {
-    uint64_t base = allocation->range.base;
+    struct allocation *allocation = allocation_make(context, bytes);
 
-    if (!allocation->physical || mmu_page(base)->memory)
-        return;
-    mmu_map(base, allocation->physical, allocation->physical->bytes, NULL);
-    mmu_set_access(base, allocation->physical->bytes, allocation->device, true, true);
+    if (!allocation)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    allocation->pool = pool;
+    allocation->device = pool->device;
+    *out = allocation;
+    return CUDA_SUCCESS;
+}
+
+void allocation_unlist(struct allocation *allocation)
+{
+    ranges_remove(&allocations, &allocation->range);
+    allocation->next_unlisted = unlisted;
+    unlisted = allocation;
+}
+
+struct allocation *allocation_find(uint64_t address, uint64_t id)
+{
+    struct allocation *allocation = ranges_find(&allocations, address);
+
+    if (allocation && allocation->id == id)
+        return allocation;
+    for (allocation = unlisted; allocation; allocation = allocation->next_unlisted)
+        if (allocation->id == id)
+            return allocation;
+    return NULL;
+}
+
+/* Wherever it can be found. */
+static void allocation_forget(struct allocation *allocation)
+{
+    struct allocation **at = &unlisted;
+
+    while (*at && *at != allocation)
+        at = &(*at)->next_unlisted;
+    if (*at)
+        *at = allocation->next_unlisted;
+    else
+        ranges_remove(&allocations, &allocation->range);
 }
 
 void allocation_free(struct allocation *allocation)
 {
-    ranges_remove(&allocations, &allocation->range);
-    if (allocation->slab) {
+    allocation_forget(allocation);
+    if (allocation->segment) {
+        pool_close(allocation);
+    } else if (allocation->slab) {
         slab_mark(allocation->slab, &allocation->range, false);
         if (!allocation->slab->n_used)
             slab_free(allocation->slab);
@@ -202,6 +253,11 @@ void allocation_free_of_context(const struct context *context)
     for (size_t i = allocations.n; i-- > 0;) {
         struct allocation *allocation = (struct allocation *)allocations.items[i];
 
+        if (allocation->context == context)
+            allocation_retire(allocation);
+    }
+    for (struct allocation *next, *allocation = unlisted; allocation; allocation = next) {
+        next = allocation->next_unlisted;
         if (allocation->context == context)
             allocation_retire(allocation);
     }

@@ -70,6 +70,7 @@ static void context_close(struct context *context)
     module_free_of_context(context);
     allocation_free_of_context(context);
     host_free_of_context(context);
+    pool_device_synchronised(context->device);
 }
 
 struct context *context_current(void)
@@ -469,7 +470,11 @@ static CUresult context_synchronize(struct context *context)
 {
     CUresult res = capture_refuse_context_wait(context);
 
-    return res ? res : context_drain(context);
+    if (!res)
+        res = context_drain(context);
+    if (!res)
+        pool_device_synchronised(context->device);
+    return res;
 }
 
 CUresult sim_cuCtxSynchronize(void)

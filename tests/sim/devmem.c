@@ -11,18 +11,16 @@
 
 #define PITCH_ALIGNMENT 512
 
-/* Queued frees count as done before memory is declared full: on a real card they long would be. */
-CUresult allocation_new_or_drain(struct context *context, uint64_t bytes, bool mapped,
-                                 struct allocation **out)
+CUresult allocation_new_or_drain(struct context *context, uint64_t bytes, struct allocation **out)
 {
-    CUresult res = allocation_new(context, bytes, mapped, out);
+    CUresult res = allocation_new(context, bytes, out);
 
     if (res != CUDA_ERROR_OUT_OF_MEMORY)
         return res;
-    context_drain_device(context->device);
+    pool_make_room(context->device);
     if (context->sticky)
         return context->sticky;
-    return allocation_new(context, bytes, mapped, out);
+    return allocation_new(context, bytes, out);
 }
 
 static CUresult allocate(uint64_t bytes, CUdeviceptr *out)
@@ -37,7 +35,7 @@ static CUresult allocate(uint64_t bytes, CUdeviceptr *out)
         return res;
     if (!out || !bytes)
         return CUDA_ERROR_INVALID_VALUE;
-    res = allocation_new_or_drain(context, bytes, true, &allocation);
+    res = allocation_new_or_drain(context, bytes, &allocation);
     if (!res)
         *out = allocation->range.base;
     return res;

@@ -12,6 +12,7 @@
 #include "tests/sim/calls.h"
 #include "tests/sim/capture.h"
 #include "tests/sim/counters.h"
+#include "tests/sim/pool.h"
 
 static struct event *events;
 
@@ -66,7 +67,11 @@ CUresult sim_cuStreamSynchronize(CUstream stream)
 
     if (!res)
         res = capture_refuse_stream_wait(waited);
-    return res ? res : stream_wait(waited);
+    if (!res)
+        res = stream_wait(waited);
+    if (!res)
+        pool_device_synchronised(waited->context->device);
+    return res;
 }
 
 /* The first unfinished stream that `stream` stands for: the legacy one stands for blocking ones. */
@@ -333,6 +338,7 @@ CUresult sim_cuEventSynchronize(CUevent event)
         return res;
     context = waited->context;
     marker_wait(waited->marker);
+    pool_device_synchronised(context->device);
     return context->sticky;
 }
 

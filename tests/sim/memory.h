@@ -50,6 +50,7 @@ struct page {
     int16_t device;              /* where the memory lies: ordinal, or ON_HOST */
     uint8_t readable;            /* one bit per device */
     uint8_t writable;
+    bool pooled;           /* access is the pool's to say, not cuCtxEnablePeerAccess */
     uint64_t touch_launch; /* 1 + number of the launch that touched it last */
     size_t touch_index;
 };
@@ -86,24 +87,33 @@ void memory_describe(uint64_t address, char *out, size_t size);
 /* Native device allocations. */
 struct slab;
 struct pool;
+struct segment;
 
 struct allocation {
     struct range range; /* what the program asked for */
     struct context *context;
     int device;
-    struct physical *physical; /* NULL for one in a slab */
+    struct physical *physical; /* one of these three */
     struct slab *slab;
+    struct segment *segment;
     struct pool *pool; /* NULL unless stream-ordered */
     bool freeing;      /* cuMemFreeAsync has been called */
+    bool open;         /* stream-ordered: between its allocation and its free, in stream order */
     bool sync_memops;
     uint64_t id;
+    struct allocation *next_unlisted;
 };
 extern struct ranges allocations;
 
-/* `mapped`: accessible at once; else only after allocation_map(). Small ones always are. */
-CUresult allocation_new(struct context *context, uint64_t bytes, bool mapped,
-                        struct allocation **out);
-void allocation_map(struct allocation *allocation);
+CUresult allocation_new(struct context *context, uint64_t bytes, struct allocation **out);
+/* One in a pool's segment, not begun. */
+CUresult allocation_new_pooled(struct context *context, struct pool *pool, uint64_t bytes,
+                               struct allocation **out);
+/* Makes it findable, and lets go of its address, for another to have while its free is queued. */
+void allocation_list(struct allocation *allocation);
+void allocation_unlist(struct allocation *allocation);
+/* The allocation that had this address when it had this id; NULL when it is gone. */
+struct allocation *allocation_find(uint64_t address, uint64_t id);
 void allocation_free(struct allocation *allocation);
 void allocation_free_of_context(const struct context *context);
 uint64_t memory_next_id(void);

@@ -118,7 +118,8 @@ bool mmu_device_may(const struct page *page, int device, bool write)
     if ((write ? page->writable : page->readable) >> device & 1)
         return true;
     /* Native memory of a peer, visible whole once peer access is enabled. */
-    return !page->mapping && page->device >= 0 && page->readable && peers[device][page->device];
+    return !page->mapping && !page->pooled && page->device >= 0 && page->readable &&
+           peers[device][page->device];
 }
 
 void mmu_enable_peer(int from, int to)

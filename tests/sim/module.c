@@ -38,8 +38,8 @@ static CUresult place_variables(struct module *module)
 
     for (size_t i = 0; module->ptx && i < ptx_module_n_variables(module->ptx); i++) {
         struct ptx_variable *variable = ptx_module_variable(module->ptx, i);
-        CUresult res = allocation_new_or_drain(module->context, max_u64(variable->bytes, 1), true,
-                                               &allocation);
+        CUresult res =
+            allocation_new_or_drain(module->context, max_u64(variable->bytes, 1), &allocation);
 
         variable->address = 0;
         if (res)

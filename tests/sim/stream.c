@@ -63,6 +63,7 @@ void marker_wait(struct marker *marker)
 
 void *work_new(size_t bytes, void (*run)(struct work *), void (*drop)(struct work *))
 {
+    static uint64_t n_markers;
     struct work *work = calloc(1, bytes);
 
     if (!work)
@@ -73,6 +74,7 @@ void *work_new(size_t bytes, void (*run)(struct work *), void (*drop)(struct wor
         return NULL;
     }
     work->marker->refs = 1;
+    work->marker->id = ++n_markers;
     work->run = run;
     work->drop = drop;
     return work;

@@ -14,6 +14,7 @@
 
 struct marker {
     unsigned int refs;
+    uint64_t id; /* counts up from 1 */
     bool done;
     struct stream *stream; /* valid until done */
     uint64_t time_ns;      /* when it was done */

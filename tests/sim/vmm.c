@@ -15,6 +15,7 @@
 #include "tests/sim/calls.h"
 #include "tests/sim/capture.h"
 #include "tests/sim/counters.h"
+#include "tests/sim/pool.h"
 
 struct ranges reservations;
 
@@ -126,14 +127,13 @@ CUresult sim_cuMemGetAllocationGranularity(size_t *granularity, const CUmemAlloc
     return CUDA_SUCCESS;
 }
 
-/* Frees that are queued count as done before memory is declared full. */
 static CUresult physical_new_or_drain(int device, uint64_t bytes, struct physical **out)
 {
     CUresult res = physical_new(device, bytes, out);
 
     if (res != CUDA_ERROR_OUT_OF_MEMORY || device == ON_HOST)
         return res;
-    context_drain_device(device);
+    pool_make_room(device);
     return physical_new(device, bytes, out);
 }
 
