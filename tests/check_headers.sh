@@ -6,7 +6,8 @@
 
 cd "$MESON_SOURCE_ROOT" || exit 1
 flags='-std=gnu11 -D_GNU_SOURCE -D__CUDA_API_VERSION_INTERNAL -I. -Itests/cudart/include
-    -fsyntax-only -Wall -Wextra -Wno-unused-parameter -Wno-unused-function -Werror'
+    -Itests/cublas/include -fsyntax-only -Wall -Wextra -Wno-unused-parameter -Wno-unused-function
+    -Werror'
 
 for header in $(find runtime interpose planner tools tests -name '*.h' |
     grep -v -x -e runtime/cuda/layouts.h -e runtime/cuda/names.h -e runtime/cuda/values.h \

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One header as a table. Compiled twice, with -DTABLE=: with the stand-in's header, and, with
- * WANT_TOOLKIT, with the toolkit's, which also has to have every call with the same types.
+ * One HEADER as a TABLE of the ROWS. Compiled twice for each library: with the stand-in's header,
+ * and, with WANT_TOOLKIT, with the toolkit's, which also has to have every call with the same
+ * types.
  */
 
-#include <cuda_runtime_api.h>
+#include HEADER
 #include "tests/cudart/abi_table.h"
 
 const struct abi_row TABLE[] = {
@@ -12,7 +13,7 @@ const struct abi_row TABLE[] = {
 #define TYPE(type)         {#type, 0, sizeof(type)},
 #define MEMBER(type, member)                                                                       \
     {#type "." #member, offsetof(type, member), sizeof(((type *)0)->member)},
-#include "cudart_rows.h"
+#include ROWS
 };
 
 #ifdef WANT_TOOLKIT
@@ -24,9 +25,16 @@ const struct abi_row TABLE[] = {
 #define PROTO_SOME(...) __VA_ARGS__
 
 const struct abi_prototype abi_prototypes[] = {
-#define CALL(name, twin, needs, params, args)                                                      \
-    {#name, __builtin_types_compatible_p(__typeof__(name), cudaError_t(PROTO(params)))},
+#define MATCH(name, status, params)                                                                \
+    {#name, __builtin_types_compatible_p(__typeof__(name), status(PROTO(params)))},
+#ifdef WANT_CUBLAS
+#define CALL(name, params) MATCH(name, cublasStatus_t, PARAMS(params))
+#define HALF(name, params)
+#include "tests/cublas/include/cublas_calls.def"
+#else
+#define CALL(name, twin, needs, params, args) MATCH(name, cudaError_t, PARAMS(params))
 #include "tests/cudart/include/cudart_calls.def"
+#endif
 };
 const size_t abi_prototype_count = sizeof(abi_prototypes) / sizeof(abi_prototypes[0]);
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Lists what the stand-in's headers state, as rows for abi_table.c.
+"""Lists what the headers of a stand-in state, as rows for abi_table.c.
 
-    rows.py <tests/cudart/include> <output>
+    rows.py <output> <header>...
 
 CONSTANT(name), TYPE(type) and MEMBER(type, path). A line of a structure that this cannot read is an
 error, not left out.
@@ -13,15 +13,15 @@ import re
 import sys
 
 
-def read(folder, name):
-    text = (folder / name).read_text()
+def read(header):
+    text = pathlib.Path(header).read_text()
     return re.sub(r"/\*.*?\*/", lambda m: "\n" * m[0].count("\n"), text, flags=re.S)
 
 
-def constants(values, errors):
-    yield from re.findall(r"^    (cuda\w+) = ", values, flags=re.M)
-    yield from re.findall(r"^#define (cuda\w+) ", values, flags=re.M)
-    yield from re.findall(r"^(?:PLAIN|STICKY)\(\d+, (cuda\w+)\)", errors, flags=re.M)
+def constants(text):
+    yield from re.findall(r"^    ((?:cuda|CUDA|CUBLAS)\w+) = -?\d", text, flags=re.M)
+    yield from re.findall(r"^#define (cuda\w+) +[0-9(]", text, flags=re.M)
+    yield from re.findall(r"^(?:PLAIN|STICKY)\(\d+, (cuda\w+)\)", text, flags=re.M)
 
 
 def body(lines, number):
@@ -40,11 +40,11 @@ def body(lines, number):
         elif match := re.match(r"[\w ]+[ *]+((?:\w+, )*\w+)(\[\w+\])?;$", line):
             paths += match[1].split(", ")
         elif line:
-            sys.exit(f"cudart_layouts.h:{number}: cannot read \"{line}\"")
+            sys.exit(f"{number}: cannot read \"{line}\"")
 
 
-def structures(layouts):
-    lines = layouts.split("\n")
+def structures(text):
+    lines = text.split("\n")
     for number, line in enumerate(lines):
         if match := re.match(r"(typedef )?(struct|union) ?(\w*) \{$", line):
             paths, name, _ = body(lines, number + 1)
@@ -52,13 +52,15 @@ def structures(layouts):
 
 
 def main():
-    folder, output = map(pathlib.Path, sys.argv[1:])
-    values = read(folder, "cudart_values.h")
-    rows = [f"CONSTANT({name})" for name in constants(values, read(folder, "cudart_errors.def"))]
-    rows += [f"TYPE(enum {name})" for name in re.findall(r"^enum (cuda\w+) \{", values, flags=re.M)]
-    for name, paths in structures(read(folder, "cudart_layouts.h")):
-        rows += [f"TYPE({name})"] + [f"MEMBER({name}, {path})" for path in paths]
-    output.write_text("\n".join(rows) + "\n")
+    rows = []
+    for header in sys.argv[2:]:
+        text = read(header)
+        rows += [f"CONSTANT({name})" for name in constants(text)]
+        rows += [f"TYPE(enum {name})" for name in re.findall(r"^enum (cuda\w+) \{", text, flags=re.M)]
+        rows += [f"TYPE({name})" for name in re.findall(r"^} (cu\w+);", text, flags=re.M)]
+        for name, paths in structures(text):
+            rows += [f"TYPE({name})"] + [f"MEMBER({name}, {path})" for path in paths]
+    pathlib.Path(sys.argv[1]).write_text("\n".join(rows) + "\n")
 
 
 main()

@@ -3,6 +3,7 @@
  * Matrix products by the instructions for them: halves with m16n8k16 and m16n8k8, bytes with m16n8k32.
  * One warp makes a tile of 16 rows and 8 columns. The left matrix lies by rows, the right by columns.
  */
+#include "tests/half.h"
 #include "tests/programs/program.h"
 
 #define ROWS   1024

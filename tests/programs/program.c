@@ -151,45 +151,6 @@ void compare_ints(const char *what, const int *got, const int *expected, size_t 
     values_right += count;
 }
 
-uint16_t half_of(float value)
-{
-    uint32_t bits;
-    uint32_t sign;
-    uint32_t magnitude;
-    float scaled;
-
-    memcpy(&bits, &value, sizeof(bits));
-    sign = bits >> 16 & 0x8000u;
-    magnitude = bits & 0x7fffffffu;
-    if (magnitude > 0x7f800000u)
-        return (uint16_t)(sign | 0x7fffu);
-    if (magnitude >= 0x477ff000u) /* rounds to 65536 or more */
-        return (uint16_t)(sign | 0x7c00u);
-    if (magnitude < 0x38800000u) { /* less than the smallest normal half: let the sum round */
-        scaled = fabsf(value) + 0.5f;
-        memcpy(&bits, &scaled, sizeof(bits));
-        return (uint16_t)(sign | (bits - 0x3f000000u));
-    }
-    magnitude += 0xfffu + (magnitude >> 13 & 1u);
-    return (uint16_t)(sign | (magnitude - 0x38000000u) >> 13);
-}
-
-float float_of(uint16_t half)
-{
-    uint32_t magnitude = (half & 0x7fffu) << 13;
-    uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
-    float value;
-
-    memcpy(&value, &magnitude, sizeof(value));
-    value *= 0x1p112f;
-    memcpy(&magnitude, &value, sizeof(magnitude));
-    if ((half & 0x7c00u) == 0x7c00u)
-        magnitude |= 0x7f800000u;
-    magnitude |= sign;
-    memcpy(&value, &magnitude, sizeof(value));
-    return value;
-}
-
 int main(int argc, char **argv)
 {
     graph = argc == 2 && !strcmp(argv[1], "--graph");

@@ -55,10 +55,6 @@ void compare_floats(const char *what, const float *got, const float *expected, s
                     double tolerance);
 void compare_ints(const char *what, const int *got, const int *expected, size_t count);
 
-/* IEEE half precision, to nearest even. */
-uint16_t half_of(float value);
-float float_of(uint16_t half);
-
 #ifdef __cplusplus
 }
 #endif

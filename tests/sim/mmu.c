@@ -18,7 +18,7 @@ static uint64_t window_base;
 static uint64_t window_bytes;
 static struct page *pages;
 static struct ranges regions;
-static int peers[MAX_DEVICES][MAX_DEVICES]; /* how many contexts of the first enabled it */
+static bool peers[MAX_DEVICES][MAX_DEVICES];
 
 CUresult mmu_start(void)
 {
@@ -122,9 +122,14 @@ bool mmu_device_may(const struct page *page, int device, bool write)
            peers[device][page->device];
 }
 
-void mmu_enable_peer(int from, int to, int step)
+void mmu_enable_peer(int from, int to)
 {
-    peers[from][to] += step;
+    peers[from][to] = true;
+}
+
+bool mmu_peer_enabled(int from, int to)
+{
+    return peers[from][to];
 }
 
 static bool host_may(const struct host_range *host, bool write)
