@@ -72,8 +72,31 @@ void fake_protect(uint64_t address)
     allocations[find(address, 1)].read_only = true;
 }
 
+static char printed[2][65536];
+static size_t n_printed[2];
+
+void sim_print(bool is_error, const char *text, size_t bytes)
+{
+    size_t room = sizeof(printed[0]) - 1 - n_printed[is_error];
+
+    if (bytes > room)
+        bytes = room;
+    memcpy(printed[is_error] + n_printed[is_error], text, bytes);
+    n_printed[is_error] += bytes;
+    printed[is_error][n_printed[is_error]] = '\0';
+}
+
+const char *fake_printed(bool is_error)
+{
+    return printed[is_error];
+}
+
 void fake_reset(void)
 {
+    for (int i = 0; i < 2; i++) {
+        n_printed[i] = 0;
+        printed[i][0] = '\0';
+    }
     for (size_t i = 0; i < n_allocations; i++)
         free(allocations[i].host);
     n_allocations = 0;
@@ -143,7 +166,12 @@ struct ptx_module *fake_load(const char *text)
     }
     for (size_t i = 0; i < ptx_module_n_variables(module); i++) {
         struct ptx_variable *variable = ptx_module_variable(module, i);
-        variable->address = fake_upload(variable->initialiser, variable->bytes);
+        variable->address = fake_alloc(variable->bytes);
+    }
+    ptx_module_relocate(module);
+    for (size_t i = 0; i < ptx_module_n_variables(module); i++) {
+        struct ptx_variable *variable = ptx_module_variable(module, i);
+        memcpy(fake_host(variable->address), variable->initialiser, variable->bytes);
     }
     return module;
 }

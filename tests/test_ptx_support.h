@@ -28,6 +28,9 @@ void fake_reset(void);
 uint64_t fake_accounted(uint64_t address);
 uint64_t fake_translations(void);
 
+/* What kernels printed, or said of failed assertions, since fake_reset(). */
+const char *fake_printed(bool is_error);
+
 /* Parses PTX that must be right; places its variables. Ends the program with the error otherwise.
  */
 struct ptx_module *fake_load(const char *text);

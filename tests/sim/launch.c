@@ -53,7 +53,11 @@ static void launch_fault(const struct launch *launch, const struct ptx_fault *fa
         break;
     case PTX_TRAP:
         error = CUDA_ERROR_LAUNCH_FAILED;
-        what = "trap, last address";
+        what = fault->why ? fault->why : "trap, last address";
+        break;
+    case PTX_ASSERT:
+        error = CUDA_ERROR_ASSERT;
+        what = "assertion failed, last address";
         break;
     case PTX_OUT_OF_MEMORY:
         error = CUDA_ERROR_LAUNCH_FAILED;
@@ -83,6 +87,7 @@ static void launch_run(struct work *work)
     else
         outcome =
             ptx_kernel_run(function->ptx, &launch->shape, &fault, &counters.thread_instructions);
+    print_flush();
     faulted = mmu_end_kernel(&address, &write);
     if (outcome == PTX_DONE && faulted) {
         outcome = PTX_ILLEGAL_ADDRESS;

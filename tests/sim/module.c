@@ -47,8 +47,11 @@ static CUresult place_variables(struct module *module)
         /* Not the program's to free. */
         allocation->freeing = true;
         variable->address = allocation->range.base;
-        place_initialiser(variable, module->context->device);
     }
+    if (module->ptx)
+        ptx_module_relocate(module->ptx);
+    for (size_t i = 0; module->ptx && i < ptx_module_n_variables(module->ptx); i++)
+        place_initialiser(ptx_module_variable(module->ptx, i), module->context->device);
     return CUDA_SUCCESS;
 }
 

@@ -42,6 +42,9 @@ struct module {
 };
 extern struct module *modules;
 
+/* Shows what kernels printed so far. */
+void print_flush(void);
+
 /* On failure the image stays the caller's. */
 CUresult module_new(struct context *context, struct image *image, struct library *library,
                     struct module **out);

@@ -16,6 +16,20 @@ struct ptx_variable *ptx_module_variable(struct ptx_module *module, size_t index
     return index < module->n_variables ? &module->variables[index] : NULL;
 }
 
+void ptx_module_relocate(struct ptx_module *module)
+{
+    for (size_t i = 0; i < module->n_relocations; i++) {
+        const struct ptx_relocation *relocation = &module->relocations[i];
+        uint8_t *data = (uint8_t *)module->variables[relocation->variable].initialiser;
+        uint64_t value = module->variables[relocation->target].address + relocation->addend;
+
+        value &= relocation->mask;
+        if (relocation->mask)
+            value >>= __builtin_ctzll(relocation->mask);
+        memcpy(data + relocation->offset, &value, relocation->bytes);
+    }
+}
+
 size_t ptx_module_n_kernels(const struct ptx_module *module)
 {
     return module->n_kernels;

@@ -8,6 +8,7 @@
  * sim_mmu_translate() (tests/sim/mmu.h).
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,8 +22,8 @@ struct ptx_kernel;
 struct ptx_module *ptx_module_parse(const char *text, char *error, size_t error_size);
 struct ptx_module *ptx_module_free(struct ptx_module *module); /* NULL is fine; returns NULL */
 
-/* Module-scope .global and .const variables: the loader gives each a device address, and copies the
- * initialiser there, before the first launch. Initialisers that are addresses are refused. */
+/* Module-scope .global and .const variables: the loader gives each a device address, then calls
+ * ptx_module_relocate(), and copies the initialisers there, all before the first launch. */
 struct ptx_variable {
     const char *name;
     size_t bytes;
@@ -32,6 +33,8 @@ struct ptx_variable {
 };
 size_t ptx_module_n_variables(const struct ptx_module *module);
 struct ptx_variable *ptx_module_variable(struct ptx_module *module, size_t index);
+/* Puts the addresses of variables into the initialisers that hold such. */
+void ptx_module_relocate(struct ptx_module *module);
 
 size_t ptx_module_n_kernels(const struct ptx_module *module);
 const struct ptx_kernel *ptx_module_kernel_at(const struct ptx_module *module, size_t index);
@@ -56,7 +59,8 @@ enum ptx_outcome {
     PTX_DONE,
     PTX_ILLEGAL_ADDRESS, /* unmapped or no-access touch; fault.address says where */
     PTX_MISALIGNED,      /* address not a multiple of the access size */
-    PTX_TRAP,            /* trap, assert, or a barrier that cannot open (a device would hang) */
+    PTX_TRAP,            /* trap, or what a device does not survive; fault.why may say more */
+    PTX_ASSERT,          /* a failed assertion, which has been printed */
     PTX_OUT_OF_MEMORY,   /* the simulator itself could not allocate */
 };
 
@@ -66,8 +70,15 @@ struct ptx_fault {
     int write;
     unsigned int block[3];
     unsigned int thread[3];
-    int line; /* of the PTX text */
+    int line;        /* of the PTX text */
+    const char *why; /* of a trap; NULL when the program asked for it */
 };
+
+/*
+ * Receives what kernels print: printf as it would stand on standard output, and failed assertions.
+ * Whoever links the interpreter provides it; called from any thread that runs a launch.
+ */
+void sim_print(bool is_error, const char *text, size_t bytes);
 
 /*
  * Runs the whole grid in the calling thread, block after block in index order (deterministic).

@@ -6,7 +6,7 @@
  * A kernel owns all its code: the device functions it calls are parsed again for each kernel, into
  * the same register file and local memory. Callees come before their callers in the code, so that
  * the runner, which lets the lanes that are furthest behind go first, finishes a call before it
- * runs on past it. Since a function then has one set of registers, recursion is refused.
+ * runs on past it. How a function is called while it runs is in ptx_call.h.
  */
 
 #include <stdio.h>
@@ -18,6 +18,7 @@
 
 #define SCOPE_LIMIT 200
 #define CALL_LIMIT  64
+#define STACK_BYTES 16384 /* further local memory of kernels whose calls may nest without end */
 
 void *ptx_grow(void *items, size_t n, size_t *capacity, size_t item_bytes)
 {
@@ -95,8 +96,49 @@ void ptx_emit_jump(struct ptx_builder *builder, const struct lex_token *label)
     struct body *body = builder->body;
 
     body->jumps = ptx_grow(body->jumps, body->n_jumps, &body->jumps_capacity, sizeof(*body->jumps));
-    body->jumps[body->n_jumps++] =
-        (struct jump){.label = *label, .scope = body->scope, .index = (uint32_t)(body->n_code - 1)};
+    body->jumps[body->n_jumps] =
+        (struct jump){.scope = body->scope, .index = (uint32_t)(body->n_code - 1)};
+    if (label)
+        body->jumps[body->n_jumps].label = *label;
+    body->n_jumps++;
+}
+
+void ptx_emit_table(struct ptx_builder *builder, const struct lex_token *name)
+{
+    struct body *body = builder->body;
+
+    body->tables =
+        ptx_grow(body->tables, body->n_tables, &body->tables_capacity, sizeof(*body->tables));
+    body->tables[body->n_tables++] =
+        (struct jump){.label = *name, .scope = body->scope, .index = (uint32_t)body->n_code};
+}
+
+/* `name: .branchtargets A, B;`: the name is the last label. */
+static void parse_targets(struct ptx_builder *builder)
+{
+    struct lex *lex = &builder->lex;
+    struct body *body = builder->body;
+    const struct label *name = body->n_labels ? &body->labels[body->n_labels - 1] : NULL;
+    struct targets targets = {.scope = body->scope};
+
+    if (!name || name->index != body->n_code) {
+        lex_fail_token(lex, "a label before .branchtargets");
+        return;
+    }
+    targets.name = (struct lex_token){.text = name->name, .length = name->length};
+    targets.first = (uint32_t)builder->kernel->n_lists;
+    do {
+        struct target target = {.scope = body->scope, .label = lex_expect_name(lex)};
+        target.at = ptx_list(builder, (uint32_t[]){0}, 1);
+        body->target_labels = ptx_grow(body->target_labels, body->n_target_labels,
+                                       &body->target_labels_capacity, sizeof(target));
+        body->target_labels[body->n_target_labels++] = target;
+        targets.n++;
+    } while (lex_accept(lex, ","));
+    lex_expect(lex, ";");
+    body->targets =
+        ptx_grow(body->targets, body->n_targets, &body->targets_capacity, sizeof(targets));
+    body->targets[body->n_targets++] = targets;
 }
 
 static void add_label(struct ptx_builder *builder, const struct lex_token *name)
@@ -111,18 +153,46 @@ static void add_label(struct ptx_builder *builder, const struct lex_token *name)
                                                     .index = (uint32_t)body->n_code};
 }
 
-static const struct label *find_label(const struct body *body, const struct jump *jump)
+/* The label's place in the body; 0 after recording that there is none. */
+static uint32_t label_index(struct ptx_builder *builder, const struct lex_token *name,
+                            unsigned int scope)
 {
-    for (unsigned int scope = jump->scope;; scope = body->scopes[scope]) {
+    const struct body *body = builder->body;
+
+    for (;; scope = body->scopes[scope]) {
         for (size_t i = 0; i < body->n_labels; i++) {
             const struct label *label = &body->labels[i];
-            if (label->scope == scope && label->length == jump->label.length &&
-                !memcmp(label->name, jump->label.text, label->length))
-                return label;
+            if (label->scope == scope && label->length == name->length &&
+                !memcmp(label->name, name->text, label->length))
+                return label->index;
+        }
+        if (!scope) {
+            lex_fail(&builder->lex, name->line, "there is no label '%.*s'", (int)name->length,
+                     name->text);
+            return 0;
+        }
+    }
+}
+
+static void resolve_table(struct ptx_builder *builder, const struct jump *table)
+{
+    struct body *body = builder->body;
+
+    for (unsigned int scope = table->scope;; scope = body->scopes[scope]) {
+        for (size_t i = 0; i < body->n_targets; i++) {
+            const struct targets *targets = &body->targets[i];
+            if (targets->scope == scope && targets->name.length == table->label.length &&
+                !memcmp(targets->name.text, table->label.text, table->label.length)) {
+                body->code[table->index].imm = targets->first;
+                body->code[table->index].src[1] = targets->n;
+                return;
+            }
         }
         if (!scope)
-            return NULL;
+            break;
     }
+    lex_fail(&builder->lex, table->label.line, "there is no .branchtargets '%.*s'",
+             (int)table->label.length, table->label.text);
 }
 
 static void resolve_jumps(struct ptx_builder *builder)
@@ -131,14 +201,15 @@ static void resolve_jumps(struct ptx_builder *builder)
 
     for (size_t i = 0; i < body->n_jumps; i++) {
         const struct jump *jump = &body->jumps[i];
-        const struct label *label = find_label(body, jump);
-        if (!label) {
-            lex_fail(&builder->lex, jump->label.line, "there is no label '%.*s'",
-                     (int)jump->label.length, jump->label.text);
-            return;
-        }
-        body->code[jump->index].imm = label->index;
+        if (jump->label.text)
+            body->code[jump->index].imm = label_index(builder, &jump->label, jump->scope);
     }
+    for (size_t i = 0; i < body->n_target_labels; i++) {
+        const struct target *target = &body->target_labels[i];
+        builder->kernel->lists[target->at] = label_index(builder, &target->label, target->scope);
+    }
+    for (size_t i = 0; i < body->n_tables; i++)
+        resolve_table(builder, &body->tables[i]);
 }
 
 /* Only the counts: a statement is large, and operands are written whole when they are added. */
@@ -216,7 +287,10 @@ static void parse_body_directive(struct ptx_builder *builder)
         ptx_declare_local(builder);
     else if (lex_accept(lex, ".shared"))
         ptx_declare_shared(builder, &builder->body->symbols);
-    else if (lex_is(lex, ".loc") || lex_is(lex, ".file") || lex_is(lex, ".pragma"))
+    else if (lex_accept(lex, ".branchtargets"))
+        parse_targets(builder);
+    else if (lex_is(lex, ".loc") || lex_is(lex, ".file") || lex_is(lex, ".pragma") ||
+             lex_is(lex, ".callprototype") || lex_is(lex, ".calltargets"))
         skip_directive(lex);
     else
         lex_fail(lex, lex->token.line, "directive '%.*s' is not understood", (int)lex->token.length,
@@ -285,6 +359,8 @@ static void append_code(struct ptx_builder *builder, struct body *body)
     }
     for (size_t i = 0; i < body->n_jumps; i++)
         kernel->code[start + body->jumps[i].index].imm += start;
+    for (size_t i = 0; i < body->n_target_labels; i++)
+        kernel->lists[body->target_labels[i].at] += start;
     body->function->start = start;
 }
 
@@ -294,7 +370,25 @@ static void body_fini(struct body *body)
     free(body->code);
     free(body->labels);
     free(body->jumps);
+    free(body->targets);
+    free(body->target_labels);
+    free(body->tables);
     free(body->scopes);
+}
+
+/* A device function becomes one of the kernel's. */
+static void add_function(struct ptx_builder *builder, struct function *function)
+{
+    struct ptx_kernel *kernel = builder->kernel;
+    struct ptx_function *added;
+
+    kernel->functions = ptx_grow(kernel->functions, kernel->n_functions,
+                                 &builder->functions_of_kernel_capacity, sizeof(*added));
+    function->index = (uint32_t)kernel->n_functions++;
+    kernel->functions[function->index] = (struct ptx_function){.n_formals = 0};
+    added = &kernel->functions[function->index];
+    added->return_slot = ptx_new_slots(builder, sizeof(uint32_t), 1);
+    added->frame_slot = ptx_new_slots(builder, sizeof(uint64_t), 1);
 }
 
 /* Formals get their places before anything that a call of the function needs is parsed. */
@@ -302,6 +396,8 @@ static void parse_signature(struct ptx_builder *builder, struct function *functi
 {
     struct lex *lex = &builder->lex;
 
+    if (!function->is_entry)
+        add_function(builder, function);
     if (function->results.kind != LEX_END) {
         lex_seek(lex, function->results);
         ptx_params_parse(builder, ptx_formal_add);
@@ -309,8 +405,11 @@ static void parse_signature(struct ptx_builder *builder, struct function *functi
     function->n_results = function->formals.n;
     lex_seek(lex, function->params);
     ptx_params_parse(builder, function->is_entry ? ptx_kernel_param_add : ptx_formal_add);
-    if (!function->is_entry)
-        function->return_slot = ptx_new_slots(builder, sizeof(uint32_t), 1);
+}
+
+static uint32_t return_slot(const struct ptx_builder *builder, const struct function *function)
+{
+    return function->is_entry ? 0 : builder->kernel->functions[function->index].return_slot;
 }
 
 void ptx_function_name(struct lex *lex, const struct function *function)
@@ -339,7 +438,7 @@ void ptx_function_build(struct ptx_builder *builder, struct function *function)
     ptx_emit(builder, &(struct ptx_insn){.run = ptx_run_return,
                                          .guard = PTX_NO_SLOT,
                                          .imm = function->is_entry,
-                                         .src = {function->return_slot},
+                                         .src = {return_slot(builder, function)},
                                          .line = lex->line});
     if (!lex->failed)
         resolve_jumps(builder);
@@ -351,4 +450,46 @@ void ptx_function_build(struct ptx_builder *builder, struct function *function)
     body_fini(&body);
     builder->call_depth--;
     function->state = FUNCTION_BUILT;
+}
+
+/* What a device function's calls need to know, once all of it is known. */
+static void finish_function(struct ptx_builder *builder, const struct function *function)
+{
+    struct ptx_function *finished = &builder->kernel->functions[function->index];
+
+    finished->address = ptx_function_address(builder, &function->name);
+    finished->start = function->start;
+    finished->n_results = function->n_results;
+    finished->n_formals = function->formals.n;
+    finished->formals = calloc(function->formals.n + 1, sizeof(*finished->formals));
+    if (!finished->formals)
+        abort();
+    for (size_t i = 0; i < function->formals.n; i++)
+        finished->formals[i] = ptx_symbol_place(&function->formals.items[i]);
+    finished->local_bytes = (finished->local_bytes + 15) & ~(uint64_t)15;
+}
+
+void ptx_functions_finish(struct ptx_builder *builder)
+{
+    struct ptx_kernel *kernel = builder->kernel;
+    bool all = builder->indirect;
+
+    for (size_t i = 0; i < builder->n_functions && all && !builder->lex.failed; i++) {
+        struct function *function = &builder->functions[i];
+        if (!function->is_entry && function->state == FUNCTION_NEW &&
+            function->body.kind != LEX_END)
+            ptx_function_build(builder, function);
+    }
+    if (builder->lex.failed)
+        return;
+    for (size_t i = 0; i < builder->n_functions; i++) {
+        if (!builder->functions[i].is_entry && builder->functions[i].state == FUNCTION_BUILT)
+            finish_function(builder, &builder->functions[i]);
+    }
+    kernel->local_bytes = (kernel->local_bytes + 15) & ~(size_t)15;
+    kernel->stack_at = kernel->local_bytes;
+    for (size_t i = 0; i < kernel->n_functions; i++)
+        kernel->local_bytes += kernel->functions[i].local_bytes;
+    if (builder->recursive || builder->indirect)
+        kernel->local_bytes += STACK_BYTES;
 }

@@ -34,6 +34,7 @@ struct symbol {
     uint64_t at;
     uint64_t bytes;
     uint64_t align;
+    uint32_t frame; /* slot of what an address in local memory counts from, or PTX_NO_SLOT */
 };
 
 struct symbols {
@@ -51,7 +52,7 @@ struct function {
     bool is_entry;
     enum { FUNCTION_NEW, FUNCTION_BUILDING, FUNCTION_BUILT } state;
     uint32_t start;         /* index of its first instruction */
-    uint32_t return_slot;   /* where each lane goes on after the call */
+    uint32_t index;         /* in kernel->functions; not of a kernel */
     struct symbols formals; /* registers or local memory; results first */
     size_t n_results;
 };
@@ -63,10 +64,25 @@ struct label {
     uint32_t index; /* of the instruction in the function */
 };
 
+/* Whose target is a label; or, when that has no text, known already. */
 struct jump {
     struct lex_token label;
     unsigned int scope;
     uint32_t index;
+};
+
+/* The places that a `.branchtargets` lists, in kernel->lists. */
+struct targets {
+    struct lex_token name;
+    unsigned int scope;
+    uint32_t first, n;
+};
+
+/* One of them, of which kernel->lists is to hold the index. */
+struct target {
+    struct lex_token label;
+    unsigned int scope;
+    uint32_t at;
 };
 
 /* One function body being parsed. */
@@ -79,6 +95,12 @@ struct body {
     size_t n_labels, labels_capacity;
     struct jump *jumps;
     size_t n_jumps, jumps_capacity;
+    struct targets *targets;
+    size_t n_targets, targets_capacity;
+    struct target *target_labels;
+    size_t n_target_labels, target_labels_capacity;
+    struct jump *tables; /* brx.idx by the name of its targets */
+    size_t n_tables, tables_capacity;
     unsigned int *scopes; /* the parent of each */
     size_t n_scopes, scopes_capacity;
     unsigned int scope; /* the current one */
@@ -101,6 +123,12 @@ struct spelling {
 
 #define SPELLINGS 512
 
+/* An initial value `generic(name)+addend`. */
+struct pending {
+    struct lex_token name;
+    struct ptx_relocation relocation;
+};
+
 struct ptx_builder {
     struct lex lex;
     struct ptx_module *module;
@@ -112,7 +140,12 @@ struct ptx_builder {
     struct ptx_kernel *kernel;
     struct body *body;
     unsigned int call_depth;
-    size_t code_capacity, lists_capacity, constants_capacity;
+    bool recursive; /* a function of the kernel calls itself, by whatever way */
+    bool indirect;  /* there is a call through a pointer */
+    size_t code_capacity, lists_capacity, constants_capacity, calls_capacity;
+    size_t functions_of_kernel_capacity, relocations_capacity;
+    struct pending *pending; /* relocations whose target is only a name yet */
+    size_t n_pending, pending_capacity;
 
     struct spelling *spellings; /* a cache of SPELLINGS */
     size_t n_spellings;
@@ -178,8 +211,13 @@ uint32_t ptx_constant(struct ptx_builder *builder, struct ptx_constant constant)
 uint32_t ptx_new_slots(struct ptx_builder *builder, unsigned int bytes, uint32_t count);
 /* Appends to kernel->lists; returns the index. */
 uint32_t ptx_list(struct ptx_builder *builder, const uint32_t *slots, unsigned int n);
-/* `bytes` of a thread's local memory; returns the offset. */
+/* `bytes` of a thread's local memory; returns the offset, in its frame if in a device function. */
 uint64_t ptx_new_local(struct ptx_builder *builder, uint64_t bytes, uint64_t align);
+
+/* `%r12` of the registers `%r<64>`. */
+uint32_t ptx_register_slot(const struct symbol *symbol, const struct lex_token *token);
+/* A register, or something in local memory, as a call sees it. */
+struct ptx_place ptx_symbol_place(const struct symbol *symbol);
 
 /* Finds a name in the body, then in the module. False when there is none. */
 bool ptx_symbol_find(struct ptx_builder *builder, const struct lex_token *name, struct symbol *out);
@@ -208,19 +246,30 @@ ptx_param_fn ptx_formal_add;
 void ptx_declare_registers(struct ptx_builder *builder);
 void ptx_declare_local(struct ptx_builder *builder);
 void ptx_declare_shared(struct ptx_builder *builder, struct symbols *symbols);
+/* A variable of the module, of zeros. Returns its initialiser. */
+uint8_t *ptx_add_variable(struct ptx_builder *builder, const char *name, uint64_t bytes,
+                          uint64_t align);
 /* After `.global` or `.const` of the module. */
 void ptx_declare_variable(struct ptx_builder *builder, bool is_extern);
 
 /* Parses the body of `function` into the kernel's code, its callees first. */
 void ptx_function_build(struct ptx_builder *builder, struct function *function);
+/* Builds what a pointer may lead to; then fills in what calls need. */
+void ptx_functions_finish(struct ptx_builder *builder);
+/* Finds the variables whose addresses are initial values of others. */
+void ptx_relocations_resolve(struct ptx_builder *builder);
 /* Errors from here on name this function. */
 void ptx_function_name(struct lex *lex, const struct function *function);
 struct function *ptx_function_find(struct ptx_builder *builder, const struct lex_token *name);
+/* What a pointer to it holds; 0 when there is no such function. */
+uint64_t ptx_function_address(const struct ptx_builder *builder, const struct lex_token *name);
 
 /* Appends an instruction to the current body. */
 struct ptx_insn *ptx_emit(struct ptx_builder *builder, const struct ptx_insn *insn);
-/* The last emitted instruction's target will be this label. */
+/* The last emitted instruction's target will be this label; NULL: it is in `imm` already. */
 void ptx_emit_jump(struct ptx_builder *builder, const struct lex_token *label);
+/* The next emitted instruction branches by the .branchtargets of this name. */
+void ptx_emit_table(struct ptx_builder *builder, const struct lex_token *name);
 
 /* Looks the current token up in the opcode tables; NULL after recording an error. */
 const struct spelling *ptx_spelling_find(struct ptx_builder *builder);

@@ -97,6 +97,43 @@ struct ptx_param {
     size_t bytes;
 };
 
+/* Where an argument or a result of a call is. */
+struct ptx_place {
+    enum { PTX_PLACE_REGISTER, PTX_PLACE_PREDICATE, PTX_PLACE_LOCAL } kind;
+    uint32_t at;    /* slot, or offset in local memory */
+    uint32_t frame; /* slot of what the offset counts from; PTX_NO_SLOT for a kernel's own */
+    uint32_t bytes;
+};
+
+/* `count` lanes of registers in a row, of `bytes` each (0: predicates). */
+struct ptx_registers {
+    uint32_t at, bytes, count;
+};
+
+/* A device function, as part of a kernel. */
+struct ptx_function {
+    uint64_t address;            /* what a pointer to it holds */
+    uint32_t start;              /* index of its first instruction */
+    uint32_t return_slot;        /* where each lane goes on after the call */
+    uint32_t frame_slot;         /* where each lane's local memory of this call begins */
+    uint64_t local_bytes;        /* of a call, a multiple of 16 */
+    struct ptx_place *formals;   /* results first */
+    size_t n_results, n_formals; /* these include the results */
+    struct ptx_registers *registers;
+    size_t n_registers;
+    size_t saved_bytes; /* of all of them, for one lane */
+};
+
+struct ptx_call {
+    uint32_t function;        /* index in kernel->functions */
+    uint32_t pointer;         /* slot that says which function instead, or PTX_NO_SLOT */
+    struct ptx_place *places; /* of the caller; results first */
+    unsigned int n_results, n_arguments;
+};
+
+/* Pointers to device functions: numbers that no memory has as its address. */
+#define PTX_FUNCTION_ADDRESS(index) (((uint64_t)0x46 << 56) + ((uint64_t)(index) + 1) * 16)
+
 struct ptx_kernel {
     char *name;
     struct ptx_param *params;
@@ -113,6 +150,21 @@ struct ptx_kernel {
     size_t file_bytes; /* of the registers of one warp */
     size_t shared_bytes;
     size_t local_bytes; /* of one thread */
+    size_t stack_at;    /* where in it frames of device functions begin */
+    struct ptx_function *functions;
+    size_t n_functions;
+    struct ptx_call *calls;
+    size_t n_calls;
+};
+
+/* `bytes` at `offset` of a variable's initialiser become those bits of an address that `mask` has,
+ * moved to the right. */
+struct ptx_relocation {
+    size_t variable, target; /* indexes of variables */
+    size_t offset;
+    unsigned int bytes;
+    uint64_t mask;
+    uint64_t addend;
 };
 
 struct ptx_module {
@@ -120,6 +172,8 @@ struct ptx_module {
     size_t n_variables;
     struct ptx_kernel *kernels;
     size_t n_kernels;
+    struct ptx_relocation *relocations;
+    size_t n_relocations;
 };
 
 /* Special registers: name, value; see ptx_special_value(). */

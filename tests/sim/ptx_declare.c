@@ -125,6 +125,7 @@ static struct symbol named(const struct declaration *declaration)
         .length = declaration->name.length,
         .type = declaration->type,
         .bytes = declaration->bytes,
+        .frame = PTX_NO_SLOT,
     };
 }
 
@@ -166,10 +167,13 @@ void ptx_declare_registers(struct ptx_builder *builder)
 static struct symbol local_symbol(struct ptx_builder *builder,
                                   const struct declaration *declaration)
 {
+    const struct function *function = builder->body->function;
     struct symbol symbol = named(declaration);
 
     symbol.kind = SYMBOL_ADDRESS;
     symbol.space = PTX_SPACE_LOCAL;
+    if (!function->is_entry)
+        symbol.frame = builder->kernel->functions[function->index].frame_slot;
     symbol.at = ptx_new_local(builder, declaration->bytes, declaration->align);
     return symbol;
 }
@@ -202,7 +206,66 @@ void ptx_declare_shared(struct ptx_builder *builder, struct symbols *symbols)
     lex_expect(lex, ";");
 }
 
-static uint64_t parse_initial_value(struct ptx_builder *builder, enum ptx_type type)
+/* `name`, `generic(name)` or `0xff(name)`, perhaps plus a number: filled in by the loader, unless
+ * it is a function, of which pointers never change. */
+static uint64_t parse_initial_address(struct ptx_builder *builder, struct ptx_relocation where,
+                                      uint64_t mask)
+{
+    struct lex *lex = &builder->lex;
+    bool parenthesis = lex_accept(lex, "generic") || mask != UINT64_MAX;
+    uint64_t function;
+    struct pending pending = {.relocation = where};
+
+    if (parenthesis)
+        lex_expect(lex, "(");
+    if (lex_accept(lex, "generic")) {
+        lex_expect(lex, "(");
+        pending.name = lex_expect_name(lex);
+        lex_expect(lex, ")");
+    } else {
+        pending.name = lex_expect_name(lex);
+    }
+    if (parenthesis)
+        lex_expect(lex, ")");
+    function = ptx_function_address(builder, &pending.name);
+    if (function)
+        return function;
+    if (lex_accept(lex, "+"))
+        pending.relocation.addend = lex_expect_size(lex, UINT64_MAX);
+    else if (lex_accept(lex, "-"))
+        pending.relocation.addend = 0 - lex_expect_size(lex, UINT64_MAX);
+    pending.relocation.mask = mask;
+    builder->pending =
+        ptx_grow(builder->pending, builder->n_pending, &builder->pending_capacity, sizeof(pending));
+    builder->pending[builder->n_pending++] = pending;
+    return 0;
+}
+
+void ptx_relocations_resolve(struct ptx_builder *builder)
+{
+    struct ptx_module *module = builder->module;
+
+    for (size_t i = 0; i < builder->n_pending && !builder->lex.failed; i++) {
+        struct pending *pending = &builder->pending[i];
+        size_t target = 0;
+        while (target < module->n_variables &&
+               (strlen(module->variables[target].name) != pending->name.length ||
+                memcmp(module->variables[target].name, pending->name.text, pending->name.length)))
+            target++;
+        if (target == module->n_variables) {
+            lex_fail(&builder->lex, pending->name.line, "there is no variable '%.*s'",
+                     (int)pending->name.length, pending->name.text);
+            return;
+        }
+        pending->relocation.target = target;
+        module->relocations = ptx_grow(module->relocations, module->n_relocations,
+                                       &builder->relocations_capacity, sizeof(pending->relocation));
+        module->relocations[module->n_relocations++] = pending->relocation;
+    }
+}
+
+static uint64_t parse_initial_value(struct ptx_builder *builder, enum ptx_type type,
+                                    struct ptx_relocation where)
 {
     struct lex *lex = &builder->lex;
     bool negative = lex_accept(lex, "-");
@@ -210,6 +273,8 @@ static uint64_t parse_initial_value(struct ptx_builder *builder, enum ptx_type t
     double number;
     float single;
 
+    if (lex->token.kind == LEX_WORD && !negative)
+        return parse_initial_address(builder, where, UINT64_MAX);
     if (lex->token.kind == LEX_DOUBLE && type == PTX_F32) {
         memcpy(&number, &bits, sizeof(number));
         single = (float)number;
@@ -217,7 +282,7 @@ static uint64_t parse_initial_value(struct ptx_builder *builder, enum ptx_type t
         memcpy(&bits, &single, sizeof(single));
     } else if (lex->token.kind != LEX_INTEGER && lex->token.kind != LEX_FLOAT &&
                lex->token.kind != LEX_DOUBLE) {
-        lex_fail_token(lex, "a number (addresses as initialisers are not supported)");
+        lex_fail_token(lex, "a number or an address");
         return 0;
     }
     if (negative && ptx_type_is_float(type))
@@ -225,12 +290,14 @@ static uint64_t parse_initial_value(struct ptx_builder *builder, enum ptx_type t
     else if (negative)
         bits = 0 - bits;
     lex_next(lex);
+    if (lex_is(lex, "("))
+        return parse_initial_address(builder, where, bits);
     return bits;
 }
 
 /* Braces only group: the values fill the variable in the order in which they stand. */
-static void parse_initialiser(struct ptx_builder *builder, enum ptx_type type, uint8_t *data,
-                              uint64_t bytes)
+static void parse_initialiser(struct ptx_builder *builder, enum ptx_type type, size_t variable,
+                              uint8_t *data, uint64_t bytes)
 {
     struct lex *lex = &builder->lex;
     unsigned int each = ptx_type_bytes(type);
@@ -244,7 +311,8 @@ static void parse_initialiser(struct ptx_builder *builder, enum ptx_type type, u
         } else if (lex_accept(lex, "}")) {
             depth--;
         } else if (!lex_accept(lex, ",")) {
-            uint64_t bits = parse_initial_value(builder, type);
+            struct ptx_relocation where = {.variable = variable, .offset = at, .bytes = each};
+            uint64_t bits = parse_initial_value(builder, type, where);
             if (at + each > bytes) {
                 lex_fail(lex, line, "more initial values than the variable has room for");
                 return;
@@ -255,14 +323,29 @@ static void parse_initialiser(struct ptx_builder *builder, enum ptx_type type, u
     } while (depth > 0 && !lex->failed);
 }
 
+uint8_t *ptx_add_variable(struct ptx_builder *builder, const char *name, uint64_t bytes,
+                          uint64_t align)
+{
+    struct ptx_module *module = builder->module;
+    struct ptx_variable variable = {
+        .name = strdup(name), .bytes = bytes, .align = align, .initialiser = calloc(1, bytes)};
+
+    if (!variable.name || !variable.initialiser)
+        abort();
+    module->variables = ptx_grow(module->variables, module->n_variables,
+                                 &builder->variables_capacity, sizeof(variable));
+    module->variables[module->n_variables++] = variable;
+    return (uint8_t *)variable.initialiser;
+}
+
 void ptx_declare_variable(struct ptx_builder *builder, bool is_extern)
 {
     struct lex *lex = &builder->lex;
     struct ptx_module *module = builder->module;
     struct declaration declaration;
-    struct ptx_variable *variable;
     struct symbol symbol;
     uint8_t *data;
+    char *name;
 
     ptx_declaration_parse(builder, &declaration);
     symbol = named(&declaration);
@@ -279,20 +362,12 @@ void ptx_declare_variable(struct ptx_builder *builder, bool is_extern)
                  declaration.name.text);
         return;
     }
-    data = calloc(1, declaration.bytes);
-    if (!data)
-        abort();
-    module->variables = ptx_grow(module->variables, module->n_variables,
-                                 &builder->variables_capacity, sizeof(*variable));
-    variable = &module->variables[module->n_variables++];
-    *variable = (struct ptx_variable){
-        .name = strndup(declaration.name.text, declaration.name.length),
-        .bytes = declaration.bytes,
-        .align = declaration.align,
-        .initialiser = data,
-    };
+    name = strndup(declaration.name.text, declaration.name.length);
+    data = ptx_add_variable(builder, name, declaration.bytes, declaration.align);
+    free(name);
     if (lex_accept(lex, "="))
-        parse_initialiser(builder, declaration.type, data, declaration.bytes);
+        parse_initialiser(builder, declaration.type, module->n_variables - 1, data,
+                          declaration.bytes);
     lex_expect(lex, ";");
 }
 

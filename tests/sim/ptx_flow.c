@@ -11,7 +11,7 @@
 #include "tests/sim/ptx_lanes.h"
 #include "tests/sim/ptx_opcode.h"
 
-static enum ptx_step run_branch(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
+enum ptx_step ptx_run_branch(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
 {
     uint32_t target = (uint32_t)insn->imm;
     bool back = target <= ptx_pc(warp, insn);
@@ -33,6 +33,38 @@ static int decode_branch(struct ptx_builder *builder, const struct statement *st
     if (statement->n_operands != 1 || statement->operands[0].kind != OPERAND_NAME)
         return lex_fail(&builder->lex, statement->line, "a branch needs a label");
     return 0;
+}
+
+/* Each lane to the place that its index has in the list at insn->imm, of src[1] places. */
+static enum ptx_step run_branch_indexed(struct ptx_warp *warp, const struct ptx_insn *insn,
+                                        uint32_t mask)
+{
+    const uint32_t *targets = warp->launch->kernel->lists + insn->imm;
+    A(uint32_t);
+
+    ptx_warp_park(warp, warp->active & ~mask, ptx_pc(warp, insn) + 1);
+    EACH_ACTIVE_LANE(lane, mask)
+    {
+        if (a[lane] >= insn->src[1]) {
+            ptx_warp_fault(warp, insn, lane, PTX_TRAP, 0, false);
+            warp->launch->fault->why = "brx.idx beyond its targets";
+            return PTX_STEP_STOP;
+        }
+        warp->lane_pc[lane] = targets[a[lane]];
+    }
+    if (warp->patience)
+        warp->patience--;
+    return PTX_STEP_SELECT;
+}
+
+static int decode_branch_indexed(struct ptx_builder *builder, const struct statement *statement,
+                                 struct ptx_insn *insn)
+{
+    if (statement->n_operands != 2 || statement->operands[1].kind != OPERAND_NAME)
+        return lex_fail(&builder->lex, statement->line, "brx.idx takes an index and its targets");
+    insn->src[0] = ptx_source(builder, &statement->operands[0], PTX_B32);
+    ptx_emit_table(builder, &statement->operands[1].token);
+    return builder->lex.failed ? -1 : 0;
 }
 
 static enum ptx_step exit_lanes(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
@@ -70,7 +102,8 @@ static int decode_return(struct ptx_builder *builder, const struct statement *st
     const struct function *function = builder->body->function;
 
     insn->imm = function->is_entry;
-    insn->src[0] = function->return_slot;
+    if (!function->is_entry)
+        insn->src[0] = builder->kernel->functions[function->index].return_slot;
     return 0;
 }
 
@@ -169,7 +202,8 @@ static int decode_barrier_red(struct ptx_builder *builder, const struct statemen
 #define ORDER "sc acq_rel acquire release cta cluster gpu sys gl proxy alias"
 
 const struct ptx_opcode ptx_flow_opcodes[] = {
-    {"bra", "uni", .decode = decode_branch, .run = run_branch},
+    {"bra", "uni", .decode = decode_branch, .run = ptx_run_branch},
+    {"brx.idx", "uni", .decode = decode_branch_indexed, .run = run_branch_indexed},
     {"ret", "uni", .decode = decode_return, .run = ptx_run_return},
     {"exit", .decode = decode_nothing, .run = run_exit},
     {"trap", .decode = decode_nothing, .run = ptx_run_trap},

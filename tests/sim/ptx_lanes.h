@@ -91,13 +91,15 @@
 
 struct ptx_launch_state;
 struct ptx_block;
+struct ptx_calls;
 
 struct ptx_warp {
     uint8_t *file; /* the registers */
     const struct ptx_insn *code;
     struct ptx_block *block;
     struct ptx_launch_state *launch;
-    uint8_t *local; /* local memory of lane 0; the other lanes' follow */
+    struct ptx_calls *calls; /* NULL until there is one (ptx_call.h) */
+    uint8_t *local;          /* local memory of lane 0; the other lanes' follow */
     unsigned int index;
 
     /* Lanes that have not exited; of these, waiting at a barrier, or for lanes of this warp. */

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/sim/ptx_build.h"
+#include "tests/sim/ptx_opcode.h"
 
 struct function *ptx_function_find(struct ptx_builder *builder, const struct lex_token *name)
 {
@@ -26,6 +26,17 @@ struct function *ptx_function_find(struct ptx_builder *builder, const struct lex
             found = function;
     }
     return found;
+}
+
+uint64_t ptx_function_address(const struct ptx_builder *builder, const struct lex_token *name)
+{
+    /* The first one of that name, as pointers are made before and after the definition. */
+    for (size_t i = 0; i < builder->n_functions; i++) {
+        const struct lex_token *other = &builder->functions[i].name;
+        if (other->length == name->length && !memcmp(other->text, name->text, name->length))
+            return PTX_FUNCTION_ADDRESS(i);
+    }
+    return 0;
 }
 
 static void skip_braces(struct lex *lex)
@@ -70,6 +81,7 @@ static void parse_function(struct ptx_builder *builder, bool is_entry)
         skip_braces(lex);
         lex->where[0] = '\0';
     } else {
+        ptx_heap_declare(builder, &function.name);
         lex_expect(lex, ";");
     }
     builder->functions = ptx_grow(builder->functions, builder->n_functions,
@@ -141,6 +153,10 @@ static void reset_for_kernel(struct ptx_builder *builder)
         if (builder->symbols.items[i].kind == SYMBOL_SHARED)
             builder->symbols.items[i].at = UINT64_MAX;
     }
+    builder->recursive = false;
+    builder->indirect = false;
+    builder->calls_capacity = 0;
+    builder->functions_of_kernel_capacity = 0;
     builder->code_capacity = 0;
     builder->lists_capacity = 0;
     builder->constants_capacity = 0;
@@ -159,8 +175,7 @@ static void build_kernel(struct ptx_builder *builder, struct function *function)
     builder->kernel = kernel;
     ptx_function_build(builder, function);
     kernel->entry = function->start;
-    /* Each thread's memory follows the one before: all are to be aligned. */
-    kernel->local_bytes = (kernel->local_bytes + 15) & ~(size_t)15;
+    ptx_functions_finish(builder);
 }
 
 static void builder_fini(struct ptx_builder *builder)
@@ -170,6 +185,7 @@ static void builder_fini(struct ptx_builder *builder)
     free(builder->functions);
     free(builder->symbols.items);
     free(builder->spellings);
+    free(builder->pending);
 }
 
 struct ptx_module *ptx_module_parse(const char *text, char *error, size_t error_size)
@@ -185,6 +201,7 @@ struct ptx_module *ptx_module_parse(const char *text, char *error, size_t error_
     lex_init(&builder.lex, text, error, error_size);
     while (builder.lex.token.kind != LEX_END)
         parse_directive(&builder);
+    ptx_relocations_resolve(&builder);
     for (size_t i = 0; i < builder.n_functions && !builder.lex.failed; i++) {
         if (builder.functions[i].is_entry && builder.functions[i].body.kind != LEX_END)
             build_kernel(&builder, &builder.functions[i]);
@@ -195,6 +212,14 @@ struct ptx_module *ptx_module_parse(const char *text, char *error, size_t error_
 
 static void kernel_fini(struct ptx_kernel *kernel)
 {
+    for (size_t i = 0; i < kernel->n_functions; i++) {
+        free(kernel->functions[i].formals);
+        free(kernel->functions[i].registers);
+    }
+    for (size_t i = 0; i < kernel->n_calls; i++)
+        free(kernel->calls[i].places);
+    free(kernel->functions);
+    free(kernel->calls);
     free(kernel->name);
     free(kernel->params);
     free(kernel->code);
@@ -214,6 +239,7 @@ struct ptx_module *ptx_module_free(struct ptx_module *module)
     }
     free(module->kernels);
     free(module->variables);
+    free(module->relocations);
     free(module);
     return NULL;
 }

@@ -51,10 +51,21 @@ extern const struct ptx_opcode ptx_mma_opcodes[];
 extern const struct ptx_opcode ptx_ldmatrix_opcodes[];
 extern const struct ptx_opcode ptx_async_opcodes[];
 
-/* call has a syntax of its own: it parses itself (ptx_call.c). */
+/* call has a syntax of its own: it parses itself (ptx_call_parse.c). */
 int ptx_call_parse(struct ptx_builder *builder, struct statement *statement,
                    const struct ptx_insn *guard);
+/* What runs `name` with that many results and arguments; NULL when the driver has no such. */
+ptx_run *ptx_known_function(const struct lex_token *name, unsigned int n_results,
+                            unsigned int n_arguments);
+/* The same for malloc and free (ptx_heap.c); the slot of where the heap is; and making one. */
+ptx_run *ptx_heap_function(const struct lex_token *name, unsigned int n_results,
+                           unsigned int n_arguments);
+uint32_t ptx_heap_slot(struct ptx_builder *builder);
+void ptx_heap_declare(struct ptx_builder *builder, const struct lex_token *name);
 ptx_run ptx_run_call;
+ptx_run ptx_run_results;
+ptx_run ptx_run_frame_address;
+ptx_run ptx_run_branch;
 ptx_run ptx_run_return;
 ptx_run ptx_run_trap;
 

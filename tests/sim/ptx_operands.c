@@ -11,12 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/sim/ptx_build.h"
+#include "tests/sim/ptx_opcode.h"
 
 #define FILE_LIMIT  ((size_t)16 << 20)
 #define LOCAL_LIMIT ((uint64_t)512 << 10) /* as the hardware */
 
-uint32_t ptx_new_slots(struct ptx_builder *builder, unsigned int bytes, uint32_t count)
+/* Slots without an owner: nothing puts them aside. */
+static uint32_t new_slots(struct ptx_builder *builder, unsigned int bytes, uint32_t count)
 {
     struct ptx_kernel *kernel = builder->kernel;
     size_t each = bytes ? (size_t)bytes * PTX_LANES : sizeof(uint32_t);
@@ -34,17 +35,45 @@ uint32_t ptx_new_slots(struct ptx_builder *builder, unsigned int bytes, uint32_t
     return (uint32_t)at;
 }
 
+/* The device function that is being built; NULL in a kernel. */
+static struct ptx_function *function_of(struct ptx_builder *builder)
+{
+    const struct function *function = builder->body->function;
+
+    return function->is_entry ? NULL : &builder->kernel->functions[function->index];
+}
+
+uint32_t ptx_new_slots(struct ptx_builder *builder, unsigned int bytes, uint32_t count)
+{
+    struct ptx_function *function = function_of(builder);
+    struct ptx_registers registers = {new_slots(builder, bytes, count), bytes, count};
+
+    if (!function || builder->lex.failed)
+        return registers.at;
+    function->registers =
+        reallocarray(function->registers, function->n_registers + 1, sizeof(*function->registers));
+    if (!function->registers)
+        abort();
+    function->registers[function->n_registers++] = registers;
+    function->saved_bytes += (size_t)(bytes ? bytes : 1) * count;
+    return registers.at;
+}
+
 uint64_t ptx_new_local(struct ptx_builder *builder, uint64_t bytes, uint64_t align)
 {
-    struct ptx_kernel *kernel = builder->kernel;
-    uint64_t at = (kernel->local_bytes + align - 1) & ~(align - 1);
+    struct ptx_function *function = function_of(builder);
+    uint64_t used = function ? function->local_bytes : builder->kernel->local_bytes;
+    uint64_t at = (used + align - 1) & ~(align - 1);
 
     if (bytes > LOCAL_LIMIT || at + bytes > LOCAL_LIMIT) {
         lex_fail(&builder->lex, builder->lex.line, "more than %llu bytes of local memory",
                  (unsigned long long)LOCAL_LIMIT);
         return 0;
     }
-    kernel->local_bytes = at + bytes;
+    if (function)
+        function->local_bytes = at + bytes;
+    else
+        builder->kernel->local_bytes = at + bytes;
     return at;
 }
 
@@ -75,7 +104,7 @@ uint32_t ptx_constant(struct ptx_builder *builder, struct ptx_constant constant)
         if (same_constant(&kernel->constants[i], &constant))
             return kernel->constants[i].slot;
     }
-    constant.slot = ptx_new_slots(builder, constant.width, 1);
+    constant.slot = new_slots(builder, constant.width, 1);
     kernel->constants = ptx_grow(kernel->constants, kernel->n_constants,
                                  &builder->constants_capacity, sizeof(constant));
     kernel->constants[kernel->n_constants++] = constant;
@@ -133,6 +162,34 @@ static struct ptx_constant symbol_constant(struct ptx_builder *builder,
     return constant;
 }
 
+/* An address in the frame of a device function, which is another in every call. */
+static uint32_t frame_source(struct ptx_builder *builder, const struct operand *operand,
+                             uint8_t width)
+{
+    uint32_t slot = ptx_new_slots(builder, width, 1);
+
+    ptx_emit(builder, &(struct ptx_insn){.run = ptx_run_frame_address,
+                                         .dst = slot,
+                                         .src = {operand->symbol.frame},
+                                         .imm = (int64_t)(operand->symbol.at + operand->bits),
+                                         .width = width,
+                                         .guard = PTX_NO_SLOT,
+                                         .line = operand->token.line});
+    return slot;
+}
+
+/* A pointer to a device function. */
+static uint32_t function_source(struct ptx_builder *builder, const struct operand *operand,
+                                uint8_t width)
+{
+    struct ptx_constant constant = {.width = width};
+
+    constant.value = ptx_function_address(builder, &operand->token);
+    if (!constant.value || width != 8)
+        return bad_operand(builder, operand, "a value");
+    return ptx_constant(builder, constant);
+}
+
 /* Any operand that is not a register, as a constant with lanes of `width` bytes (0: predicate). */
 static uint32_t constant_source(struct ptx_builder *builder, const struct operand *operand,
                                 enum ptx_type type, uint8_t width)
@@ -152,12 +209,16 @@ static uint32_t constant_source(struct ptx_builder *builder, const struct operan
     case OPERAND_SYMBOL:
         if (width < 4)
             return bad_operand(builder, operand, "a value of that width");
+        if (operand->symbol.kind == SYMBOL_ADDRESS && operand->symbol.frame != PTX_NO_SLOT)
+            return frame_source(builder, operand, width);
         constant = symbol_constant(builder, operand, width);
         break;
     case OPERAND_SPECIAL:
         constant.kind = PTX_CONSTANT_SPECIAL;
         constant.value = operand->bits;
         break;
+    case OPERAND_NAME:
+        return function_source(builder, operand, width);
     default:
         bad_operand(builder, operand, "a value");
         return 0;
@@ -250,8 +311,7 @@ static bool find_special(const struct lex_token *token, uint64_t *out)
     return false;
 }
 
-/* The register `%r12` of the range `%r<64>`: the number is in the name. */
-static uint32_t register_slot(const struct symbol *symbol, const struct lex_token *token)
+uint32_t ptx_register_slot(const struct symbol *symbol, const struct lex_token *token)
 {
     uint32_t number = 0;
     uint32_t each = ptx_type_bytes(symbol->type) * PTX_LANES;
@@ -282,7 +342,7 @@ static void resolve_name(struct ptx_builder *builder, struct operand *operand)
         if (operand->symbol.kind == SYMBOL_REGISTER) {
             operand->kind = OPERAND_REGISTER;
             operand->type = operand->symbol.type;
-            operand->slot = register_slot(&operand->symbol, &operand->token);
+            operand->slot = ptx_register_slot(&operand->symbol, &operand->token);
         } else if (operand->symbol.kind == SYMBOL_UNDEFINED) {
             lex_fail(&builder->lex, operand->token.line, "'%.*s' is declared but not defined",
                      (int)operand->token.length, operand->token.text);

@@ -15,7 +15,7 @@
 
 #include <stdlib.h>
 
-#include "tests/sim/ptx_lanes.h"
+#include "tests/sim/ptx_call.h"
 
 #define PATIENCE   4096
 #define FILE_ALIGN 256
@@ -328,6 +328,7 @@ static void warp_start(struct ptx_warp *warp, bool first)
     warp->stalled = 0;
     warp->active = 0;
     warp->patience = PATIENCE;
+    ptx_calls_fini(warp);
     ptx_warp_park(warp, warp->live, kernel->entry);
 }
 
@@ -453,6 +454,8 @@ enum ptx_outcome ptx_kernel_run(const struct ptx_kernel *kernel, const struct pt
     outcome = arena->state.outcome;
 end:
     if (arena) {
+        for (unsigned int i = 0; i < arena->block.n_warps; i++)
+            ptx_calls_fini(&arena->block.warps[i]);
         free(arena->block.warps);
         free(arena->memory);
     }
