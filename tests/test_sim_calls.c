@@ -233,13 +233,13 @@ Test(sim_calls, whatever_row_is_told_to_fail_fails)
 
 Test(sim_calls, what_is_not_simulated_is_refused)
 {
-    CUipcMemHandle ipc;
+    CUtexObject texture;
     const void *table;
     CUuuid id = {0};
 
     start();
-    fails(cuIpcGetMemHandle(&ipc, 0), CUDA_ERROR_NOT_SUPPORTED);
-    fails(cuStreamWriteValue32_v2(NULL, 0, 0, 0), CUDA_ERROR_NOT_SUPPORTED);
+    fails(cuTexObjectCreate(&texture, NULL, NULL, NULL), CUDA_ERROR_NOT_SUPPORTED);
+    fails(cuMipmappedArrayDestroy(NULL), CUDA_ERROR_NOT_SUPPORTED);
     fails(cuGetExportTable(&table, &id), CUDA_ERROR_NOT_FOUND);
     cr_assert_null(table);
 }
@@ -326,4 +326,143 @@ Test(sim_calls, the_simulated_nvml_tells_the_same_cards)
     cr_assert_eq(memory.total, 22 * MIB);
     cr_assert_eq(memory.used, 6 * MIB);
     cr_assert_eq(memory.free, 16 * MIB);
+}
+
+Test(sim_calls, makes_contexts_in_every_version)
+{
+    CUexecAffinityParam affinity = {.type = CU_EXEC_AFFINITY_TYPE_SM_COUNT, .param.smCount.val = 4};
+    CUctxCreateParams none = {0};
+    CUctxCreateParams some = {.execAffinityParams = &affinity, .numExecAffinityParams = 1};
+    unsigned long long ids[2];
+    CUcontext contexts[2];
+    CUcontext seen;
+    CUdevice device;
+
+    ok(cuInit(0));
+    ok(cuCtxCreate_v4(&contexts[0], NULL, 0, 0));
+    ok(cuCtxCreate_v4(&contexts[1], &none, CU_CTX_SCHED_YIELD, 1));
+    fails(cuCtxCreate_v4(&seen, &some, 0, 0), CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY);
+    fails(cuCtxCreate_v3(&seen, &affinity, 1, 0, 0), CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY);
+    ok(cuCtxGetDevice_v2(&device, contexts[1]));
+    cr_assert_eq(device, 1);
+    ok(cuCtxGetId(contexts[0], &ids[0]));
+    ok(cuCtxGetId(NULL, &ids[1]));
+    cr_assert_neq(ids[0], ids[1]);
+    ok(cuCtxDestroy_v2(contexts[1]));
+    fails(cuCtxGetId(contexts[1], &ids[1]), CUDA_ERROR_CONTEXT_IS_DESTROYED);
+    ok(cuCtxGetCurrent(&seen));
+    cr_assert_eq(seen, contexts[0]);
+}
+
+Test(sim_calls, limits_are_kept_within_what_the_card_can_do)
+{
+    static const struct {
+        CUlimit limit;
+        size_t initial;
+        size_t asked;
+        CUresult answer;
+        size_t then;
+    } cases[] = {
+        {CU_LIMIT_STACK_SIZE, 1024, 8192, CUDA_SUCCESS, 8192},
+        {CU_LIMIT_STACK_SIZE, 8192, 1 << 30, CUDA_ERROR_INVALID_VALUE, 8192},
+        {CU_LIMIT_PRINTF_FIFO_SIZE, 1 << 20, 1 << 24, CUDA_SUCCESS, 1 << 24},
+        {CU_LIMIT_MALLOC_HEAP_SIZE, 8 << 20, 1 << 24, CUDA_SUCCESS, 1 << 24},
+        {CU_LIMIT_DEV_RUNTIME_PENDING_LAUNCH_COUNT, 2048, 4096, CUDA_SUCCESS, 4096},
+        {CU_LIMIT_MAX_L2_FETCH_GRANULARITY, 64, 1000, CUDA_SUCCESS, 128},
+        {CU_LIMIT_PERSISTING_L2_CACHE_SIZE, 0, 1 << 20, CUDA_SUCCESS, 0},
+    };
+    size_t value;
+
+    start();
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        ok(cuCtxGetLimit(&value, cases[i].limit));
+        cr_expect_eq(value, cases[i].initial, "case %zu", i);
+        cr_expect_eq(cuCtxSetLimit(cases[i].limit, cases[i].asked), cases[i].answer, "case %zu", i);
+        ok(cuCtxGetLimit(&value, cases[i].limit));
+        cr_expect_eq(value, cases[i].then, "case %zu", i);
+    }
+    fails(cuCtxGetLimit(&value, CU_LIMIT_SHMEM_SIZE), CUDA_ERROR_UNSUPPORTED_LIMIT);
+    fails(cuCtxGetLimit(&value, CU_LIMIT_MAX), CUDA_ERROR_INVALID_VALUE);
+    fails(cuCtxSetLimit((CUlimit)-1, 1), CUDA_ERROR_INVALID_VALUE);
+}
+
+Test(sim_calls, keeps_what_a_context_prefers)
+{
+    CUsharedconfig banks;
+    CUfunc_cache cache;
+    unsigned int flags;
+
+    start();
+    ok(cuCtxSetCacheConfig(CU_FUNC_CACHE_PREFER_L1));
+    ok(cuCtxGetCacheConfig(&cache));
+    cr_assert_eq(cache, CU_FUNC_CACHE_PREFER_L1);
+    fails(cuCtxSetCacheConfig((CUfunc_cache)4), CUDA_ERROR_INVALID_VALUE);
+    ok(cuCtxSetSharedMemConfig(CU_SHARED_MEM_CONFIG_EIGHT_BYTE_BANK_SIZE));
+    ok(cuCtxGetSharedMemConfig(&banks));
+    cr_assert_eq(banks, CU_SHARED_MEM_CONFIG_FOUR_BYTE_BANK_SIZE);
+    ok(cuCtxSetFlags(CU_CTX_SCHED_BLOCKING_SYNC));
+    ok(cuCtxGetFlags(&flags));
+    cr_assert_eq(flags, CU_CTX_SCHED_BLOCKING_SYNC);
+    ok(cuCtxResetPersistingL2Cache());
+}
+
+Test(sim_calls, finds_cards_by_their_bus)
+{
+    static const struct {
+        const char *id;
+        CUresult answer;
+        CUdevice device;
+    } cases[] = {
+        {"0000:01:00.0", CUDA_SUCCESS, 0},
+        {"0000:02:00.0", CUDA_SUCCESS, 1},
+        {"02:00.0", CUDA_SUCCESS, 1},
+        {"0000:02:00", CUDA_SUCCESS, 1},
+        {"0000:03:00.0", CUDA_ERROR_INVALID_DEVICE, 0},
+        {"0001:01:00.0", CUDA_ERROR_INVALID_DEVICE, 0},
+        {"0000:01:01.0", CUDA_ERROR_INVALID_DEVICE, 0},
+        {"elsewhere", CUDA_ERROR_INVALID_VALUE, 0},
+        {"", CUDA_ERROR_INVALID_VALUE, 0},
+    };
+    CUdevice device = 0;
+    char id[16];
+
+    ok(cuInit(0));
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cr_expect_eq(cuDeviceGetByPCIBusId(&device, cases[i].id), cases[i].answer, "%s",
+                     cases[i].id);
+        if (!cases[i].answer)
+            cr_expect_eq(device, cases[i].device, "%s", cases[i].id);
+    }
+    for (int i = 0; i < 2; i++) {
+        ok(cuDeviceGetPCIBusId(id, sizeof(id), i));
+        ok(cuDeviceGetByPCIBusId(&device, id));
+        cr_expect_eq(device, i);
+    }
+}
+
+Test(sim_calls, answers_every_attribute_and_agrees_with_itself)
+{
+    CUdevprop prop;
+    int major;
+    int minor;
+    int value;
+
+    ok(cuInit(0));
+    for (int i = 1; i < CU_DEVICE_ATTRIBUTE_MAX; i++) {
+        ok(cuDeviceGetAttribute(&value, (CUdevice_attribute)i, 0));
+        cr_expect_geq(value, -1, "attribute %d", i);
+    }
+    fails(cuDeviceGetAttribute(&value, CU_DEVICE_ATTRIBUTE_MAX, 0), CUDA_ERROR_INVALID_VALUE);
+    fails(cuDeviceGetAttribute(&value, (CUdevice_attribute)0, 0), CUDA_ERROR_INVALID_VALUE);
+    ok(cuDeviceGetProperties(&prop, 0));
+    ok(cuDeviceGetAttribute(&value, CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK, 0));
+    cr_assert_eq(value, prop.maxThreadsPerBlock);
+    ok(cuDeviceGetAttribute(&value, CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y, 0));
+    cr_assert_eq(value, prop.maxGridSize[1]);
+    ok(cuDeviceGetAttribute(&value, CU_DEVICE_ATTRIBUTE_MAX_PITCH, 0));
+    cr_assert_eq(value, prop.memPitch);
+    cr_assert_eq(prop.SIMDWidth, 32);
+    ok(cuDeviceComputeCapability(&major, &minor, 0));
+    ok(cuDeviceGetAttribute(&value, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, 0));
+    cr_assert_eq(value, major);
 }

@@ -28,6 +28,7 @@ static struct context *context_new(int device, bool primary)
         free(context);
         return NULL;
     }
+    context->id = memory_next_id();
     context->device = device;
     context->primary = primary;
     context->next = contexts;
@@ -51,11 +52,8 @@ static CUresult context_open(struct context *context)
         return CUDA_ERROR_OUT_OF_MEMORY;
     context->alive = true;
     context->sticky = CUDA_SUCCESS;
-    for (int i = 0; i < CU_LIMIT_MAX; i++)
-        context->limits[i] = 0;
-    context->limits[CU_LIMIT_STACK_SIZE] = 1024;
-    context->limits[CU_LIMIT_PRINTF_FIFO_SIZE] = 1 << 20;
-    context->limits[CU_LIMIT_MALLOC_HEAP_SIZE] = 8 << 20;
+    context->cache_config = CU_FUNC_CACHE_PREFER_NONE;
+    context_reset_limits(context);
     return CUDA_SUCCESS;
 }
 
@@ -65,6 +63,7 @@ static void context_close(struct context *context)
         return;
     context_drain(context);
     context->alive = false;
+    peer_forget_context(context);
     stream_free_all(context);
     event_free_of_context(context);
     module_free_of_context(context);
@@ -425,33 +424,6 @@ CUresult sim_cuCtxGetApiVersion(CUcontext ctx, unsigned int *version)
     return res;
 }
 
-CUresult sim_cuCtxGetLimit(size_t *pvalue, CUlimit limit)
-{
-    struct context *context;
-    CUresult res = context_require(&context);
-
-    if (!res && (!pvalue || (unsigned int)limit >= CU_LIMIT_MAX))
-        res = CUDA_ERROR_INVALID_VALUE;
-    if (!res)
-        *pvalue = context->limits[limit];
-    return res;
-}
-
-CUresult sim_cuCtxSetLimit(CUlimit limit, size_t value)
-{
-    struct context *context;
-    CUresult res = context_require(&context);
-
-    if (res)
-        return res;
-    /* Only the sizes that no simulated kernel depends on. */
-    if (limit != CU_LIMIT_STACK_SIZE && limit != CU_LIMIT_PRINTF_FIFO_SIZE &&
-        limit != CU_LIMIT_MALLOC_HEAP_SIZE)
-        return CUDA_ERROR_UNSUPPORTED_LIMIT;
-    context->limits[limit] = value;
-    return CUDA_SUCCESS;
-}
-
 CUresult sim_cuCtxGetStreamPriorityRange(int *least_priority, int *greatest_priority)
 {
     struct context *context;
@@ -497,32 +469,4 @@ CUresult sim_cuCtxSynchronize_v2(CUcontext ctx)
     if (!context->alive)
         return CUDA_ERROR_CONTEXT_IS_DESTROYED;
     return context->sticky ? context->sticky : context_synchronize(context);
-}
-
-CUresult sim_cuDeviceCanAccessPeer(int *can_access_peer, CUdevice device, CUdevice peer_dev)
-{
-    if (!can_access_peer)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (!device_is_valid(device) || !device_is_valid(peer_dev))
-        return CUDA_ERROR_INVALID_DEVICE;
-    *can_access_peer = device != peer_dev;
-    return CUDA_SUCCESS;
-}
-
-CUresult sim_cuCtxEnablePeerAccess(CUcontext peer_context, unsigned int flags)
-{
-    const struct context *peer = (struct context *)peer_context;
-    struct context *context;
-    CUresult res = context_require(&context);
-
-    if (res)
-        return res;
-    if (flags)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (!handle_is(peer, HANDLE_CONTEXT) || peer->device == context->device)
-        return CUDA_ERROR_INVALID_CONTEXT;
-    if (mmu_peer_enabled(context->device, peer->device))
-        return CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED;
-    mmu_enable_peer(context->device, peer->device);
-    return CUDA_SUCCESS;
 }

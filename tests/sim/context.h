@@ -12,6 +12,7 @@ struct capture;
 
 struct context {
     struct context *next;
+    uint64_t id; /* never reused */
     int device;
     bool primary;
     unsigned int retained; /* primary: cuDevicePrimaryCtxRetain minus Release */
@@ -21,6 +22,8 @@ struct context {
     struct stream *streams; /* all, drained ones of gone handles excepted */
     struct stream *legacy;  /* the legacy default stream; never NULL while alive */
     size_t limits[CU_LIMIT_MAX];
+    CUfunc_cache cache_config;
+    uint8_t peers; /* a bit per device whose memory cuCtxEnablePeerAccess opened to this one */
 };
 
 extern struct context *contexts;
@@ -44,5 +47,10 @@ void context_drain_device(int device);
 /* Now and then runs a little of what some stream has queued. */
 void context_stir(void);
 bool device_is_valid(CUdevice device);
+void context_reset_limits(struct context *context);
+/* Whether a card can be let into another's memory. */
+bool peer_is_possible(int device, int peer);
+/* Takes back what cuCtxEnablePeerAccess gave. */
+void peer_forget_context(struct context *context);
 /* The primary context of a device, alive or not. */
 struct context *context_primary(CUdevice device);

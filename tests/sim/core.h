@@ -40,6 +40,7 @@ struct settings {
     bool restless;     /* run some of what is queued before any call */
     enum host_vmm host_vmm;
     bool mixed_copy;        /* one copy may cross from device to host memory */
+    bool peers;             /* cards can be let into each other's memory */
     uint64_t seed;          /* order in which independent streams advance */
     const char *stats_path; /* NULL: none */
 };

@@ -119,6 +119,65 @@ CUresult sim_cuDeviceComputeCapability(int *major, int *minor, CUdevice device)
     return CUDA_SUCCESS;
 }
 
+CUresult sim_cuDeviceGetProperties(CUdevprop *prop, CUdevice device)
+{
+    if (!prop)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!device_is_valid(device))
+        return CUDA_ERROR_INVALID_DEVICE;
+    *prop = (CUdevprop){
+        .maxThreadsPerBlock = DEVICE_MAX_THREADS,
+        .maxThreadsDim = {DEVICE_MAX_BLOCK_X, DEVICE_MAX_BLOCK_Y, DEVICE_MAX_BLOCK_Z},
+        .maxGridSize = {DEVICE_MAX_GRID_X, DEVICE_MAX_GRID_YZ, DEVICE_MAX_GRID_YZ},
+        .sharedMemPerBlock = DEVICE_SHARED_BYTES,
+        .SIMDWidth = 32,
+    };
+    sim_cuDeviceGetAttribute(&prop->totalConstantMemory, CU_DEVICE_ATTRIBUTE_TOTAL_CONSTANT_MEMORY,
+                             device);
+    sim_cuDeviceGetAttribute(&prop->memPitch, CU_DEVICE_ATTRIBUTE_MAX_PITCH, device);
+    sim_cuDeviceGetAttribute(&prop->regsPerBlock, CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_BLOCK,
+                             device);
+    sim_cuDeviceGetAttribute(&prop->clockRate, CU_DEVICE_ATTRIBUTE_CLOCK_RATE, device);
+    sim_cuDeviceGetAttribute(&prop->textureAlign, CU_DEVICE_ATTRIBUTE_TEXTURE_ALIGNMENT, device);
+    return CUDA_SUCCESS;
+}
+
+CUresult sim_cuDeviceGetByPCIBusId(CUdevice *device, const char *pci_bus_id)
+{
+    unsigned int domain;
+    unsigned int bus;
+    unsigned int slot;
+    unsigned int function = 0;
+
+    if (!device || !pci_bus_id)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (sscanf(pci_bus_id, "%x:%x:%x.%x", &domain, &bus, &slot, &function) < 3) {
+        domain = 0;
+        if (sscanf(pci_bus_id, "%x:%x.%x", &bus, &slot, &function) < 2)
+            return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (domain || !bus || !device_is_valid((int)bus - 1) || slot || function)
+        return CUDA_ERROR_INVALID_DEVICE;
+    *device = (int)bus - 1;
+    return CUDA_SUCCESS;
+}
+
+/* Only a driver on Windows has them. */
+CUresult sim_cuDeviceGetLuid(char *luid, unsigned int *device_node_mask, CUdevice device)
+{
+    return device_is_valid(device) ? CUDA_ERROR_NOT_SUPPORTED : CUDA_ERROR_INVALID_DEVICE;
+}
+
+CUresult sim_cuDeviceGetExecAffinitySupport(int *pi, CUexecAffinityType type, CUdevice device)
+{
+    if (!pi || (unsigned int)type >= CU_EXEC_AFFINITY_TYPE_MAX)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!device_is_valid(device))
+        return CUDA_ERROR_INVALID_DEVICE;
+    *pi = 0;
+    return CUDA_SUCCESS;
+}
+
 CUresult sim_cuDeviceGetPCIBusId(char *pci_bus_id, int len, CUdevice device)
 {
     if (!pci_bus_id || len < 13)
@@ -177,6 +236,11 @@ static const struct {
     {CU_DEVICE_ATTRIBUTE_CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM, 1},
     {CU_DEVICE_ATTRIBUTE_HOST_REGISTER_SUPPORTED, 1},
     {CU_DEVICE_ATTRIBUTE_READ_ONLY_HOST_REGISTER_SUPPORTED, 1},
+    {CU_DEVICE_ATTRIBUTE_SINGLE_TO_DOUBLE_PRECISION_PERF_RATIO, 64},
+    {CU_DEVICE_ATTRIBUTE_SURFACE_ALIGNMENT, 512},
+    {CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS, 1},
+    {CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_WAIT_VALUE_NOR, 1},
+    {CU_DEVICE_ATTRIBUTE_MEM_SYNC_DOMAIN_COUNT, 1},
     {CU_DEVICE_ATTRIBUTE_HOST_NUMA_ID, 0},
     {CU_DEVICE_ATTRIBUTE_NUMA_ID, -1},
 };
@@ -192,6 +256,9 @@ static bool derived_attribute(CUdevice_attribute attribute, CUdevice device, int
     switch ((int)attribute) {
     case CU_DEVICE_ATTRIBUTE_PCI_BUS_ID:
         *out = 1 + device;
+        return true;
+    case CU_DEVICE_ATTRIBUTE_MULTI_GPU_BOARD_GROUP_ID:
+        *out = device;
         return true;
     case CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED:
         *out = supported_unless_hidden("cuMemCreate") && supported_unless_hidden("cuMemMap");

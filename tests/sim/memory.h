@@ -66,8 +66,8 @@ void mmu_map(uint64_t base, const struct physical *physical, uint64_t bytes,
 void mmu_unmap(uint64_t base, uint64_t bytes);
 void mmu_set_access(uint64_t base, uint64_t bytes, int device, bool read, bool write);
 bool mmu_device_may(const struct page *page, int device, bool write);
-void mmu_enable_peer(int from, int to);
-bool mmu_peer_enabled(int from, int to);
+/* `step` 1 or -1: by one context more, or fewer. */
+void mmu_enable_peer(int from, int to, int step);
 
 /*
  * Host memory behind [address, address + bytes) as the copy engine of `device` sees it: the start

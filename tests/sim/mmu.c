@@ -18,7 +18,7 @@ static uint64_t window_base;
 static uint64_t window_bytes;
 static struct page *pages;
 static struct ranges regions;
-static bool peers[MAX_DEVICES][MAX_DEVICES];
+static int peers[MAX_DEVICES][MAX_DEVICES]; /* how many contexts of the first enabled it */
 
 CUresult mmu_start(void)
 {
@@ -122,14 +122,9 @@ bool mmu_device_may(const struct page *page, int device, bool write)
            peers[device][page->device];
 }
 
-void mmu_enable_peer(int from, int to)
+void mmu_enable_peer(int from, int to, int step)
 {
-    peers[from][to] = true;
-}
-
-bool mmu_peer_enabled(int from, int to)
-{
-    return peers[from][to];
+    peers[from][to] += step;
 }
 
 static bool host_may(const struct host_range *host, bool write)

@@ -386,6 +386,8 @@ static CUresult check_access(const struct pool *pool, const CUmemAccessDesc *des
         desc->flags != CU_MEM_ACCESS_FLAGS_PROT_READ &&
         desc->flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE)
         return CUDA_ERROR_INVALID_VALUE;
+    if (desc->location.id != pool->device && !peer_is_possible(desc->location.id, pool->device))
+        return CUDA_ERROR_INVALID_DEVICE;
     /* A card always reaches its own memory. */
     if (desc->location.id == pool->device && desc->flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE)
         return CUDA_ERROR_INVALID_DEVICE;

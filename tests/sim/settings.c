@@ -21,6 +21,7 @@ struct settings settings = {
     .host_ram = 64 * GIB,
     .devices = 1,
     .host_vmm = HOST_VMM_BOTH,
+    .peers = true,
     .seed = 1,
 };
 
@@ -109,6 +110,7 @@ static void settings_read(void)
     static const char *const orders[] = {"lazy", "eager", "restless"};
     static const char *const host_vmms[] = {"none", "host", "numa", "both"};
     static const char *const mixes[] = {"refuse", "allow"};
+    static const char *const peers[] = {"all", "none"};
     uint64_t devices = settings.devices;
     int order;
 
@@ -124,6 +126,7 @@ static void settings_read(void)
                                     "both, numa, host or none");
     settings.mixed_copy =
         read_choice("SIM_MIXED_COPY", mixes, ARRAY_SIZE(mixes), 0, "refuse or allow") == 1;
+    settings.peers = read_choice("SIM_PEERS", peers, ARRAY_SIZE(peers), 0, "all or none") == 0;
     settings.stats_path = getenv("SIM_STATS");
 }
 

@@ -17,6 +17,7 @@
  *   SIM_HOST_VMM=both|numa|host|none   which host locations cuMemCreate accepts
  *   SIM_MIXED_COPY=refuse|allow        whether one copy or memset may cross from a device-located
  *                             to a host-located mapping (default refuse: the harsher belief)
+ *   SIM_PEERS=all|none        whether cards can be let into each other's memory
  *   SIM_HIDE=name[,name...]   exported names cuGetProcAddress and the attribute table deny having
  *   SIM_FAIL=name:nth:error[,...]      the nth call (1 = first) of `name` returns `error`
  *   SIM_SEED=1                which of several independent streams advances first when all are

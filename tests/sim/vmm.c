@@ -94,6 +94,9 @@ static CUresult prop_device(const CUmemAllocationProp *prop, int *out)
 {
     if (!prop || prop->type != CU_MEM_ALLOCATION_TYPE_PINNED)
         return CUDA_ERROR_INVALID_VALUE;
+    /* Memory that can be exported: no attribute claims it. */
+    if (prop->requestedHandleTypes && prop->location.type == CU_MEM_LOCATION_TYPE_DEVICE)
+        return CUDA_ERROR_NOT_SUPPORTED;
     *out = ON_HOST;
     switch ((int)prop->location.type) {
     case CU_MEM_LOCATION_TYPE_DEVICE:
@@ -298,6 +301,20 @@ static bool is_host_location(const CUmemLocation *location)
            location->type == CU_MEM_LOCATION_TYPE_HOST_NUMA;
 }
 
+/* Another card's memory only where cards can be let in. */
+static CUresult check_device_access(uint64_t base, uint64_t bytes, int device)
+{
+    if (!device_is_valid(device))
+        return CUDA_ERROR_INVALID_DEVICE;
+    for (uint64_t at = base; at < base + bytes; at += SIM_PAGE_BYTES) {
+        int owner = mmu_page(at)->device;
+
+        if (owner != ON_HOST && owner != device && !peer_is_possible(device, owner))
+            return CUDA_ERROR_INVALID_DEVICE;
+    }
+    return CUDA_SUCCESS;
+}
+
 static CUresult check_access(uint64_t base, uint64_t bytes, const CUmemAccessDesc *desc)
 {
     if (desc->flags != CU_MEM_ACCESS_FLAGS_PROT_NONE &&
@@ -305,7 +322,7 @@ static CUresult check_access(uint64_t base, uint64_t bytes, const CUmemAccessDes
         desc->flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE)
         return CUDA_ERROR_INVALID_VALUE;
     if (desc->location.type == CU_MEM_LOCATION_TYPE_DEVICE)
-        return device_is_valid(desc->location.id) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+        return check_device_access(base, bytes, desc->location.id);
     if (!is_host_location(&desc->location))
         return CUDA_ERROR_INVALID_VALUE;
     for (uint64_t at = base; at < base + bytes; at += SIM_PAGE_BYTES)
