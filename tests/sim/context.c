@@ -208,7 +208,7 @@ void context_stir(void)
     if (!ready)
         return;
     count_ready(ready);
-    stream_step(ready[next_random() % n]);
+    stream_progress(ready[next_random() % n]);
     free(ready);
 }
 

@@ -100,8 +100,7 @@ CUresult sim_cuStreamQuery(CUstream stream)
     busy = first_busy(asked);
     if (!busy)
         return CUDA_SUCCESS;
-    if (!busy->running)
-        stream_step(busy);
+    stream_progress(busy);
     return context->sticky ? context->sticky : CUDA_ERROR_NOT_READY;
 }
 
@@ -323,8 +322,7 @@ CUresult sim_cuEventQuery(CUevent event)
     if (res || !asked->marker || asked->marker->done)
         return res;
     context = asked->context;
-    if (!asked->marker->stream->running)
-        stream_step(asked->marker->stream);
+    stream_progress(asked->marker->stream);
     return context->sticky ? context->sticky : CUDA_ERROR_NOT_READY;
 }
 

@@ -257,7 +257,8 @@ CUresult stream_submit(struct stream *stream, struct work *work)
     stream->n_pending++;
     if (settings.eager) {
         marker = marker_get(work->marker);
-        marker_wait(marker);
+        while (!marker->done && stream_progress(stream))
+            ;
         marker_put(marker);
     } else if ((stream->n_pending > MAX_PENDING || snapshot_bytes > MAX_SNAPSHOT_BYTES) &&
                !stream->running) {
@@ -292,6 +293,30 @@ void stream_step(struct stream *stream)
     core_broadcast();
     if (stream->destroyed && stream_is_idle(stream))
         stream_free(stream);
+}
+
+bool stream_progress(struct stream *stream)
+{
+    const struct work *work = stream->head;
+
+    if (!work || stream->running)
+        return false;
+    for (size_t i = 0; i < work->n_deps; i++)
+        if (!work->deps[i]->done)
+            return stream_progress(work->deps[i]->stream);
+    if (work->ready && !stream->context->sticky && !work->ready(work))
+        return false;
+    stream_step(stream);
+    return true;
+}
+
+bool stream_progress_any(void)
+{
+    for (struct context *context = contexts; context; context = context->next)
+        for (struct stream *stream = context->streams; stream; stream = stream->next)
+            if (stream_progress(stream))
+                return true;
+    return false;
 }
 
 CUresult stream_wait(struct stream *stream)

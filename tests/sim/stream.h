@@ -31,6 +31,9 @@ struct work {
     struct marker **deps;
     size_t n_deps;
     void (*run)(struct work *work); /* NULL: nothing to do, as in a wait */
+    /* Whether run() would return at once; NULL: it always does. One that does not waits in run().
+     */
+    bool (*ready)(const struct work *work);
     void (*drop)(
         struct work *work); /* releases the payload, run or not; NULL: nothing to release */
 };
@@ -68,6 +71,11 @@ void stream_free_all(struct context *context);
 CUresult stream_submit(struct stream *stream, struct work *work);
 /* Runs the oldest work of a stream that has some and is not running already. */
 void stream_step(struct stream *stream);
+/* Runs one piece of work, of the stream or of what it waits for, that does not have to wait itself;
+ * false when there is none. */
+bool stream_progress(struct stream *stream);
+/* The same for any stream there is. */
+bool stream_progress_any(void);
 bool stream_is_idle(const struct stream *stream);
 /* Waits for everything submitted so far; returns the context's sticky error. */
 CUresult stream_wait(struct stream *stream);
