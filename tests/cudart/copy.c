@@ -199,6 +199,69 @@ cudaError_t call_cudaMemcpyPeerAsync(const struct driver_table *drv, void *to, i
         drv->cuMemcpyPeerAsync((CUdeviceptr)to, target, (CUdeviceptr)from, source, bytes, stream));
 }
 
+/* Memory of devices at both ends, each named by its primary context. */
+static cudaError_t peer_box(const struct cudaMemcpy3DPeerParms *copy, CUDA_MEMCPY3D_PEER *out)
+{
+    CUDA_MEMCPY3D_PEER box;
+    cudaError_t error;
+
+    if (!copy)
+        return cudaErrorInvalidValue;
+    if (copy->srcArray || copy->dstArray)
+        return cudaErrorNotSupported;
+    box = (CUDA_MEMCPY3D_PEER){
+        .srcXInBytes = copy->srcPos.x,
+        .srcY = copy->srcPos.y,
+        .srcZ = copy->srcPos.z,
+        .srcMemoryType = CU_MEMORYTYPE_DEVICE,
+        .srcDevice = (CUdeviceptr)copy->srcPtr.ptr,
+        .srcPitch = copy->srcPtr.pitch,
+        .srcHeight = copy->srcPtr.ysize,
+        .dstXInBytes = copy->dstPos.x,
+        .dstY = copy->dstPos.y,
+        .dstZ = copy->dstPos.z,
+        .dstMemoryType = CU_MEMORYTYPE_DEVICE,
+        .dstDevice = (CUdeviceptr)copy->dstPtr.ptr,
+        .dstPitch = copy->dstPtr.pitch,
+        .dstHeight = copy->dstPtr.ysize,
+        .WidthInBytes = copy->extent.width,
+        .Height = copy->extent.height,
+        .Depth = copy->extent.depth,
+    };
+    error = context_of_device(copy->srcDevice, &box.srcContext);
+    if (!error)
+        error = context_of_device(copy->dstDevice, &box.dstContext);
+    if (!error)
+        *out = box;
+    return error;
+}
+
+static bool extent_is_empty(const struct cudaExtent *extent)
+{
+    return !extent->width || !extent->height || !extent->depth;
+}
+
+cudaError_t call_cudaMemcpy3DPeer(const struct driver_table *drv,
+                                  const struct cudaMemcpy3DPeerParms *copy)
+{
+    CUDA_MEMCPY3D_PEER box;
+    cudaError_t error = peer_box(copy, &box);
+
+    return error || extent_is_empty(&copy->extent) ? error : error_of(drv->cuMemcpy3DPeer(&box));
+}
+
+cudaError_t call_cudaMemcpy3DPeerAsync(const struct driver_table *drv,
+                                       const struct cudaMemcpy3DPeerParms *copy,
+                                       cudaStream_t stream)
+{
+    CUDA_MEMCPY3D_PEER box;
+    cudaError_t error = peer_box(copy, &box);
+
+    if (error || extent_is_empty(&copy->extent))
+        return error;
+    return error_of(drv->cuMemcpy3DPeerAsync(&box, stream));
+}
+
 /* Variables. They are on the device: a kind that says otherwise is wrong. */
 static cudaError_t symbol_range(const void *symbol, size_t offset, size_t bytes, char **out)
 {

@@ -6,6 +6,7 @@
 #include "tests/cudart/calls.h"
 
 #include <ctype.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "runtime/util.h"
@@ -19,6 +20,8 @@ static const struct error_row {
 #define STICKY(number, name) {name, true, #name},
 #include "tests/cudart/include/cudart_errors.def"
 };
+
+static char texts[ARRAY_SIZE(rows)][64];
 
 static const struct error_row *find(cudaError_t number)
 {
@@ -62,15 +65,17 @@ static void describe(const char *name, char *out, size_t bytes)
     out[n] = '\0';
 }
 
+static void describe_all(void)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        describe(rows[i].name, texts[i], sizeof(texts[i]));
+}
+
 EXPORT const char *cudaGetErrorString(cudaError_t error)
 {
-    static char texts[ARRAY_SIZE(rows)][64];
-    static bool described;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     const struct error_row *row = find(error);
 
-    /* Whoever comes second writes the same bytes. */
-    for (size_t i = 0; !described && i < ARRAY_SIZE(rows); i++)
-        describe(rows[i].name, texts[i], sizeof(texts[i]));
-    described = true;
+    pthread_once(&once, describe_all);
     return row ? texts[row - rows] : "unrecognized error code";
 }

@@ -13,6 +13,8 @@
 
 static int graph;
 static cudaStream_t stream;
+static void *blocks[256]; /* of the host, until the end */
+static size_t n_blocks;
 static size_t bytes_used;
 static size_t values_right;
 static uint64_t checksum = 0xcbf29ce484222325u;
@@ -54,8 +56,9 @@ void *host_memory(size_t bytes)
 {
     void *pointer = calloc(1, bytes);
 
-    if (!pointer)
+    if (!pointer || n_blocks == sizeof(blocks) / sizeof(blocks[0]))
         fail("no memory");
+    blocks[n_blocks++] = pointer;
     return pointer;
 }
 
@@ -164,5 +167,7 @@ int main(int argc, char **argv)
     CHECK(cudaStreamDestroy(stream));
     printf("%s: %zu values right, %zu bytes used, checksum %016" PRIx64 "\n", program_name,
            values_right, bytes_used, checksum);
+    while (n_blocks)
+        free(blocks[--n_blocks]);
     return 0;
 }
