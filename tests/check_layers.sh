@@ -10,7 +10,7 @@ cd "$MESON_SOURCE_ROOT" || exit 1
 # lower layers. The files of a layer marked + are parts of one thing and see each other.
 layers='
 0 nvml_abi util
-1 gate host_memory log nearest nvinfo stats
+1 gate host_memory log nearest nvinfo pass spread stats
 2 config config_types driver fatbin
 3 image story vmm
 4 layout pool space transfer

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The pass: the order in which a program reads its memory, again and again.
+ *
+ * A program is seen as a sequence of *visits*: a piece of memory is touched by some launches in a
+ * row, and later visited anew. The learner finds the period of that sequence; the follower then
+ * says where in the pass each further touch is. Both are predictions and nothing else: a touch that
+ * they do not expect is told, and never wrong for the caller to serve otherwise.
+ *
+ * Pure: no driver calls, no clock. Pieces are named by keys that are never used twice. Locking: the
+ * caller's. When there is no memory left nothing is learned.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uthash.h>
+
+enum {
+    PASS_GAP_VISITS = 4, /* touches with at most so many visits between belong to one visit, */
+    PASS_GAP_STEPS = 2,  /* and those with at most so many launches between */
+    PASS_LEAST = 6,      /* visits; what repeats faster is not worth a plan */
+};
+
+struct pass_visit {
+    uint64_t key;
+    uint32_t until; /* visits after this one that had begun when it was last touched */
+};
+
+struct pass_seen {
+    uint64_t key;
+    uint64_t visit;      /* number of its last visit */
+    uint64_t touch_at;   /* number of the newest visit at its last touch */
+    uint64_t touch_step; /* launch of its last touch */
+    UT_hash_handle hh;
+};
+
+struct pass_learner {
+    struct pass_visit *trace; /* visits first..n - 1 */
+    uint64_t first, n;
+    uint64_t capacity;
+    uint64_t step;
+    uint64_t period; /* the guess, in visits; 0 when there is none */
+    uint64_t agreed; /* how strongly recent visits speak for it */
+    struct pass_seen *seen;
+};
+
+void pass_learner_init(struct pass_learner *learner);
+void pass_learner_fini(struct pass_learner *learner);
+
+/* A launch begins; its touches follow. */
+static inline void pass_learner_step(struct pass_learner *learner)
+{
+    learner->step++;
+}
+
+void pass_learner_touch(struct pass_learner *learner, uint64_t key);
+
+/* Whether enough visits in a row came one period after the visit before. */
+bool pass_learner_knows(const struct pass_learner *learner);
+
+/* So many visits without a period that there most likely is none. */
+bool pass_learner_despairs(const struct pass_learner *learner);
+
+struct pass_place {
+    uint64_t key;
+    uint32_t at;   /* first position of the key in the pass */
+    uint32_t n_at; /* positions it has */
+    UT_hash_handle hh;
+};
+
+struct pass {
+    uint32_t n;
+    uint32_t at; /* position of the newest visit */
+    struct pass_visit *visits;
+    uint32_t *again; /* the next position of the same key, or its own when there is none */
+    struct pass_place *places;
+    bool settled;     /* how long visits last is not learned any more */
+    uint64_t laps;    /* ends of the pass gone by */
+    uint64_t jumps;   /* touches that were elsewhere in the pass, ever */
+    uint64_t foreign; /* touches of what is not in the pass, ever */
+};
+
+/* The last period of a learner that knows, its end being now. 0 or -ENOMEM. */
+int pass_init(struct pass *pass, const struct pass_learner *learner);
+void pass_fini(struct pass *pass);
+
+enum pass_step {
+    PASS_STAYS,   /* the newest visits go on */
+    PASS_MOVES,   /* to a later position, perhaps skipping some; pass->at is there now */
+    PASS_JUMPS,   /* to an unexpected position; pass->at is there now */
+    PASS_FOREIGN, /* not in the pass */
+};
+
+enum pass_step pass_touch(struct pass *pass, uint64_t key);
+
+/* NULL when the key is not in the pass. */
+const struct pass_place *pass_find(const struct pass *pass, uint64_t key);

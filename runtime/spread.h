@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Which pieces of a pass stay on the device, and how the rest takes turns there.
+ *
+ * With B bytes of residents, a pass over W bytes has to move W - B, whichever they are; but when it
+ * can do so while the device computes depends on where they lie. Spread evenly in the order of
+ * execution, each streamed piece has a resident one's time to arrive in. Sources: Belady's minimum
+ * for cyclic reads, and docs/design.md.
+ *
+ * Pure. Arrays are the caller's, in order of execution.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum spread_class {
+    SPREAD_STREAMED, /* visited once in a pass and never written */
+    SPREAD_AGAIN,    /* visited more than once in a pass: staying saves as many copies */
+    SPREAD_WRITTEN,  /* may not be away: it would have to be written back */
+};
+
+struct spread_piece {
+    uint64_t bytes;
+    enum spread_class class;
+    bool resident; /* out */
+};
+
+/*
+ * Chooses residents of together at most `budget` bytes: the written first, then those that are
+ * visited most, then an even share of the others. What more memory leaves resident is at least as
+ * many bytes. Returns their bytes.
+ */
+uint64_t spread_residents(struct spread_piece *pieces, uint32_t n, uint64_t budget);
+
+/*
+ * How many of at most `most` ring slots `n` streamed pieces should take turns in, so that no slot's
+ * turns crowd where the pass begins anew. At least 1.
+ */
+uint32_t spread_slots(uint32_t n, uint32_t most);

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include "runtime/pass.h"
+
+static struct pass_learner learner;
+static struct pass pass;
+
+static void start(void)
+{
+    pass_learner_init(&learner);
+}
+
+static void stop(void)
+{
+    pass_learner_fini(&learner);
+    pass_fini(&pass);
+}
+
+TestSuite(pass, .init = start, .fini = stop);
+
+static void launch(uint64_t key)
+{
+    pass_learner_step(&learner);
+    pass_learner_touch(&learner, key);
+}
+
+/* `rounds` times the keys 1..n, each by `launches` launches that all touch key 1000 as well. */
+static void read_model(uint64_t n, int rounds, int launches)
+{
+    for (int round = 0; round < rounds; round++) {
+        for (uint64_t key = 1; key <= n; key++) {
+            for (int i = 0; i < launches; i++) {
+                launch(key);
+                pass_learner_touch(&learner, 1000);
+            }
+        }
+    }
+}
+
+static void follow_from(uint64_t n)
+{
+    read_model(n, 3, 1);
+    cr_assert(pass_learner_knows(&learner));
+    cr_assert_eq(pass_init(&pass, &learner), 0);
+}
+
+Test(pass, nothing_is_known_of_a_first_reading)
+{
+    read_model(100, 1, 3);
+    cr_expect_not(pass_learner_knows(&learner));
+}
+
+Test(pass, a_quarter_of_the_second_reading_is_enough)
+{
+    read_model(100, 1, 3);
+    for (uint64_t key = 1; key <= 26; key++)
+        launch(key);
+    cr_expect(pass_learner_knows(&learner));
+    cr_expect_eq(learner.period, 100);
+}
+
+Test(pass, many_launches_on_one_piece_are_one_visit)
+{
+    read_model(50, 4, 7);
+    cr_assert(pass_learner_knows(&learner));
+    cr_expect_eq(learner.period, 50);
+}
+
+Test(pass, what_every_launch_touches_is_visited_once)
+{
+    read_model(20, 3, 2);
+    cr_expect_eq(learner.n, 20 * 3 + 1);
+}
+
+Test(pass, a_piece_that_is_read_twice_in_a_pass_is_no_obstacle)
+{
+    for (int round = 0; round < 3; round++) {
+        launch(500);
+        for (uint64_t key = 1; key <= 40; key++)
+            launch(key);
+        launch(500);
+        for (uint64_t key = 41; key <= 60; key++)
+            launch(key);
+    }
+    cr_assert(pass_learner_knows(&learner));
+    cr_expect_eq(learner.period, 62);
+    cr_assert_eq(pass_init(&pass, &learner), 0);
+    cr_expect_eq(pass_find(&pass, 500)->n_at, 2);
+    cr_expect_eq(pass_find(&pass, 41)->n_at, 1);
+}
+
+Test(pass, a_change_of_what_is_read_is_learned_anew)
+{
+    read_model(100, 5, 1);
+    for (int round = 0; round < 4; round++) {
+        for (uint64_t key = 2001; key <= 2030; key++)
+            launch(key);
+    }
+    cr_assert(pass_learner_knows(&learner));
+    cr_expect_eq(learner.period, 30);
+}
+
+Test(pass, a_random_order_is_despaired_of)
+{
+    unsigned int seed = 7;
+
+    while (!pass_learner_despairs(&learner)) {
+        launch((uint64_t)rand_r(&seed) % 200);
+        cr_assert_not(pass_learner_knows(&learner), "after %lu visits", (unsigned long)learner.n);
+    }
+}
+
+Test(pass, some_launches_left_out_are_no_obstacle)
+{
+    unsigned int seed = 3;
+
+    for (int round = 0; round < 4; round++) {
+        for (uint64_t key = 1; key <= 200; key++) {
+            if (rand_r(&seed) % 100)
+                launch(key);
+        }
+    }
+    cr_expect(pass_learner_knows(&learner));
+}
+
+Test(pass, the_follower_goes_along)
+{
+    follow_from(30);
+    for (uint64_t key = 1; key <= 30; key++) {
+        cr_expect_eq(pass_touch(&pass, key), PASS_MOVES);
+        cr_expect_eq(pass.visits[pass.at].key, key);
+        cr_expect_eq(pass_touch(&pass, key), PASS_STAYS);
+    }
+    cr_expect_eq(pass.laps, 1);
+    cr_expect_eq(pass.jumps, 0);
+}
+
+Test(pass, the_follower_skips_what_is_left_out)
+{
+    follow_from(30);
+    cr_expect_eq(pass_touch(&pass, 1), PASS_MOVES);
+    cr_expect_eq(pass_touch(&pass, 3), PASS_MOVES);
+    cr_expect_eq(pass.visits[pass.at].key, 3);
+}
+
+Test(pass, the_follower_tells_a_jump_and_what_is_foreign)
+{
+    follow_from(30);
+    cr_expect_eq(pass_touch(&pass, 1), PASS_MOVES);
+    cr_expect_eq(pass_touch(&pass, 20), PASS_JUMPS);
+    cr_expect_eq(pass_touch(&pass, 21), PASS_MOVES);
+    cr_expect_eq(pass_touch(&pass, 4444), PASS_FOREIGN);
+    cr_expect_eq(pass.jumps, 1);
+    cr_expect_eq(pass.foreign, 1);
+}
+
+Test(pass, a_visit_lasts_as_long_as_it_was_seen_to_last)
+{
+    /* Key 10 is still touched while 11 to 17 are visited, with launches between. */
+    for (int round = 0; round < 3; round++) {
+        for (uint64_t key = 1; key <= 40; key++) {
+            launch(key);
+            if (key == 12 || key == 15 || key == 17)
+                launch(10);
+        }
+    }
+    cr_assert_eq(pass_init(&pass, &learner), 0);
+    cr_expect_eq(pass.visits[pass_find(&pass, 10)->at].until, 7);
+    cr_expect_eq(pass.visits[pass_find(&pass, 9)->at].until, 0);
+}
+
+Test(pass, the_longest_memory_is_bounded)
+{
+    for (uint64_t key = 1; key <= 600000; key++)
+        launch(key);
+    cr_expect_leq(learner.capacity, 1 << 18);
+    cr_expect_eq(learner.trace[learner.n - 1 - learner.first].key, 600000);
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include "runtime/spread.h"
+#include "runtime/util.h"
+
+enum { N = 200 };
+
+static struct spread_piece pieces[N];
+
+static void fill(unsigned int seed, uint64_t most_bytes)
+{
+    for (int i = 0; i < N; i++) {
+        pieces[i] = (struct spread_piece){
+            .bytes = 1 + (uint64_t)rand_r(&seed) % most_bytes,
+            .class = rand_r(&seed) % 20 == 0   ? SPREAD_WRITTEN
+                     : rand_r(&seed) % 20 == 0 ? SPREAD_AGAIN
+                                               : SPREAD_STREAMED,
+        };
+    }
+}
+
+static uint64_t resident_bytes(void)
+{
+    uint64_t bytes = 0;
+
+    for (int i = 0; i < N; i++)
+        bytes += pieces[i].resident ? pieces[i].bytes : 0;
+    return bytes;
+}
+
+static uint64_t all_bytes(void)
+{
+    uint64_t bytes = 0;
+
+    for (int i = 0; i < N; i++)
+        bytes += pieces[i].bytes;
+    return bytes;
+}
+
+Test(spread, residents_never_exceed_the_budget_and_leave_little_of_it)
+{
+    for (unsigned int seed = 1; seed <= 50; seed++) {
+        fill(seed, 1 + seed * 7);
+        for (uint64_t budget = 0; budget <= all_bytes(); budget += 1 + all_bytes() / 37) {
+            uint64_t bytes = spread_residents(pieces, N, budget);
+
+            cr_assert_eq(bytes, resident_bytes());
+            cr_assert_leq(bytes, budget);
+            cr_assert_gt(bytes + 1 + seed * 7, budget);
+        }
+    }
+}
+
+Test(spread, all_are_resident_when_all_fit)
+{
+    fill(5, 100);
+    cr_expect_eq(spread_residents(pieces, N, all_bytes()), all_bytes());
+}
+
+Test(spread, equal_pieces_lie_evenly)
+{
+    for (uint64_t budget = 1; budget <= N; budget++) {
+        uint64_t gap = 0;
+
+        for (int i = 0; i < N; i++)
+            pieces[i] = (struct spread_piece){.bytes = 1};
+        spread_residents(pieces, N, budget);
+        for (int i = 0; i < N; i++) {
+            gap = pieces[i].resident ? 0 : gap + 1;
+            cr_assert_leq(gap, (N + budget - 1) / budget);
+        }
+    }
+}
+
+Test(spread, what_is_written_comes_first_and_then_what_is_read_most)
+{
+    for (int i = 0; i < N; i++)
+        pieces[i] = (struct spread_piece){.bytes = 10};
+    pieces[150].class = SPREAD_WRITTEN;
+    pieces[20].class = SPREAD_AGAIN;
+    cr_expect_eq(spread_residents(pieces, N, 19), 10);
+    cr_expect(pieces[150].resident);
+    cr_expect_eq(spread_residents(pieces, N, 20), 20);
+    cr_expect(pieces[150].resident && pieces[20].resident);
+}
+
+Test(spread, slots_leave_most_of_the_ring_ahead_where_the_pass_begins_anew)
+{
+    for (uint32_t n = 1; n < 400; n++) {
+        for (uint32_t most = 1; most <= 16; most++) {
+            uint32_t slots = spread_slots(n, most);
+            uint32_t rest = n % slots ? n % slots : slots;
+
+            cr_assert_geq(slots, 1);
+            cr_assert_leq(slots, most);
+            for (uint32_t other = 1; other <= most; other++)
+                cr_assert_leq(n % other ? n % other : other, rest, "n %u most %u", n, most);
+        }
+    }
+}
