@@ -13,6 +13,13 @@ static bool is_ours(CUdeviceptr address)
     return residency_block(address) != NULL;
 }
 
+/* The program writes what launches may be reading copies of. */
+static void written(CUdeviceptr address, uint64_t bytes)
+{
+    if (residency_takes_turns(address, bytes))
+        gate_note_unknown();
+}
+
 static void touch(CUdeviceptr address)
 {
     struct block *block = residency_block(address);
@@ -52,6 +59,7 @@ static void touch(CUdeviceptr address)
     {                                                                                              \
         touch(dst);                                                                                \
         pager_mark(dst);                                                                           \
+        written(dst, bytes);                                                                       \
         return IN_RUNS(bytes, residency_run(dst + at, rest),                                       \
                        drv->symbol(dst + at, (const char *)src + at, run PASS_ON));                \
     }                                                                                              \
@@ -85,6 +93,7 @@ static void touch(CUdeviceptr address)
     {                                                                                              \
         touch(dst);                                                                                \
         touch(src);                                                                                \
+        written(dst, bytes);                                                                       \
         return IN_RUNS(bytes, residency_run(src + at, residency_run(dst + at, rest)),              \
                        drv->symbol(dst + at, src + at, run PASS_ON));                              \
     }                                                                                              \
@@ -111,6 +120,7 @@ BETWEEN(cuMemcpyAsync, ON_STREAM, CUstream stream)
 CUresult hook_cuMemcpyPeer(const struct driver *drv, CUdeviceptr dst, CUcontext dst_context,
                            CUdeviceptr src, CUcontext src_context, size_t bytes)
 {
+    written(dst, bytes);
     return IN_RUNS(bytes, residency_run(src + at, residency_run(dst + at, rest)),
                    drv->cuMemcpyPeer(dst + at, dst_context, src + at, src_context, run));
 }
@@ -119,6 +129,7 @@ CUresult hook_cuMemcpyPeerAsync(const struct driver *drv, CUdeviceptr dst, CUcon
                                 CUdeviceptr src, CUcontext src_context, size_t bytes,
                                 CUstream stream)
 {
+    written(dst, bytes);
     return IN_RUNS(
         bytes, residency_run(src + at, residency_run(dst + at, rest)),
         drv->cuMemcpyPeerAsync(dst + at, dst_context, src + at, src_context, run, stream));
@@ -134,6 +145,7 @@ CUresult hook_cuMemcpyPeerAsync(const struct driver *drv, CUdeviceptr dst, CUcon
         if (dst % sizeof(value) || __builtin_mul_overflow(width, sizeof(value), &bytes))           \
             return drv->symbol(dst, value, width PASS_ON);                                         \
         touch(dst);                                                                                \
+        written(dst, bytes);                                                                       \
         return IN_RUNS(bytes, residency_run(dst + at, rest),                                       \
                        drv->symbol(dst + at, value, run / sizeof(value) PASS_ON));                 \
     }                                                                                              \

@@ -87,10 +87,20 @@ static CUresult submit_pieces(const struct boxed *call, const struct piece *piec
     return result == CUDA_SUCCESS ? submit_pieces(call, &second) : result;
 }
 
+/* Of a box that cannot be right, the driver will say so. */
+static bool side_takes_turns(const struct side *side, const struct piece *box)
+{
+    uint64_t span = box->depth * side->slice + box->height * side->pitch + box->width;
+
+    return side->at && residency_takes_turns(side->at, span);
+}
+
 static CUresult submit_gated(const struct boxed *call, const struct piece *box)
 {
     CUresult result;
 
+    if (side_takes_turns(&call->sides[0], box) || side_takes_turns(&call->sides[1], box))
+        gate_note_unknown();
     gate_enter();
     result = submit_pieces(call, box);
     gate_leave();

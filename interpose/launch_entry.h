@@ -18,25 +18,40 @@ ALWAYS_INLINE CUresult hook_cuLaunchKernel(const struct driver *drv, CUfunction 
                                            unsigned int shared_mem_bytes, CUstream stream,
                                            void **kernel_params, void **extra)
 {
+    struct redirect *redirect = pager_before_launch(drv, func, stream, kernel_params, extra);
     CUresult result;
 
-    pager_before_launch(drv, func, kernel_params, extra);
-    gate_enter();
+    if (unlikely(redirect)) {
+        kernel_params = redirect->kernel_params;
+        extra = redirect->extra;
+    } else {
+        gate_enter();
+    }
     result = drv->cuLaunchKernel(func, grid_dim_x, grid_dim_y, grid_dim_z, block_dim_x, block_dim_y,
                                  block_dim_z, shared_mem_bytes, stream, kernel_params, extra);
     gate_leave();
+    if (unlikely(redirect))
+        pager_launched(drv, redirect);
     return result;
 }
 
 ALWAYS_INLINE CUresult hook_cuLaunchKernelEx(const struct driver *drv, const CUlaunchConfig *config,
                                              CUfunction func, void **kernel_params, void **extra)
 {
+    struct redirect *redirect =
+        pager_before_launch(drv, func, config ? config->hStream : NULL, kernel_params, extra);
     CUresult result;
 
-    pager_before_launch(drv, func, kernel_params, extra);
-    gate_enter();
+    if (unlikely(redirect)) {
+        kernel_params = redirect->kernel_params;
+        extra = redirect->extra;
+    } else {
+        gate_enter();
+    }
     result = drv->cuLaunchKernelEx(config, func, kernel_params, extra);
     gate_leave();
+    if (unlikely(redirect))
+        pager_launched(drv, redirect);
     return result;
 }
 
@@ -45,13 +60,18 @@ ALWAYS_INLINE CUresult hook_cuLaunchCooperativeKernel(
     unsigned int grid_dim_z, unsigned int block_dim_x, unsigned int block_dim_y,
     unsigned int block_dim_z, unsigned int shared_mem_bytes, CUstream stream, void **kernel_params)
 {
+    struct redirect *redirect = pager_before_launch(drv, func, stream, kernel_params, NULL);
     CUresult result;
 
-    pager_before_launch(drv, func, kernel_params, NULL);
-    gate_enter();
+    if (unlikely(redirect))
+        kernel_params = redirect->kernel_params;
+    else
+        gate_enter();
     result = drv->cuLaunchCooperativeKernel(func, grid_dim_x, grid_dim_y, grid_dim_z, block_dim_x,
                                             block_dim_y, block_dim_z, shared_mem_bytes, stream,
                                             kernel_params);
     gate_leave();
+    if (unlikely(redirect))
+        pager_launched(drv, redirect);
     return result;
 }

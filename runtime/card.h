@@ -47,10 +47,12 @@ struct pager {
     uint64_t total_bytes; /* of the card */
     uint64_t granularity;
     struct pool pools[TIER_COUNT];
-    struct vmm_access access;  /* the device and those that reach into its memory */
-    struct transfer *contexts; /* that ever allocated here */
-    struct pending *pending;   /* oldest first */
-    uint64_t request;          /* number of the last fetch */
+    struct vmm_access access;    /* the device and those that reach into its memory */
+    struct transfer *contexts;   /* that ever allocated here */
+    struct pending *pending;     /* oldest first */
+    uint64_t request;            /* number of the last fetch */
+    bool observed;               /* launches on resident memory are looked into too */
+    struct streaming *streaming; /* NULL until something was away */
 };
 
 struct pagers {

@@ -32,10 +32,18 @@ struct story {
     uint64_t bytes;
 };
 
+/* What is done about memory that a launch names and that is not on the card. */
+enum engine {
+    ENGINE_STREAM, /* learn the pass and copy ahead of use */
+    ENGINE_LRU,    /* move homes in, and the least recently used out */
+    ENGINE_NONE,   /* nothing: it is read in place */
+};
+
 typedef bool config_BOOL;
 typedef uint64_t config_SIZE;
 typedef struct amount config_AMOUNT;
 typedef struct story config_STORY;
+typedef enum engine config_ENGINE;
 typedef enum log_level config_LEVEL;
 typedef struct {
     char name[256];

@@ -149,6 +149,7 @@ static void format_size(uint64_t bytes, char *out, size_t size)
 static const char *const bool_words[] = {"1", "true", "yes", "on", "0", "false", "no", "off", NULL};
 static const char *const story_words[] = {
     [STORY_PHYSICAL] = "physical", [STORY_VIRTUAL] = "virtual", [STORY_FIXED] = NULL};
+static const char *const engine_words[] = {"stream", "lru", "none", NULL};
 static const char *const level_words[] = {
     [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL};
 
@@ -235,6 +236,21 @@ static void print_story(const void *value, char *out, size_t size)
         snprintf(out, size, "%s", story_words[story->kind]);
 }
 
+static bool parse_engine(const char *text, void *value)
+{
+    int index = word_index(text, engine_words);
+
+    if (index < 0)
+        return false;
+    *(enum engine *)value = index;
+    return true;
+}
+
+static void print_engine(const void *value, char *out, size_t size)
+{
+    snprintf(out, size, "%s", engine_words[*(const enum engine *)value]);
+}
+
 static bool parse_level(const char *text, void *value)
 {
     int index = word_index(text, level_words);
@@ -286,6 +302,12 @@ const struct config_type config_type_STORY = {
     .words = story_words,
     .parse = parse_story,
     .format = print_story,
+};
+const struct config_type config_type_ENGINE = {
+    .accepts = "stream, lru or none",
+    .words = engine_words,
+    .parse = parse_engine,
+    .format = print_engine,
 };
 const struct config_type config_type_LEVEL = {
     .accepts = "error, warn, info or debug",

@@ -13,24 +13,11 @@
 #include <stdlib.h>
 #include "runtime/card.h"
 #include "runtime/evict.h"
+#include "runtime/gate.h"
 #include "runtime/log.h"
 #include "runtime/move.h"
 #include "runtime/pager.h"
-
-enum {
-    EXTENTS_MAX = 128, /* words of one launch that name our memory; more are read in place */
-};
-
-struct extent {
-    CUdeviceptr address;
-    struct range *range;
-    uint64_t bytes;
-};
-
-struct extents {
-    size_t n;
-    struct extent list[EXTENTS_MAX];
-};
+#include "runtime/streaming.h"
 
 struct wanted {
     struct block **blocks; /* away, to be moved in */
@@ -44,7 +31,7 @@ static void note_extent(void *context, const struct layout_word *word, uint64_t 
     struct extents *extents = context;
 
     if (residency_block(value) && extents->n < EXTENTS_MAX)
-        extents->list[extents->n++].address = value;
+        extents->list[extents->n++] = (struct extent){.address = value, .word = word};
 }
 
 /* Under the lock: addresses become extents; those that are nobody's live memory drop out. */
@@ -58,8 +45,9 @@ static void resolve(struct extents *extents)
 
         if (!range)
             continue;
-        range_mark(range, address);
-        extents->list[n++] = (struct extent){.address = address, .range = range};
+        range_name(range, address);
+        extents->list[n] = extents->list[i];
+        extents->list[n++].range = range;
     }
     extents->n = n;
     for (size_t i = 0; i < n; i++)
@@ -78,14 +66,12 @@ static int by_size(const void *left, const void *right)
 
 static struct block *first_block(const struct extent *extent)
 {
-    return &extent->range->blocks[(extent->address - extent->range->base) >> residency.slot_shift];
+    return &extent->range->blocks[extent_first(extent)];
 }
 
 static struct block *last_block(const struct extent *extent)
 {
-    uint64_t end = extent->address - extent->range->base + extent->bytes - 1;
-
-    return &extent->range->blocks[end >> residency.slot_shift];
+    return &extent->range->blocks[extent_last(extent)];
 }
 
 /* Bytes of the extent's blocks that this request has not counted yet. */
@@ -148,10 +134,10 @@ static uint64_t effective_use(const struct range *range, uint32_t index, uint32_
     uint64_t start = (uint64_t)index << residency.slot_shift;
     uint64_t owner = 0;
 
-    while (*mark < range->n_marks && range->marks[*mark] <= start)
+    while (*mark < range->marks.n && range->marks.at[*mark] <= start)
         (*mark)++;
     if (*mark)
-        owner = range->marks[*mark - 1] >> residency.slot_shift;
+        owner = range->marks.at[*mark - 1] >> residency.slot_shift;
     return max_u64(atomic_load_explicit(&range->blocks[index].last_use, memory_order_relaxed),
                    atomic_load_explicit(&range->blocks[owner].last_use, memory_order_relaxed));
 }
@@ -236,12 +222,12 @@ static void bring_in(struct pager *pager, const struct driver *drv, struct trans
     wanted->short_of |= done < wanted->n;
 }
 
+/* Moves homes by age. */
 static bool fetch_on(struct pager *pager, const struct driver *drv, struct extents *extents)
 {
     struct wanted wanted = {0};
     struct transfer *transfer;
 
-    (void)card_reclaim(pager, drv, false);
     choose(pager, extents, &wanted);
     if (wanted.n) {
         if (card_enter(pager, drv, &transfer)) {
@@ -253,6 +239,24 @@ static bool fetch_on(struct pager *pager, const struct driver *drv, struct exten
     }
     free(wanted.blocks);
     return !wanted.short_of;
+}
+
+/* False when some of what the launch names is read in place. */
+static bool provide(struct pager *pager, const struct driver *drv, const struct launch *launch,
+                    struct extents *extents, struct redirect **out)
+{
+    (void)card_reclaim(pager, drv, false);
+    switch (pagers.config.engine) {
+    case ENGINE_STREAM:
+        if (streaming_launch(pager, drv, launch, extents, out))
+            return true;
+        __attribute__((fallthrough));
+    case ENGINE_LRU:
+        return fetch_on(pager, drv, extents);
+    case ENGINE_NONE:
+        break;
+    }
+    return false;
 }
 
 uint32_t pager_look_slowly(const struct layout *layout, void *const *kernel_params,
@@ -273,25 +277,39 @@ static bool names_memory_of(const struct pager *pager, const struct extents *ext
     return false;
 }
 
-void pager_fetch(const struct driver *drv, const struct layout *layout, void *const *kernel_params,
-                 void *const *extra)
+struct redirect *pager_fetch(const struct driver *drv, const struct launch *launch)
 {
     struct extents extents = {.n = 0};
+    struct redirect *redirect = NULL;
+    bool watched = launch->layout->excused;
     bool whole = true;
 
     if (pager_capture_is_open())
-        return;
-    layout_scan(layout, kernel_params, extra, note_extent, &extents);
+        return NULL;
+    layout_scan(launch->layout, launch->kernel_params, launch->extra, note_extent, &extents);
 
     pthread_mutex_lock(&pagers.lock);
     resolve(&extents);
-    for (int i = 0; i < DEVICES_MAX; i++) {
+    for (int i = 0; i < DEVICES_MAX && !redirect; i++) {
         struct pager *pager = &pagers.cards[i];
 
-        if (pager->state == CARD_PAGED && names_memory_of(pager, &extents))
-            whole &= fetch_on(pager, drv, &extents);
+        if (pager->state == CARD_PAGED &&
+            (names_memory_of(pager, &extents) || (watched && pager->streaming)))
+            whole &= provide(pager, drv, launch, &extents, &redirect);
     }
+    /* From here to the launch nobody may reach a safe point: the windows would be closed. */
+    if (redirect)
+        gate_enter();
     pthread_mutex_unlock(&pagers.lock);
     if (!whole)
         stats_add(launches_in_place, 1);
+    return redirect;
+}
+
+void pager_launched(const struct driver *drv, struct redirect *redirect)
+{
+    pthread_mutex_lock(&pagers.lock);
+    streaming_launched(drv, redirect);
+    pthread_mutex_unlock(&pagers.lock);
+    redirect_free(redirect);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Both sides sleep on a futex of the word they wait for to change: those outside on `closed`, the
+ * Both sides sleep on a futex of the word they wait for to change: those outside on `state`, the
  * closer on `inside`. The order of the two sequentially consistent operations in gate_enter()
  * (count myself, then look) against those in gate_close() (close, then count) means that either the
  * closer sees the one entering or the one entering sees the gate closed.
@@ -25,13 +25,34 @@ static void futex_wake_all(_Atomic uint32_t *word)
     (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-void gate_enter_refused(void)
+void gate_wait(void)
 {
+    uint32_t state;
+
     do {
         gate_leave();
-        while (atomic_load(&gate_process.closed))
-            futex_wait(&gate_process.closed, 1, NULL);
-    } while (!gate_try_enter());
+        while ((state = atomic_load(&gate_process.state)) & GATE_CLOSED)
+            futex_wait(&gate_process.state, state, NULL);
+        atomic_fetch_add(&gate_process.inside, 1);
+    } while (atomic_load(&gate_process.state) & GATE_CLOSED);
+}
+
+void gate_enter_unknown(void)
+{
+    uint32_t state = atomic_load(&gate_process.state);
+
+    if (state & GATE_WATCHED)
+        gate_note_unknown();
+    if (state & GATE_CLOSED)
+        gate_wait();
+}
+
+void gate_watch(bool on)
+{
+    if (on)
+        atomic_fetch_or(&gate_process.state, GATE_WATCHED);
+    else
+        atomic_fetch_and(&gate_process.state, ~(uint32_t)GATE_WATCHED);
 }
 
 void gate_wake_closer(void)
@@ -53,7 +74,7 @@ bool gate_close(unsigned int patience_ms)
     uint64_t deadline_ms = now_ms() + patience_ms;
     uint32_t inside;
 
-    atomic_store(&gate_process.closed, 1);
+    atomic_fetch_or(&gate_process.state, GATE_CLOSED);
     while ((inside = atomic_load(&gate_process.inside)) != 0) {
         if (now_ms() >= deadline_ms) {
             gate_open();
@@ -66,12 +87,12 @@ bool gate_close(unsigned int patience_ms)
 
 void gate_open(void)
 {
-    atomic_store(&gate_process.closed, 0);
-    futex_wake_all(&gate_process.closed);
+    atomic_fetch_and(&gate_process.state, ~(uint32_t)GATE_CLOSED);
+    futex_wake_all(&gate_process.state);
 }
 
 void gate_reset(void)
 {
     atomic_store(&gate_process.inside, 0);
-    atomic_store(&gate_process.closed, 0);
+    atomic_store(&gate_process.state, 0);
 }

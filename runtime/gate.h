@@ -11,6 +11,8 @@
  *
  * gate_close() waits for those inside, who may be in a blocking copy; it gives up after a while
  * rather than risk waiting for a copy that waits for a submission held back here.
+ *
+ * A watched gate also counts submissions whose effect nobody has looked into.
  */
 
 #include <stdatomic.h>
@@ -18,9 +20,15 @@
 #include <stdint.h>
 #include "runtime/util.h"
 
+enum {
+    GATE_CLOSED = 1,
+    GATE_WATCHED = 2,
+};
+
 struct gate {
     _Atomic uint32_t inside;
-    _Atomic uint32_t closed;
+    _Atomic uint32_t state;   /* GATE_* */
+    _Atomic uint64_t unknown; /* submissions of unknown effect, since it is watched */
 };
 
 extern struct gate gate_process;
@@ -31,24 +39,41 @@ static inline void gate_leave(void)
 {
     uint32_t before = atomic_fetch_sub(&gate_process.inside, 1);
 
-    if (unlikely(before == 1 && atomic_load(&gate_process.closed)))
+    if (unlikely(before == 1 && atomic_load(&gate_process.state) & GATE_CLOSED))
         gate_wake_closer();
 }
 
-/* True and inside, or false when it is closed; then gate_enter_refused() must follow, which waits.
- */
+/* Counted as inside, the gate being closed: returns when it is open. */
+void gate_wait(void);
+
+/* For submissions whose effect the pager has been told of, or may not have any. */
+static inline void gate_enter(void)
+{
+    atomic_fetch_add(&gate_process.inside, 1);
+    if (unlikely(atomic_load(&gate_process.state) & GATE_CLOSED))
+        gate_wait();
+}
+
+/* For all others: false when gate_enter_unknown() must follow, which waits, or only counts. */
 static inline bool gate_try_enter(void)
 {
     atomic_fetch_add(&gate_process.inside, 1);
-    return likely(!atomic_load(&gate_process.closed));
+    return likely(!atomic_load(&gate_process.state));
 }
 
-void gate_enter_refused(void);
+void gate_enter_unknown(void);
 
-static inline void gate_enter(void)
+/* Inside a gate that was entered as known: it is not, after all. */
+static inline void gate_note_unknown(void)
 {
-    if (!gate_try_enter())
-        gate_enter_refused();
+    atomic_fetch_add(&gate_process.unknown, 1);
+}
+
+void gate_watch(bool on);
+
+static inline uint64_t gate_unknown(void)
+{
+    return atomic_load(&gate_process.unknown);
 }
 
 /* Locking: the caller holds the pager's lock, so there is one closer at a time. False, and the gate

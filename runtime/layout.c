@@ -41,6 +41,7 @@ struct param_list {
 
 struct interned {
     struct layout *layout;
+    struct layout *watched; /* the same, for functions that are watched */
     UT_hash_handle hh;
 };
 
@@ -55,9 +56,18 @@ _Atomic(const struct layout_table *) layout_current = &first_table;
 static _Atomic(uintptr_t) loads = 1;
 /* Changes with every forget. */
 static _Atomic(uintptr_t) epoch;
+/* Changes with every unload. */
+static _Atomic(uintptr_t) unloads;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for all writes, and for what follows */
 static struct interned *interned;
+static bool watching;
+
+/* What watched functions have whose parameters nobody knows, and those that have none. */
+static const struct layout unknown_excused;
+static const struct layout unknown_watched = {.excused = &unknown_excused};
+static const struct layout none; /* uthash wants a key */
+static const struct layout none_watched = {.excused = &none};
 static size_t n_keys;
 
 static uintptr_t unknown_value(uintptr_t at_load)
@@ -210,33 +220,43 @@ static struct layout *layout_make(const struct param_list *list)
     return layout;
 }
 
+static struct interned *intern_new(const struct param_list *list)
+{
+    unsigned int key_bytes = list->n * sizeof(*list->params);
+    struct interned *entry = calloc(1, sizeof(*entry));
+
+    if (!entry)
+        return NULL;
+    entry->layout = layout_make(list);
+    entry->watched = layout_make(list);
+    if (!entry->layout || !entry->watched)
+        goto fail;
+    entry->watched->excused = entry->layout;
+    HASH_ADD_KEYPTR(hh, interned, entry->layout->params, key_bytes, entry);
+    if (!entry->hh.tbl)
+        goto fail;
+    return entry;
+
+fail:
+    free(entry->watched);
+    free(entry->layout);
+    free(entry);
+    return NULL;
+}
+
 static const struct layout *intern_locked(const struct param_list *list)
 {
-    static struct layout none; /* what a kernel without parameters has: uthash wants a key */
     unsigned int key_bytes = list->n * sizeof(*list->params);
     struct interned *entry;
 
     if (!list->n)
-        return &none;
+        return watching ? &none_watched : &none;
     HASH_FIND(hh, interned, list->params, key_bytes, entry);
-    if (entry)
-        return entry->layout;
-    entry = calloc(1, sizeof(*entry));
+    if (!entry)
+        entry = intern_new(list);
     if (!entry)
         return NULL;
-    entry->layout = layout_make(list);
-    if (!entry->layout)
-        goto free_entry;
-    HASH_ADD_KEYPTR(hh, interned, entry->layout->params, key_bytes, entry);
-    if (!entry->hh.tbl)
-        goto free_layout;
-    return entry->layout;
-
-free_layout:
-    free(entry->layout);
-free_entry:
-    free(entry);
-    return NULL;
+    return watching ? entry->watched : entry->layout;
 }
 
 static int list_append(struct param_list *list, size_t offset, size_t bytes)
@@ -361,10 +381,12 @@ static const struct layout *keep(CUfunction function, int r, const struct param_
     uintptr_t value = unknown_value(at_load);
 
     pthread_mutex_lock(&lock);
-    if (!r) {
+    if (!r)
         layout = intern_locked(list);
+    else if (r == -ENOENT && watching)
+        layout = &unknown_watched;
+    if (layout)
         value = (uintptr_t)layout;
-    }
     if ((layout || r == -ENOENT) && atomic_load(&epoch) == at_epoch)
         (void)store_locked((uintptr_t)function, value); /* without it, asked again next time */
     pthread_mutex_unlock(&lock);
@@ -398,15 +420,56 @@ void layout_retry_unknown(void)
     atomic_fetch_add(&loads, 1);
 }
 
-void layout_forget_all(void)
+static void forget_locked(void)
 {
-    const struct layout_table *table;
+    const struct layout_table *table = atomic_load(&layout_current);
 
-    pthread_mutex_lock(&lock);
     atomic_fetch_add(&epoch, 1);
-    table = atomic_load(&layout_current);
     for (size_t i = 0; i < table_slots(table); i++)
         atomic_store_explicit(&table->slots[i].value, NOT_ASKED, memory_order_release);
+}
+
+void layout_forget_all(void)
+{
+    pthread_mutex_lock(&lock);
+    atomic_fetch_add(&unloads, 1);
+    forget_locked();
+    pthread_mutex_unlock(&lock);
+}
+
+uintptr_t layout_unloads(void)
+{
+    return atomic_load(&unloads);
+}
+
+void layout_watch(bool on)
+{
+    pthread_mutex_lock(&lock);
+    if (on != watching) {
+        watching = on;
+        forget_locked();
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void layout_excuse(CUfunction function)
+{
+    const struct layout *layout;
+    struct layout_slot *slot;
+    uintptr_t value;
+
+    pthread_mutex_lock(&lock);
+    slot = table_slot(atomic_load(&layout_current), (uintptr_t)function);
+    value = atomic_load(&slot->value);
+    if (atomic_load(&slot->function) == (uintptr_t)function && !(value & 1)) {
+        layout = (const struct layout *)value;
+        if (layout->excused)
+            atomic_store_explicit(&slot->value,
+                                  layout->excused == &unknown_excused
+                                      ? unknown_value(atomic_load(&loads))
+                                      : (uintptr_t)layout->excused,
+                                  memory_order_release);
+    }
     pthread_mutex_unlock(&lock);
 }
 

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include "runtime/driver.h"
@@ -29,6 +30,8 @@ struct layout {
     uint32_t n_params;
     uint32_t n_words;
     uint32_t bytes; /* of the packed buffer: where its last parameter ends */
+    /* What the function is found with once it is excused, when it is watched and this is not it. */
+    const struct layout *excused;
     const struct kernel_param *params;
     struct layout_word words[]; /* in order of param, then of at */
 };
@@ -67,6 +70,16 @@ static inline const struct layout *layout_find(const struct driver *drv, CUfunct
         return (const struct layout *)value;
     return layout_find_slowly(drv, function);
 }
+
+/*
+ * Watching functions. While it is on, a function is found with a layout that says so, until it is
+ * excused; one of unknown parameters, with a layout that has no words. Turning it on or off makes
+ * every function be asked for again.
+ */
+void layout_watch(bool on);
+void layout_excuse(CUfunction function);
+/* Changes whenever handles may have come to mean other functions. */
+uintptr_t layout_unloads(void);
 
 /* A module or library was loaded: what was unknown is asked again. */
 void layout_retry_unknown(void);

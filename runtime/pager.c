@@ -16,6 +16,7 @@
 #include "runtime/gate.h"
 #include "runtime/log.h"
 #include "runtime/story.h"
+#include "runtime/streaming.h"
 #include "runtime/vmm.h"
 
 void pager_setup(const struct config *config)
@@ -154,6 +155,7 @@ static int alloc_locked(const struct driver *drv, uint64_t bytes, CUmemoryPool m
     range->pager = pager;
     range->ctx = ctx;
     range->mempool = mempool;
+    range_observe(range, pager->observed);
     range_publish(range);
     stats_add(allocations, 1);
     *out = range->base;
@@ -195,9 +197,11 @@ static bool revive(const struct driver *drv, uint64_t bytes, CUmemoryPool mempoo
         ticket_fini(drv, &pending->ticket);
         free(pending);
         stats_sub(pending_frees, 1);
+        streaming_forget(pager, drv, range);
         range->bytes = bytes;
         range->id = ++residency.next_id;
-        range->n_marks = 0;
+        range->marks.n = 0;
+        range->named.n = 0;
         range_restore(range);
         stats_add(allocations, 1);
         *out = range->base;
@@ -242,6 +246,7 @@ int pager_free(const struct driver *drv, CUdeviceptr address)
         pager = range->pager;
         range_retract(range);
         card_unmap(pager, drv, range);
+        streaming_reclaim(pager, drv);
         (void)card_reclaim(pager, drv, false);
     }
     own_calls_end(drv, &own);
@@ -345,6 +350,7 @@ bool pager_give_way(const struct driver *drv, uint64_t bytes)
     (void)card_reclaim(pager, drv, false);
     given = pager->pools[TIER_DEVICE].kept;
     if (given < bytes && card_enter(pager, drv, &transfer)) {
+        streaming_end(pager, drv);
         given += card_evict(pager, drv, transfer, bytes - given, 0);
         card_leave(drv);
     }
@@ -462,6 +468,8 @@ void pager_context_gone(const struct driver *drv, CUcontext ctx)
     struct range *next;
 
     pthread_mutex_lock(&pagers.lock);
+    for (int i = 0; i < DEVICES_MAX; i++)
+        streaming_context_gone(&pagers.cards[i], drv, ctx);
     HASH_ITER(hh, residency.ranges, range, next)
     {
         if (range->ctx != ctx)

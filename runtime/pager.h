@@ -15,6 +15,7 @@
 #include "runtime/config.h"
 #include "runtime/driver.h"
 #include "runtime/layout.h"
+#include "runtime/redirect.h"
 #include "runtime/residency.h"
 #include "runtime/stats.h"
 
@@ -117,9 +118,9 @@ void pager_value_wait_seen(void);
 /* In the child of a fork: the parent's CUDA state means nothing here. Locking: none held. */
 void pager_reset_after_fork(void);
 
-/* Brings what a launch names into device memory as far as it fits. Called by the inline below. */
-void pager_fetch(const struct driver *drv, const struct layout *layout, void *const *kernel_params,
-                 void *const *extra);
+/* Sees to it that a launch finds its memory near, as far as that can be. Called by the inline
+ * below, and returns what that does. */
+struct redirect *pager_fetch(const struct driver *drv, const struct launch *launch);
 
 struct pager_look {
     struct residency_view view;
@@ -143,10 +144,16 @@ pager_look_at(void *context, const struct layout_word *word, uint64_t value)
 uint32_t pager_look_slowly(const struct layout *layout, void *const *kernel_params,
                            void *const *extra, uint64_t now);
 
-/* Before a launch is given to the driver; costs a few instructions per parameter word while all
- * that the launch names is resident. Locking: none, unless something is away. */
-ALWAYS_INLINE void pager_before_launch(const struct driver *drv, CUfunction function,
-                                       void *const *kernel_params, void *const *extra)
+/*
+ * Before a launch is given to the driver; costs a few instructions per parameter word while all
+ * that the launch names is resident. Locking: none, unless something is away.
+ *
+ * Usually NULL. Otherwise the gate has been entered, the launch is to be made with the parameters
+ * that are returned, and pager_launched() follows when the gate has been left.
+ */
+ALWAYS_INLINE struct redirect *pager_before_launch(const struct driver *drv, CUfunction function,
+                                                   CUstream stream, void *const *kernel_params,
+                                                   void *const *extra)
 {
     struct pager_look look = {.view =
                                   residency_view()}; /* in registers: its address goes nowhere */
@@ -154,15 +161,22 @@ ALWAYS_INLINE void pager_before_launch(const struct driver *drv, CUfunction func
 
     stats_add(launches, 1);
     if (!look.view.bytes)
-        return;
+        return NULL;
     layout = layout_find(drv, function);
     if (!layout)
-        return;
+        return NULL;
     look.now = residency_tick();
     if (likely(kernel_params && !extra))
         layout_scan(layout, kernel_params, NULL, pager_look_at, &look);
     else
         look.away = pager_look_slowly(layout, kernel_params, extra, look.now);
-    if (unlikely(look.away))
-        pager_fetch(drv, layout, kernel_params, extra);
+    if (unlikely(look.away || layout->excused)) {
+        struct launch launch = {function, layout, stream, kernel_params, extra};
+
+        return pager_fetch(drv, &launch);
+    }
+    return NULL;
 }
+
+/* Whether the launch was accepted or not. */
+void pager_launched(const struct driver *drv, struct redirect *redirect);

@@ -168,10 +168,8 @@ static int add_place(struct pass *pass, uint32_t at)
     return 0;
 }
 
-int pass_init(struct pass *pass, const struct pass_learner *learner)
+int pass_init(struct pass *pass, const struct pass_learner *learner, uint32_t n)
 {
-    uint32_t n = (uint32_t)learner->period;
-
     *pass = (struct pass){.n = n, .at = n - 1};
     pass->visits = calloc(n, sizeof(*pass->visits));
     pass->again = calloc(n, sizeof(*pass->again));
@@ -252,6 +250,7 @@ static bool is_here(struct pass *pass, const struct pass_place *place)
 static void go_to(struct pass *pass, uint32_t at)
 {
     pass->laps += at < pass->at;
+    pass->moves++;
     pass->at = at;
 }
 

@@ -78,12 +78,13 @@ struct pass {
     struct pass_place *places;
     bool settled;     /* how long visits last is not learned any more */
     uint64_t laps;    /* ends of the pass gone by */
+    uint64_t moves;   /* changes of position, ever */
     uint64_t jumps;   /* touches that were elsewhere in the pass, ever */
     uint64_t foreign; /* touches of what is not in the pass, ever */
 };
 
-/* The last period of a learner that knows, its end being now. 0 or -ENOMEM. */
-int pass_init(struct pass *pass, const struct pass_learner *learner);
+/* The last `n` visits, the last being now; of a learner that knows, a period. 0 or -ENOMEM. */
+int pass_init(struct pass *pass, const struct pass_learner *learner, uint32_t n);
 void pass_fini(struct pass *pass);
 
 enum pass_step {

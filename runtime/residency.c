@@ -123,7 +123,8 @@ int range_take(uint64_t bytes, uint64_t granularity, struct range **out)
     range->mempool = NULL;
     range->state = RANGE_LIVE;
     range->n_blocks = (uint32_t)n_blocks;
-    range->n_marks = 0;
+    range->marks.n = 0;
+    range->named.n = 0;
     atomic_store_explicit(&range->n_away, 0, memory_order_relaxed);
     for (uint32_t i = 0; i < n_blocks; i++) {
         struct block *block = &range->blocks[i];
@@ -131,6 +132,8 @@ int range_take(uint64_t bytes, uint64_t granularity, struct range **out)
         block->bytes = min_u64(slot_bytes, range->mapped_bytes - i * slot_bytes);
         block->chunk = NULL;
         block->needed = 0;
+        block->piece = 0;
+        atomic_store_explicit(&block->takes_turns, false, memory_order_relaxed);
         block_touch(block, atomic_load_explicit(&residency.clock, memory_order_relaxed));
     }
     *out = range;
@@ -173,15 +176,15 @@ void range_give(struct range *range)
 }
 
 /* The first mark above `offset`. */
-static uint32_t mark_after(const struct range *range, uint64_t offset)
+static uint32_t mark_after(const struct marks *marks, uint64_t offset)
 {
     uint32_t low = 0;
-    uint32_t high = range->n_marks;
+    uint32_t high = marks->n;
 
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
 
-        if (range->marks[middle] > offset)
+        if (marks->at[middle] > offset)
             high = middle;
         else
             low = middle + 1;
@@ -189,43 +192,79 @@ static uint32_t mark_after(const struct range *range, uint64_t offset)
     return low;
 }
 
-static bool marks_have_room(struct range *range)
+static bool marks_have_room(struct marks *marks)
 {
-    uint32_t capacity = range->marks_capacity ? 2 * range->marks_capacity : 16;
+    uint32_t capacity = marks->capacity ? 2 * marks->capacity : 16;
     uint64_t *grown;
 
-    if (range->n_marks < range->marks_capacity)
+    if (marks->n < marks->capacity)
         return true;
     if (capacity > MARKS_MAX)
         return false;
-    grown = realloc(range->marks, capacity * sizeof(*grown));
+    grown = realloc(marks->at, capacity * sizeof(*grown));
     if (!grown)
         return false;
-    range->marks = grown;
-    range->marks_capacity = capacity;
+    marks->at = grown;
+    marks->capacity = capacity;
     return true;
+}
+
+static void mark(struct marks *marks, uint64_t offset)
+{
+    uint32_t at = mark_after(marks, offset);
+
+    if (!offset || (at > 0 && marks->at[at - 1] == offset) || !marks_have_room(marks))
+        return;
+    memmove(&marks->at[at + 1], &marks->at[at], (marks->n - at) * sizeof(*marks->at));
+    marks->at[at] = offset;
+    marks->n++;
 }
 
 void range_mark(struct range *range, uint64_t address)
 {
-    uint64_t offset = address - range->base;
-    uint32_t at = mark_after(range, offset);
+    mark(&range->marks, address - range->base);
+}
 
-    if (!offset || (at > 0 && range->marks[at - 1] == offset) || !marks_have_room(range))
-        return;
-    memmove(&range->marks[at + 1], &range->marks[at],
-            (range->n_marks - at) * sizeof(*range->marks));
-    range->marks[at] = offset;
-    range->n_marks++;
+void range_name(struct range *range, uint64_t address)
+{
+    mark(&range->marks, address - range->base);
+    mark(&range->named, address - range->base);
+}
+
+static uint64_t extent(const struct range *range, const struct marks *marks, uint64_t address)
+{
+    uint64_t offset = address - range->base;
+    uint32_t at = mark_after(marks, offset);
+    uint64_t end = at < marks->n ? marks->at[at] : range->bytes;
+
+    return end > offset ? end - offset : 0;
 }
 
 uint64_t range_extent(const struct range *range, uint64_t address)
 {
-    uint64_t offset = address - range->base;
-    uint32_t at = mark_after(range, offset);
-    uint64_t end = at < range->n_marks ? range->marks[at] : range->bytes;
+    return extent(range, &range->marks, address);
+}
 
-    return end > offset ? end - offset : 0;
+uint64_t range_named_extent(const struct range *range, uint64_t address)
+{
+    return extent(range, &range->named, address);
+}
+
+bool residency_takes_turns(uint64_t address, uint64_t bytes)
+{
+    const struct block *block = residency_block(address);
+    const struct range *range;
+    uint64_t last;
+
+    if (!block || !bytes)
+        return false;
+    range = block->range;
+    last = (address - range->base + bytes - 1) >> residency.slot_shift;
+    for (uint64_t i = block->index; i <= last && i < range->n_blocks; i++) {
+        if (atomic_load_explicit(&range->blocks[i].takes_turns, memory_order_relaxed))
+            return true;
+    }
+    return false;
 }
 
 uint64_t residency_run(uint64_t address, uint64_t bytes)

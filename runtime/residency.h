@@ -30,10 +30,23 @@ struct block {
     struct range *range; /* set once: blocks live in their range */
     uint32_t index;
     _Atomic uint8_t tier;      /* enum tier */
+    atomic_bool takes_turns;   /* launches read copies of it */
     uint64_t bytes;            /* of its chunk; less than a slot in the last block only */
     struct chunk *chunk;       /* NULL only before the range is published */
     _Atomic uint64_t last_use; /* residency_now() of the last launch or copy that named it */
     uint64_t needed;           /* pager: number of the request it was last needed by */
+    uint32_t piece;            /* streaming: one more than its number in the plan, or 0 */
+};
+
+/* Offsets in a range, sorted, without 0. */
+struct marks {
+    uint64_t *at;
+    uint32_t n;
+    uint32_t capacity;
+};
+
+enum {
+    RANGE_OBSERVED = (int)0x80000000, /* in n_away: launches look into it, resident or not */
 };
 
 enum range_state {
@@ -52,12 +65,11 @@ struct range {
     enum range_state state;
     uint32_t n_blocks;
     uint32_t capacity;       /* of blocks[]; a power of two */
-    _Atomic uint32_t n_away; /* blocks whose home is not device memory */
-    uint64_t *marks;         /* offsets at which buffers were seen to begin, sorted, without 0 */
-    uint32_t n_marks;
-    uint32_t marks_capacity;
-    struct range *next; /* recycling */
-    UT_hash_handle hh;  /* by base, while RANGE_LIVE */
+    _Atomic uint32_t n_away; /* blocks whose home is not device memory, and RANGE_OBSERVED */
+    struct marks marks;      /* where buffers were seen to begin, by uploads and by launches */
+    struct marks named;      /* by launches alone: an upload may well be a part of a buffer */
+    struct range *next;      /* recycling */
+    UT_hash_handle hh;       /* by base, while RANGE_LIVE */
     struct block blocks[];
 };
 
@@ -156,7 +168,15 @@ static inline CUdeviceptr block_address(const struct block *block)
 
 static inline bool range_is_away(const struct range *range)
 {
-    return atomic_load_explicit(&range->n_away, memory_order_relaxed) != 0;
+    return (atomic_load_explicit(&range->n_away, memory_order_relaxed) & ~RANGE_OBSERVED) != 0;
+}
+
+static inline void range_observe(struct range *range, bool on)
+{
+    if (on)
+        atomic_fetch_or_explicit(&range->n_away, RANGE_OBSERVED, memory_order_relaxed);
+    else
+        atomic_fetch_and_explicit(&range->n_away, ~RANGE_OBSERVED, memory_order_relaxed);
 }
 
 /*
@@ -176,10 +196,16 @@ void range_restore(struct range *range); /* undoes range_retract() */
 /* Gives the addresses back and recycles it. Its blocks hold no chunks any more. */
 void range_give(struct range *range);
 
-/* Remembers that a buffer begins at `address` inside `range`. */
+/* Remembers that a buffer begins at `address` inside `range`: an upload, or a launch says so. */
 void range_mark(struct range *range, uint64_t address);
+void range_name(struct range *range, uint64_t address);
 /* Bytes from `address` to where the next known buffer begins, or the range ends. */
 uint64_t range_extent(const struct range *range, uint64_t address);
+/* The same, going by what launches named alone. */
+uint64_t range_named_extent(const struct range *range, uint64_t address);
+
+/* Whether launches may be reading copies of some of these bytes. Locking: none. */
+bool residency_takes_turns(uint64_t address, uint64_t bytes);
 
 /*
  * Bytes from `address`, at most `bytes`, that one driver call may copy or set: all of one tier. An

@@ -60,8 +60,12 @@ uint64_t spread_residents(struct spread_piece *pieces, uint32_t n, uint64_t budg
     uint64_t left = budget;
     uint64_t taken = take_class(pieces, n, SPREAD_WRITTEN, &left);
 
+    uint64_t evenly;
+
     taken += take_class(pieces, n, SPREAD_AGAIN, &left);
-    return taken + take_evenly(pieces, n, left);
+    evenly = take_evenly(pieces, n, left);
+    left -= evenly;
+    return taken + evenly + take_class(pieces, n, SPREAD_IDLE, &left);
 }
 
 uint32_t spread_slots(uint32_t n, uint32_t most)

@@ -19,6 +19,7 @@ enum spread_class {
     SPREAD_STREAMED, /* visited once in a pass and never written */
     SPREAD_AGAIN,    /* visited more than once in a pass: staying saves as many copies */
     SPREAD_WRITTEN,  /* may not be away: it would have to be written back */
+    SPREAD_IDLE,     /* not in the pass */
 };
 
 struct spread_piece {
@@ -29,8 +30,8 @@ struct spread_piece {
 
 /*
  * Chooses residents of together at most `budget` bytes: the written first, then those that are
- * visited most, then an even share of the others. What more memory leaves resident is at least as
- * many bytes. Returns their bytes.
+ * visited most, then an even share of the others, then the idle. What more memory leaves resident
+ * is at least as many bytes. Returns their bytes.
  */
 uint64_t spread_residents(struct spread_piece *pieces, uint32_t n, uint64_t budget);
 

@@ -35,7 +35,7 @@ void ticket_fini(const struct driver *drv, struct ticket *ticket)
     ticket->event = NULL;
 }
 
-static int stream_ready(struct transfer *transfer, const struct driver *drv)
+int transfer_ready(struct transfer *transfer, const struct driver *drv)
 {
     if (transfer->stream)
         return 0;
@@ -45,9 +45,23 @@ static int stream_ready(struct transfer *transfer, const struct driver *drv)
 int transfer_copy(struct transfer *transfer, const struct driver *drv, CUdeviceptr to,
                   CUdeviceptr from, uint64_t bytes)
 {
-    int r = stream_ready(transfer, drv);
+    int r = transfer_ready(transfer, drv);
 
     return r ? r : driver_errno(drv->cuMemcpyDtoDAsync_v2(to, from, bytes, transfer->stream));
+}
+
+int transfer_await(struct transfer *transfer, const struct driver *drv, CUevent event)
+{
+    int r = transfer_ready(transfer, drv);
+
+    return r ? r : driver_errno(drv->cuStreamWaitEvent(transfer->stream, event, 0));
+}
+
+int transfer_record(struct transfer *transfer, const struct driver *drv, CUevent event)
+{
+    int r = transfer_ready(transfer, drv);
+
+    return r ? r : driver_errno(drv->cuEventRecord(event, transfer->stream));
 }
 
 int transfer_wait(struct transfer *transfer, const struct driver *drv)

@@ -33,9 +33,16 @@ struct transfer {
     struct transfer *next;
 };
 
+/* Makes its stream, if there is none yet; the transfer's context must be current. */
+int transfer_ready(struct transfer *transfer, const struct driver *drv);
+
 /* Queues a copy between two mapped device addresses; the transfer's context must be current. */
 int transfer_copy(struct transfer *transfer, const struct driver *drv, CUdeviceptr to,
                   CUdeviceptr from, uint64_t bytes);
+/* What is queued from now on waits for the event. */
+int transfer_await(struct transfer *transfer, const struct driver *drv, CUevent event);
+/* The event is done when everything queued so far is. */
+int transfer_record(struct transfer *transfer, const struct driver *drv, CUevent event);
 /* Returns when everything queued is done; its error otherwise. */
 int transfer_wait(struct transfer *transfer, const struct driver *drv);
 /* The context is still alive and current. */

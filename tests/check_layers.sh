@@ -13,10 +13,10 @@ layers='
 1 gate host_memory log nearest nvinfo pass spread stats
 2 config config_types driver fatbin
 3 image story vmm
-4 layout pool space transfer
-5 residency
-6 evict move
-7+ card fetch pager peer
+4 digest layout pool space transfer trust
+5 redirect residency ring
+6 evict move window
+7+ blame card fetch pager peer prepare streaming
 '
 
 find runtime interpose planner tools tests/sim -path runtime/cuda -prune -o -name '*.[ch]' -print |

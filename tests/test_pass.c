@@ -42,7 +42,7 @@ static void follow_from(uint64_t n)
 {
     read_model(n, 3, 1);
     cr_assert(pass_learner_knows(&learner));
-    cr_assert_eq(pass_init(&pass, &learner), 0);
+    cr_assert_eq(pass_init(&pass, &learner, (uint32_t)learner.period), 0);
 }
 
 Test(pass, nothing_is_known_of_a_first_reading)
@@ -85,7 +85,7 @@ Test(pass, a_piece_that_is_read_twice_in_a_pass_is_no_obstacle)
     }
     cr_assert(pass_learner_knows(&learner));
     cr_expect_eq(learner.period, 62);
-    cr_assert_eq(pass_init(&pass, &learner), 0);
+    cr_assert_eq(pass_init(&pass, &learner, (uint32_t)learner.period), 0);
     cr_expect_eq(pass_find(&pass, 500)->n_at, 2);
     cr_expect_eq(pass_find(&pass, 41)->n_at, 1);
 }
@@ -165,7 +165,7 @@ Test(pass, a_visit_lasts_as_long_as_it_was_seen_to_last)
                 launch(10);
         }
     }
-    cr_assert_eq(pass_init(&pass, &learner), 0);
+    cr_assert_eq(pass_init(&pass, &learner, (uint32_t)learner.period), 0);
     cr_expect_eq(pass.visits[pass_find(&pass, 10)->at].until, 7);
     cr_expect_eq(pass.visits[pass_find(&pass, 9)->at].until, 0);
 }

@@ -80,7 +80,7 @@ Test(residency, an_extent_ends_where_the_next_buffer_was_seen_to_begin)
     range_mark(range, range->base + 5000);
     range_mark(range, range->base + 1000);
     range_mark(range, range->base + 1000);
-    cr_assert_eq(range->n_marks, 2);
+    cr_assert_eq(range->marks.n, 2);
     cr_assert_eq(range_extent(range, range->base), 1000);
     cr_assert_eq(range_extent(range, range->base + 1000), 4000);
     cr_assert_eq(range_extent(range, range->base + 1001), 3999);
@@ -93,9 +93,9 @@ Test(residency, many_marks_are_kept_sorted)
 
     for (uint64_t i = 1; i <= 1000; i++)
         range_mark(range, range->base + (i * 7919 % 1009) * 64);
-    for (uint32_t i = 1; i < range->n_marks; i++)
-        cr_assert_lt(range->marks[i - 1], range->marks[i]);
-    cr_assert_eq(range->n_marks, 1000);
+    for (uint32_t i = 1; i < range->marks.n; i++)
+        cr_assert_lt(range->marks.at[i - 1], range->marks.at[i]);
+    cr_assert_eq(range->marks.n, 1000);
 }
 
 Test(residency, a_run_ends_where_the_tier_changes)

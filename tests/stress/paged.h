@@ -10,13 +10,15 @@
 #include "runtime/stats.h"
 #include "tests/sim_test.h"
 
-/* A card of `vram` and `ram` of host memory to page it to; what is set already stays. */
+/* Homes move by age, unless it is said otherwise. A card of `vram` and `ram` of host memory to page
+ * it to; what is set already stays. */
 static inline CUcontext start_paged(const char *vram, const char *ram)
 {
     setenv("SIM_VRAM", vram, 0);
     setenv("VRAMSHIM_VRAM", "100%", 0);
     setenv("VRAMSHIM_RAM", ram, 0);
     setenv("VRAMSHIM_SMALL", "64KiB", 0);
+    setenv("VRAMSHIM_ENGINE", "lru", 0);
     return start();
 }
 

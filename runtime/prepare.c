@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/prepare.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include "runtime/blame.h"
+#include "runtime/gate.h"
+#include "runtime/log.h"
+#include "runtime/move.h"
+#include "runtime/stats.h"
+
+enum {
+    RING_SHARE = 4, /* of the card's slots: the most that the ring takes */
+    SLOTS_LEAST = 2,
+    REST = 2048, /* launches */
+};
+
+/* A piece, and where in the pass it is first visited. */
+struct ordered {
+    struct piece *piece;
+    uint32_t at;
+};
+
+static int watchers; /* plans that need all functions and submissions watched */
+
+static void watch(int change)
+{
+    watchers += change;
+    layout_watch(watchers > 0);
+    gate_watch(watchers > 0);
+}
+
+void prepare_trust(struct streaming *s)
+{
+    uintptr_t unloads = layout_unloads();
+
+    if (unloads != s->unloads)
+        trust_forget(&s->trust);
+    s->unloads = unloads;
+}
+
+void prepare_observation(struct pager *pager, bool on)
+{
+    pager->observed = on;
+    for (struct range *range = residency.ranges; range; range = range->hh.next) {
+        if (range->pager == pager)
+            range_observe(range, on);
+    }
+}
+
+/* Whether some buffer that the pass is about begins in the range. */
+static bool is_in_pass(const struct streaming *s, const struct range *range)
+{
+    for (uint32_t i = 0; i < range->n_blocks; i++) {
+        if (pass_find(&s->pass, prepare_key(&range->blocks[i])))
+            return true;
+    }
+    return false;
+}
+
+static int add_pieces(struct streaming *s, struct range *range)
+{
+    struct piece *grown = realloc(s->pieces, (s->n_pieces + range->n_blocks) * sizeof(*s->pieces));
+
+    if (!grown)
+        return -ENOMEM;
+    s->pieces = grown;
+    for (uint32_t i = 0; i < range->n_blocks; i++) {
+        s->pieces[s->n_pieces++] = (struct piece){.block = &range->blocks[i], .turn = -1};
+        range->blocks[i].piece = s->n_pieces;
+    }
+    return 0;
+}
+
+static int make_pieces(struct pager *pager)
+{
+    struct streaming *s = pager->streaming;
+    int r = 0;
+
+    for (struct range *range = residency.ranges; range && !r; range = range->hh.next) {
+        if (range->pager == pager && is_in_pass(s, range))
+            r = add_pieces(s, range);
+    }
+    return r;
+}
+
+static bool is_clean(const struct piece *piece)
+{
+    return !piece->changed && !piece->beside;
+}
+
+/* Digests of all pieces, or of those that nobody is known to write. */
+static int digest(struct streaming *s, const struct driver *drv, bool clean_only,
+                  struct digest_span *spans)
+{
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        const struct block *block = s->pieces[i].block;
+
+        if (!clean_only || is_clean(&s->pieces[i]))
+            spans[n++] = (struct digest_span){.at = block_address(block), .bytes = block->bytes};
+    }
+    return digest_spans(&s->digester, drv, s->transfer->stream, spans, n);
+}
+
+static int compare_digests(struct streaming *s, const struct driver *drv, bool clean_only,
+                           uint32_t *out_changed)
+{
+    struct digest_span *spans = calloc(s->n_pieces + 1, sizeof(*spans));
+    uint32_t changed = 0;
+    size_t n = 0;
+    int r;
+
+    if (!spans)
+        return -ENOMEM;
+    r = digest(s, drv, clean_only, spans);
+    for (uint32_t i = 0; i < s->n_pieces && !r; i++) {
+        struct piece *piece = &s->pieces[i];
+
+        if (clean_only && !is_clean(piece))
+            continue;
+        piece->changed = piece->digest != spans[n].digest;
+        changed += piece->changed;
+        piece->digest = spans[n++].digest;
+    }
+    free(spans);
+    *out_changed = changed;
+    return r;
+}
+
+static void drop_plan(struct streaming *s)
+{
+    prepare_forget(s);
+    free(s->pieces);
+    s->pieces = NULL;
+    pass_fini(&s->pass);
+    pass_learner_fini(&s->learner);
+    trust_forget_uses(&s->trust);
+}
+
+static int begin_comparison(struct pager *pager, const struct driver *drv)
+{
+    struct streaming *s = pager->streaming;
+    uint32_t changed;
+    int r = transfer_ready(s->transfer, drv);
+
+    prepare_trust(s);
+    if (!r && !s->digester.module)
+        r = digester_init(&s->digester, drv);
+    if (!r)
+        r = pass_init(&s->pass, &s->learner, (uint32_t)s->learner.period);
+    if (!r)
+        r = make_pieces(pager);
+    if (!r)
+        r = compare_digests(s, drv, false, &changed);
+    if (r) {
+        drop_plan(s);
+        return r;
+    }
+    pass_learner_fini(&s->learner);
+    watch(1);
+    s->plan++;
+    s->state = STREAMING_COMPARING;
+    log_debug("a pass of %u visits was recognised, in %u chunks", s->pass.n, s->n_pieces);
+    return 0;
+}
+
+int prepare_comparison(struct pager *pager, const struct driver *drv)
+{
+    struct streaming *s = pager->streaming;
+    int r;
+
+    if (!card_enter(pager, drv, &s->transfer))
+        return -EAGAIN;
+    r = begin_comparison(pager, drv);
+    card_leave(drv);
+    if (r)
+        log_debug("cannot prepare for streaming: error %d", -r);
+    return r;
+}
+
+static uint64_t bytes_on_device(const struct streaming *s)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < s->n_pieces; i++)
+        bytes += block_tier(s->pieces[i].block) == TIER_DEVICE ? s->pieces[i].block->bytes : 0;
+    return bytes;
+}
+
+static uint64_t bytes_of_pieces(const struct streaming *s)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < s->n_pieces; i++)
+        bytes += s->pieces[i].block->bytes;
+    return bytes;
+}
+
+/* Blocks of the longest stretch that one argument names. */
+static uint32_t longest_stretch(const struct streaming *s)
+{
+    uint32_t longest = 1;
+
+    for (const struct trusted_use *u = s->trust.uses; u; u = u->hh.next) {
+        uint32_t blocks = u->use.last - u->use.first + 1;
+
+        longest = blocks > longest ? blocks : longest;
+    }
+    return longest;
+}
+
+/* Twice what the longest stretch is expected to have in the ring: one being read, one arriving. */
+static uint32_t slots_wanted(const struct streaming *s, uint64_t budget)
+{
+    uint64_t slot_bytes = residency.space.slot_bytes;
+    uint64_t all = bytes_of_pieces(s);
+    uint64_t away = all > budget ? all - budget : 0;
+    uint64_t longest = longest_stretch(s);
+    uint64_t wanted = 2 * ((longest * away + all - 1) / all + 1);
+    uint64_t most = max_u64(budget / slot_bytes / RING_SHARE, SLOTS_LEAST);
+
+    return (uint32_t)min_u64(wanted, most);
+}
+
+static enum spread_class class_of(const struct streaming *s, const struct piece *piece)
+{
+    const struct pass_place *place = pass_find(&s->pass, prepare_key(piece->block));
+
+    if (!is_clean(piece))
+        return SPREAD_WRITTEN;
+    if (!place)
+        return SPREAD_IDLE;
+    return place->n_at > 1 ? SPREAD_AGAIN : SPREAD_STREAMED;
+}
+
+static int by_place(const void *left, const void *right)
+{
+    const struct ordered *a = left;
+    const struct ordered *b = right;
+
+    if (a->at != b->at)
+        return a->at < b->at ? -1 : 1;
+    return a->piece < b->piece ? -1 : a->piece > b->piece;
+}
+
+/* All pieces, those of the pass first and in its order. */
+static struct ordered *put_in_order(const struct streaming *s)
+{
+    struct ordered *order = calloc(s->n_pieces, sizeof(*order));
+
+    for (uint32_t i = 0; order && i < s->n_pieces; i++) {
+        const struct pass_place *place = pass_find(&s->pass, prepare_key(s->pieces[i].block));
+
+        order[i] = (struct ordered){.piece = &s->pieces[i], .at = place ? place->at : UINT32_MAX};
+    }
+    if (order)
+        qsort(order, s->n_pieces, sizeof(*order), by_place);
+    return order;
+}
+
+static int choose_residents(struct streaming *s, uint64_t budget)
+{
+    struct spread_piece *choices = calloc(s->n_pieces, sizeof(*choices));
+    struct ordered *order = put_in_order(s);
+    int r = -ENOMEM;
+
+    if (!choices || !order)
+        goto out;
+    for (uint32_t i = 0; i < s->n_pieces; i++)
+        choices[i] = (struct spread_piece){
+            .bytes = order[i].piece->block->bytes,
+            .class = class_of(s, order[i].piece),
+        };
+    (void)spread_residents(choices, s->n_pieces, budget);
+    for (uint32_t i = 0; i < s->n_pieces; i++)
+        order[i].piece->stays = choices[i].resident;
+    r = 0;
+
+out:
+    free(order);
+    free(choices);
+    return r;
+}
+
+/* Those blocks whose home is in `tier` and should not be. */
+static size_t misplaced(const struct streaming *s, enum tier tier, struct block **out)
+{
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        const struct piece *piece = &s->pieces[i];
+
+        if (block_tier(piece->block) == tier && piece->stays != (tier == TIER_DEVICE))
+            out[n++] = piece->block;
+    }
+    return n;
+}
+
+/* Out and in by turns: when both tiers are nearly full, each makes room for the other. */
+static int settle_homes(struct pager *pager, const struct driver *drv)
+{
+    struct streaming *s = pager->streaming;
+    struct mover mover = {drv, pager->pools, s->transfer, &pager->access};
+    struct block **blocks = calloc(s->n_pieces, sizeof(struct block *));
+    size_t moved;
+
+    if (!blocks)
+        return -ENOMEM;
+    do {
+        moved = move_to_host(&mover, blocks, misplaced(s, TIER_DEVICE, blocks));
+        moved += move_to_device(&mover, blocks, misplaced(s, TIER_HOST, blocks));
+    } while (moved);
+    free(blocks);
+    return 0;
+}
+
+static bool may_take_turns(const struct streaming *s, const struct piece *piece)
+{
+    return is_clean(piece) && block_tier(piece->block) == TIER_HOST &&
+           pass_find(&s->pass, prepare_key(piece->block));
+}
+
+static uint32_t count_turns(const struct streaming *s)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < s->n_pieces; i++)
+        n += may_take_turns(s, &s->pieces[i]);
+    return n;
+}
+
+static void add_turn(struct streaming *s, uint32_t visit, struct piece *piece, uint32_t n_slots,
+                     uint32_t *distinct)
+{
+    struct ring *ring = &s->ring;
+
+    ring->turns[ring->n_turns] = (struct turn){
+        .source = piece->block->chunk->alias,
+        .bytes = piece->block->bytes,
+        .slot = piece->turn < 0 ? (*distinct)++ % n_slots : ring->turns[piece->turn].slot,
+        .visit = visit,
+        .until = s->pass.visits[visit].until,
+        .piece = piece->block->piece - 1,
+    };
+    if (piece->turn < 0)
+        piece->turn = (int32_t)ring->n_turns;
+    ring->n_turns++;
+    atomic_store_explicit(&piece->block->takes_turns, true, memory_order_relaxed);
+}
+
+/* The piece at each position of the pass; NULL where it is not there any more. */
+static struct piece **visitors_of(const struct streaming *s)
+{
+    struct piece **visitors = calloc(s->pass.n, sizeof(struct piece *));
+
+    for (uint32_t i = 0; visitors && i < s->n_pieces; i++) {
+        const struct pass_place *place = pass_find(&s->pass, prepare_key(s->pieces[i].block));
+
+        for (uint32_t n = 0, at = place ? place->at : 0; place && n < place->n_at; n++) {
+            visitors[at] = &s->pieces[i];
+            at = s->pass.again[at];
+        }
+    }
+    return visitors;
+}
+
+/* Who takes turns, in the order of the pass. */
+static int make_turns(struct streaming *s, uint32_t n_slots)
+{
+    struct piece **visitors;
+    uint32_t distinct = 0;
+
+    s->ring.turns = calloc(s->pass.n, sizeof(*s->ring.turns));
+    if (!s->ring.turns)
+        return -ENOMEM;
+    s->ring.n_visits = s->pass.n;
+    s->ring.next_lap = s->pass.laps;
+    visitors = visitors_of(s);
+    if (!visitors)
+        return -ENOMEM;
+    for (uint32_t visit = 0; visit < s->pass.n; visit++) {
+        if (visitors[visit] && may_take_turns(s, visitors[visit]))
+            add_turn(s, visit, visitors[visit], n_slots, &distinct);
+    }
+    free(visitors);
+    return 0;
+}
+
+static int place_pieces(struct pager *pager, const struct driver *drv, uint32_t *out_slots)
+{
+    struct streaming *s = pager->streaming;
+    struct pool *pool = &pager->pools[TIER_DEVICE];
+    uint64_t others = pool->used - bytes_on_device(s);
+    uint64_t budget = pool->budget > others ? pool->budget - others : 0;
+    uint64_t ring_bytes;
+    int r;
+
+    *out_slots = bytes_of_pieces(s) > budget ? slots_wanted(s, budget) : 0;
+    ring_bytes = *out_slots * residency.space.slot_bytes;
+    if (budget < ring_bytes)
+        return -ENOSPC;
+    r = choose_residents(s, budget - ring_bytes);
+    return r ? r : settle_homes(pager, drv);
+}
+
+/* Homes, and the ring. What the driver will not give after all is not planned with again. */
+static int make_room(struct pager *pager, const struct driver *drv)
+{
+    struct streaming *s = pager->streaming;
+    struct pool *pool = &pager->pools[TIER_DEVICE];
+    uint64_t budget;
+    uint32_t n_slots;
+    int r;
+
+    do {
+        budget = pool->budget;
+        r = place_pieces(pager, drv, &n_slots);
+        if (r)
+            return r;
+        if (!n_slots || !count_turns(s))
+            return -ENOENT;
+        r = ring_init(&s->ring, drv, pool, &pager->access, spread_slots(count_turns(s), n_slots),
+                      residency.space.slot_bytes);
+    } while (r && pool->budget < budget);
+    return r;
+}
+
+static void run_from_here(struct streaming *s)
+{
+    s->pass.settled = true;
+    s->unknown = gate_unknown();
+    s->rounds = 0;
+    s->moves = s->pass.moves;
+    s->check_round = 1;
+    s->check_after = 1;
+    s->hits = s->misses = 0;
+    s->jumps = s->pass.jumps;
+    s->state = STREAMING_RUNNING;
+}
+
+static int begin_run(struct pager *pager, const struct driver *drv)
+{
+    struct streaming *s = pager->streaming;
+    int r = make_room(pager, drv);
+
+    if (!r)
+        r = make_turns(s, s->ring.n_slots);
+    if (r)
+        return r;
+    trust_earn(&s->trust);
+    run_from_here(s);
+    prepare_observation(pager, false);
+    stats_add(streaming_plans, 1);
+    log_info("streaming: %u chunks, of which %u take turns in %u slots", s->n_pieces,
+             count_turns(s), s->ring.n_slots);
+    return 0;
+}
+
+/* Begins to stream at a safe point. When nothing is away, or nothing that could be streamed, homes
+ * by age will do. */
+static int try_to_run(struct pager *pager, const struct driver *drv)
+{
+    int r = begin_run(pager, drv);
+
+    if (r != -ENOENT)
+        return r;
+    prepare_end(pager, drv, true);
+    prepare_observation(pager, false);
+    pager->streaming->state = STREAMING_RESTING;
+    pager->streaming->rest = REST;
+    return 0;
+}
+
+int prepare_run(struct pager *pager, const struct driver *drv)
+{
+    struct transfer *transfer;
+    int r;
+
+    if (!card_enter(pager, drv, &transfer))
+        return 0;
+    r = try_to_run(pager, drv);
+    card_leave(drv);
+    return r;
+}
+
+static int make_plan(struct pager *pager, const struct driver *drv)
+{
+    struct streaming *s = pager->streaming;
+    uint32_t changed;
+    int r = compare_digests(s, drv, false, &changed);
+
+    pass_fini(&s->pass);
+    if (!r)
+        r = pass_init(&s->pass, &s->learner, (uint32_t)(s->learner.n - s->learner.first));
+    if (!r)
+        r = blame_changes(s);
+    if (r < 0)
+        return r;
+    log_debug("%u of %u chunks have changed, %d of them by nobody known", changed, s->n_pieces, r);
+    if (!r || trust_bar_strangers(&s->trust))
+        return try_to_run(pager, drv);
+    s->launched = NULL;
+    s->blamed = false;
+    s->state = STREAMING_BLAMING;
+    return 0;
+}
+
+int prepare_plan(struct pager *pager, const struct driver *drv)
+{
+    struct transfer *transfer;
+    int r;
+
+    if (!card_enter(pager, drv, &transfer))
+        return 0;
+    r = make_plan(pager, drv);
+    card_leave(drv);
+    return r;
+}
+
+int prepare_check(struct pager *pager, const struct driver *drv)
+{
+    struct streaming *s = pager->streaming;
+    struct transfer *transfer;
+    uint32_t changed = 0;
+    int r;
+
+    if (!card_enter(pager, drv, &transfer))
+        return 0;
+    r = compare_digests(s, drv, true, &changed);
+    card_leave(drv);
+    if (!r && !changed)
+        trust_earn(&s->trust);
+    return r ? r : changed ? -EINVAL : 0;
+}
+
+void prepare_forget(struct streaming *s)
+{
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        struct block *block = s->pieces[i].block;
+
+        atomic_store_explicit(&block->takes_turns, false, memory_order_relaxed);
+        block->piece = 0;
+    }
+    s->n_pieces = 0;
+    s->ring.n_turns = 0;
+}
+
+bool prepare_names(const struct streaming *s, const struct range *range)
+{
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        if (s->pieces[i].block->range == range)
+            return true;
+    }
+    return false;
+}
+
+void prepare_end(struct pager *pager, const struct driver *drv, bool alive)
+{
+    struct streaming *s = pager->streaming;
+
+    if (alive)
+        (void)transfer_wait(s->transfer, drv);
+    windows_close(&s->windows, drv, NULL);
+    free(s->ring.turns);
+    s->ring.turns = NULL;
+    ring_fini(&s->ring, drv, &pager->pools[TIER_DEVICE], alive);
+    if (!alive)
+        s->digester = (struct digester){.module = NULL};
+    if (s->pieces)
+        watch(-1);
+    drop_plan(s);
+}
+
+const struct chunk *prepare_chunk(void *context, const struct block *block)
+{
+    const struct streaming *s = context;
+    const struct piece *piece = prepare_piece(s, block);
+
+    if (!piece || piece->turn < 0)
+        return NULL;
+    return s->ring.slots[s->ring.turns[piece->turn].slot].chunk;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The steps of streaming that need a safe point: taking digests, choosing residents, moving homes,
+ * making the ring, and giving it all back. Inside of streaming.h.
+ *
+ * Locking: the pager's. Results: 0, -EAGAIN when no safe point could be had and nothing was done,
+ * any other -errno when it cannot be done.
+ */
+
+#include "runtime/streaming.h"
+
+/* What a block is called in the pass. */
+static inline uint64_t prepare_key(const struct block *block)
+{
+    return block->range->id << 24 | block->index;
+}
+
+/* NULL for a block that the plan has nothing to do with. */
+static inline struct piece *prepare_piece(const struct streaming *s, const struct block *block)
+{
+    return block->piece ? &s->pieces[block->piece - 1] : NULL;
+}
+
+/* Forgets the functions that are trusted when handles may mean others now. */
+void prepare_trust(struct streaming *s);
+
+/* Has every launch on the card's memory looked into, resident or not. */
+void prepare_observation(struct pager *pager, bool on);
+
+/* The learner knows the pass: digests all pieces and begins to watch. */
+int prepare_comparison(struct pager *pager, const struct driver *drv);
+/* A lap later: digests them again, and makes the plan. Begins to stream, or first to look for who
+ * wrote what changed. */
+int prepare_plan(struct pager *pager, const struct driver *drv);
+/* Begins to stream what has not changed. */
+int prepare_run(struct pager *pager, const struct driver *drv);
+/* Whether what takes turns is still what it was; if so, what was noted is trusted. -EINVAL if not.
+ */
+int prepare_check(struct pager *pager, const struct driver *drv);
+
+/* At a safe point, or when the context is gone (not `alive`): gives everything back. */
+void prepare_end(struct pager *pager, const struct driver *drv, bool alive);
+/* The blocks of the plan must not be looked at again. */
+void prepare_forget(struct streaming *s);
+bool prepare_names(const struct streaming *s, const struct range *range);
+
+/* window_chunk_fn: `context` is the struct streaming. */
+const struct chunk *prepare_chunk(void *context, const struct block *block);

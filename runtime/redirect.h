@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * A launch whose parameters have been replaced: copies of them, in which some words differ.
+ */
+
+#include <stdint.h>
+#include "runtime/driver.h"
+#include "runtime/layout.h"
+
+struct pager;
+
+enum {
+    REDIRECT_SLOTS_MAX = 128,
+};
+
+struct redirect {
+    void **kernel_params; /* for the driver, in place of the program's */
+    void **extra;
+
+    /* For whoever asked for it: what the launch reads, so that it can be told when it is given to
+     * the driver. */
+    struct pager *pager;
+    uint64_t plan;
+    CUstream stream;
+    uint32_t n_slots;
+    uint32_t slots[REDIRECT_SLOTS_MAX];
+
+    void *extra_words[5];
+    size_t bytes;
+    char *packed;
+};
+
+/* What a program asks to launch. */
+struct launch {
+    CUfunction function;
+    const struct layout *layout;
+    CUstream stream;
+    void *const *kernel_params;
+    void *const *extra;
+};
+
+/* A copy of the launch's parameters; NULL when there is no memory or they cannot be copied. */
+struct redirect *redirect_new(const struct launch *launch);
+void redirect_free(struct redirect *redirect);
+void redirect_word(struct redirect *redirect, const struct layout_word *word, uint64_t value);

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/ring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include "runtime/stats.h"
+
+static int slot_init(struct ring *ring, const struct driver *drv, struct pool *pool,
+                     const struct vmm_access *access, struct slot *slot)
+{
+    CUdeviceptr at = ring->base + (uint64_t)(slot - ring->slots) * ring->slot_bytes;
+    int r = pool_take(pool, drv, ring->slot_bytes, &slot->chunk);
+
+    if (r) {
+        slot->chunk = NULL;
+        return r < 0 ? r : -ENOMEM;
+    }
+    r = vmm_map(drv, at, ring->slot_bytes, slot->chunk->handle, access);
+    if (r)
+        return r;
+    slot->at = at;
+    r = driver_errno(drv->cuEventCreate(&slot->staged, CU_EVENT_DISABLE_TIMING));
+    if (!r)
+        r = driver_errno(drv->cuEventCreate(&slot->used, CU_EVENT_DISABLE_TIMING));
+    return r;
+}
+
+static void slot_fini(struct ring *ring, const struct driver *drv, struct pool *pool,
+                      struct slot *slot, bool alive)
+{
+    if (slot->used && alive)
+        (void)drv->cuEventDestroy_v2(slot->used);
+    if (slot->staged && alive)
+        (void)drv->cuEventDestroy_v2(slot->staged);
+    if (slot->at && vmm_unmap(drv, slot->at, ring->slot_bytes))
+        return;
+    if (slot->chunk)
+        pool_give(pool, drv, slot->chunk);
+    *slot = (struct slot){.chunk = NULL};
+}
+
+int ring_init(struct ring *ring, const struct driver *drv, struct pool *pool,
+              const struct vmm_access *access, uint32_t n_slots, uint64_t slot_bytes)
+{
+    int r;
+
+    *ring = (struct ring){.slot_bytes = slot_bytes};
+    ring->slots = calloc(n_slots, sizeof(*ring->slots));
+    if (!ring->slots)
+        return -ENOMEM;
+    r = driver_errno(drv->cuMemAddressReserve(&ring->base, n_slots * slot_bytes, slot_bytes, 0, 0));
+    if (r) {
+        ring->base = 0;
+        goto fail;
+    }
+    ring->n_slots = n_slots;
+    for (uint32_t i = 0; i < n_slots; i++) {
+        r = slot_init(ring, drv, pool, access, &ring->slots[i]);
+        if (r)
+            goto fail;
+    }
+    stats_add(ring_bytes, n_slots * slot_bytes);
+    return 0;
+
+fail:
+    for (uint32_t i = 0; i < ring->n_slots; i++)
+        slot_fini(ring, drv, pool, &ring->slots[i], true);
+    if (ring->base)
+        vmm_unreserve(drv, ring->base, n_slots * slot_bytes);
+    free(ring->slots);
+    *ring = (struct ring){.n_slots = 0};
+    return r;
+}
+
+void ring_fini(struct ring *ring, const struct driver *drv, struct pool *pool, bool alive)
+{
+    if (!ring->slots)
+        return;
+    for (uint32_t i = 0; i < ring->n_slots; i++)
+        slot_fini(ring, drv, pool, &ring->slots[i], alive);
+    vmm_unreserve(drv, ring->base, ring->n_slots * ring->slot_bytes);
+    stats_sub(ring_bytes, ring->n_slots * ring->slot_bytes);
+    free(ring->slots);
+    *ring = (struct ring){.n_slots = 0};
+}
+
+static int stage(struct ring *ring, const struct driver *drv, struct transfer *transfer,
+                 const struct turn *turn, struct slot *slot)
+{
+    int r = 0;
+
+    slot->holds = false;
+    if (slot->was_used)
+        r = transfer_await(transfer, drv, slot->used);
+    if (!r)
+        r = transfer_copy(transfer, drv, slot->at, turn->source, turn->bytes);
+    if (!r)
+        r = transfer_record(transfer, drv, slot->staged);
+    if (r)
+        return r;
+    slot->was_used = false;
+    slot->waiter = NULL;
+    slot->holds = true;
+    slot->turn = (uint32_t)(turn - ring->turns);
+    stats_add(chunks_streamed, 1);
+    stats_add(bytes_streamed, turn->bytes);
+    return 0;
+}
+
+/* Back to the first turn that is not over. */
+static void rewind_to(struct ring *ring, uint64_t now)
+{
+    uint64_t lap = now / ring->n_visits;
+    uint32_t next = 0;
+
+    while (next < ring->n_turns &&
+           lap * ring->n_visits + ring->turns[next].visit + ring->turns[next].until < now)
+        next++;
+    ring->next = next < ring->n_turns ? next : 0;
+    ring->next_lap = next < ring->n_turns ? lap : lap + 1;
+    ring->rewind = false;
+}
+
+int ring_advance(struct ring *ring, const struct driver *drv, struct transfer *transfer,
+                 uint64_t now)
+{
+    if (ring->rewind)
+        rewind_to(ring, now);
+    while (ring->n_turns) {
+        const struct turn *turn = &ring->turns[ring->next];
+        struct slot *slot = &ring->slots[turn->slot];
+        uint64_t from = ring->next_lap * ring->n_visits + turn->visit;
+        bool over = from + turn->until < now;
+
+        if (from >= now + ring->n_visits)
+            return 0;
+        if (!over && !ring_holds(ring, ring->next)) {
+            int r;
+
+            if (slot->pins || (slot->holds && slot->to >= now))
+                return 0;
+            r = stage(ring, drv, transfer, turn, slot);
+            if (r)
+                return r;
+        }
+        if (!over) {
+            slot->from = from;
+            slot->to = from + turn->until;
+        }
+        ring->next = (ring->next + 1) % ring->n_turns;
+        ring->next_lap += ring->next == 0;
+    }
+    return 0;
+}
+
+/* A stream and the way it was named, which says what stream 0 is. */
+static const void *identity(const struct driver *drv, CUstream stream)
+{
+    return stream ? (const void *)stream : (const void *)drv;
+}
+
+int ring_pin(struct ring *ring, const struct driver *drv, uint32_t index, CUstream stream)
+{
+    struct slot *slot = &ring->slots[index];
+
+    if (slot->waiter != identity(drv, stream)) {
+        int r = driver_errno(drv->cuStreamWaitEvent(stream, slot->staged, 0));
+
+        if (r)
+            return r;
+        slot->waiter = identity(drv, stream);
+    }
+    slot->pins++;
+    return 0;
+}
+
+void ring_unpin(struct ring *ring, const struct driver *drv, struct transfer *transfer,
+                uint32_t index, CUstream stream)
+{
+    struct slot *slot = &ring->slots[index];
+
+    if (slot->was_used && slot->use_stream != stream)
+        (void)transfer_await(transfer, drv, slot->used);
+    if (drv->cuEventRecord(slot->used, stream) == CUDA_SUCCESS) {
+        slot->was_used = true;
+        slot->use_stream = stream;
+        slot->pins--;
+    }
+}
+
+void ring_distrust_all(struct ring *ring)
+{
+    for (uint32_t i = 0; i < ring->n_slots; i++)
+        ring->slots[i].holds = false;
+    ring->rewind = true;
+}

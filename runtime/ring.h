@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The ring: device memory in which the streamed pieces of a pass take turns.
+ *
+ * Every piece has one slot for good, so that windows are mapped once. Turns are staged in the order
+ * of the pass, each as soon as the turn before it in its slot is over. All order between the copies
+ * and the launches that read them is by events; nothing here waits.
+ *
+ * Positions are visits counted from when the ring was made, laps included; they only grow.
+ *
+ * Locking: the pager's. A context of the device is current, and always the same one.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "runtime/pool.h"
+#include "runtime/transfer.h"
+#include "runtime/vmm.h"
+
+struct slot {
+    struct chunk *chunk;
+    CUdeviceptr at;      /* where the copies find it */
+    bool holds;          /* the bytes of turn's piece, or a copy of them is queued */
+    uint32_t turn;       /* that it holds, if it does */
+    uint64_t from;       /* position of that turn's visit, */
+    uint64_t to;         /* and the last position at which it is still needed */
+    unsigned int pins;   /* launches that read it and have not been marked as used yet */
+    CUevent staged;      /* the copy is done */
+    CUevent used;        /* the last launch that read it is done */
+    bool was_used;       /* `used` was recorded since the slot was last filled */
+    CUstream use_stream; /* in which */
+    const void *waiter;  /* identity of the stream that has already waited for `staged` */
+};
+
+struct turn {
+    CUdeviceptr source; /* of the copy: mapped for good */
+    uint64_t bytes;
+    uint32_t slot;
+    uint32_t visit; /* position in the pass */
+    uint32_t until; /* visits after it that begin before it is over */
+    uint32_t piece; /* whose turn: a piece may have several in a pass, all in one slot */
+};
+
+struct ring {
+    uint32_t n_slots;
+    struct slot *slots;
+    uint32_t n_turns;
+    struct turn *turns; /* by visit */
+    uint32_t n_visits;  /* of the pass */
+    uint32_t next;      /* turn to be staged, */
+    uint64_t next_lap;  /* in this lap */
+    bool rewind;        /* earlier turns have to be staged again */
+    CUdeviceptr base;   /* the slots' addresses */
+    uint64_t slot_bytes;
+};
+
+/* Takes at most `n_slots` chunks of `slot_bytes` from the pool; ring->n_slots says how many it got.
+ * 0 or -errno; a ring that failed is empty. */
+int ring_init(struct ring *ring, const struct driver *drv, struct pool *pool,
+              const struct vmm_access *access, uint32_t n_slots, uint64_t slot_bytes);
+/* Nothing is in flight that uses it. The turns are the caller's. `alive`: the context still is. */
+void ring_fini(struct ring *ring, const struct driver *drv, struct pool *pool, bool alive);
+
+/* Position `now` has been reached: queues what can be staged. 0 or -errno. */
+int ring_advance(struct ring *ring, const struct driver *drv, struct transfer *transfer,
+                 uint64_t now);
+
+/* Whether the slot of this turn holds its piece. */
+static inline bool ring_holds(const struct ring *ring, uint32_t turn)
+{
+    const struct slot *slot = &ring->slots[ring->turns[turn].slot];
+
+    return slot->holds && ring->turns[slot->turn].piece == ring->turns[turn].piece;
+}
+
+/* A launch in `stream` is going to read what the slot holds. 0 or -errno. */
+int ring_pin(struct ring *ring, const struct driver *drv, uint32_t slot, CUstream stream);
+/* It has been given to the driver, or refused by it. */
+void ring_unpin(struct ring *ring, const struct driver *drv, struct transfer *transfer,
+                uint32_t slot, CUstream stream);
+
+/* What was staged may be out of date: it is staged again. */
+void ring_distrust_all(struct ring *ring);

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/streaming.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include "runtime/blame.h"
+#include "runtime/gate.h"
+#include "runtime/log.h"
+#include "runtime/prepare.h"
+#include "runtime/stats.h"
+
+enum {
+    REST = 2048,       /* launches */
+    CHECK_ROUNDS = 64, /* the most between two looks at what was noted */
+    JUMPS_SHARE = 4,   /* of a pass: more in a round are another pass */
+};
+
+uint32_t extent_first(const struct extent *extent)
+{
+    return (uint32_t)((extent->address - extent->range->base) >> residency.slot_shift);
+}
+
+uint32_t extent_last(const struct extent *extent)
+{
+    return (uint32_t)((extent->address - extent->range->base + extent->bytes - 1) >>
+                      residency.slot_shift);
+}
+
+/* Calls for each block that the launch names on this card. */
+#define EACH_BLOCK(extents, pager_, block_)                                                        \
+    for (const struct extent *e_ = (extents)->list; e_ < (extents)->list + (extents)->n; e_++)     \
+        if (e_->range->pager == (pager_))                                                          \
+            for (struct block *block_ = &e_->range->blocks[extent_first(e_)],                      \
+                              *last_ = &e_->range->blocks[extent_last(e_)];                        \
+                 block_ <= last_; block_++)
+
+static void learn_anew(struct streaming *s)
+{
+    pass_learner_fini(&s->learner);
+    s->state = STREAMING_LEARNING;
+}
+
+static void rest(struct streaming *s)
+{
+    log_info("no pass was recognised that can be streamed; homes are moved by age");
+    pass_learner_fini(&s->learner);
+    s->state = STREAMING_RESTING;
+    s->rest = REST;
+}
+
+static void learn(struct pager *pager, const struct driver *drv, const struct extents *extents)
+{
+    struct streaming *s = pager->streaming;
+
+    pass_learner_step(&s->learner);
+    for (size_t i = 0; i < extents->n; i++) {
+        const struct extent *extent = &extents->list[i];
+
+        if (extent->range->pager == pager)
+            pass_learner_touch(&s->learner,
+                               prepare_key(&extent->range->blocks[extent_first(extent)]));
+    }
+    if (pass_learner_knows(&s->learner)) {
+        int r = prepare_comparison(pager, drv);
+
+        if (r && r != -EAGAIN)
+            learn_anew(s);
+    } else if (pass_learner_despairs(&s->learner)) {
+        prepare_observation(pager, false);
+        rest(s);
+    }
+}
+
+/* Uploads cut buffers into parts; by the end of the first pass launches have named them all. */
+static void see_as_named(struct extents *extents)
+{
+    for (size_t i = 0; i < extents->n; i++)
+        extents->list[i].bytes =
+            range_named_extent(extents->list[i].range, extents->list[i].address);
+}
+
+static void follow_beginnings(struct pager *pager, const struct extents *extents)
+{
+    struct streaming *s = pager->streaming;
+
+    for (size_t i = 0; i < extents->n; i++) {
+        const struct extent *extent = &extents->list[i];
+
+        if (extent->range->pager == pager)
+            (void)pass_touch(&s->pass, prepare_key(&extent->range->blocks[extent_first(extent)]));
+    }
+}
+
+static void follow(struct pager *pager, const struct extents *extents)
+{
+    struct streaming *s = pager->streaming;
+
+    EACH_BLOCK(extents, pager, block)
+    (void)pass_touch(&s->pass, prepare_key(block));
+}
+
+static void record(struct pager *pager, const struct extents *extents)
+{
+    struct streaming *s = pager->streaming;
+
+    pass_learner_step(&s->learner);
+    EACH_BLOCK(extents, pager, block)
+    pass_learner_touch(&s->learner, prepare_key(block));
+    /* The first are needed as long as the last. */
+    EACH_BLOCK(extents, pager, block)
+    pass_learner_touch(&s->learner, prepare_key(block));
+}
+
+static struct trust_use use_of(const struct launch *launch, const struct extent *extent)
+{
+    return (struct trust_use){
+        .function = (uintptr_t)launch->function,
+        .range = extent->range->id,
+        .word = extent->word->offset,
+        .first = extent_first(extent),
+        .last = extent_last(extent),
+    };
+}
+
+static bool has_turns(const struct extent *extent)
+{
+    for (uint32_t i = extent_first(extent); i <= extent_last(extent); i++) {
+        if (atomic_load_explicit(&extent->range->blocks[i].takes_turns, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+/* Whether the launch is known to leave all that takes turns as it is. Notes it, if it is not. */
+static bool is_trusted(struct pager *pager, const struct launch *launch,
+                       const struct extents *extents)
+{
+    struct streaming *s = pager->streaming;
+    bool trusted = !launch->layout->excused || trust_function(&s->trust, launch->function);
+
+    if (trusted && launch->layout->excused)
+        layout_excuse(launch->function);
+    for (size_t i = 0; i < extents->n; i++) {
+        const struct extent *extent = &extents->list[i];
+        struct trust_use use;
+
+        if (extent->range->pager != pager || (s->state == STREAMING_RUNNING && !has_turns(extent)))
+            continue;
+        use = use_of(launch, extent);
+        trusted &= trust_use(&s->trust, &use);
+    }
+    return trusted;
+}
+
+static void compare(struct pager *pager, const struct driver *drv, const struct launch *launch,
+                    const struct extents *extents)
+{
+    struct streaming *s = pager->streaming;
+
+    follow_beginnings(pager, extents);
+    if (s->pass.laps >= 2) {
+        if (prepare_plan(pager, drv))
+            s->state = STREAMING_ENDING;
+        return;
+    }
+    if (s->pass.laps == 1)
+        record(pager, extents);
+    (void)is_trusted(pager, launch, extents);
+    if (s->pass.jumps > s->pass.n / JUMPS_SHARE || s->pass.foreign > 2 * (uint64_t)s->pass.n)
+        s->state = STREAMING_ENDING;
+}
+
+static void blame(struct pager *pager, const struct driver *drv, const struct launch *launch,
+                  const struct extents *extents)
+{
+    struct streaming *s = pager->streaming;
+    int r = blame_launch(pager, drv, launch);
+
+    if (r && r != -EAGAIN) {
+        s->state = STREAMING_ENDING;
+        return;
+    }
+    follow(pager, extents);
+    if (s->pass.laps < 2)
+        return;
+    s->hopeless = !s->blamed;
+    if (s->hopeless || prepare_run(pager, drv))
+        s->state = STREAMING_ENDING;
+}
+
+static uint64_t position(const struct pass *pass)
+{
+    return pass->laps * pass->n + pass->at;
+}
+
+/* Something of unknown effect was submitted, or the functions are not those that were trusted: what
+ * was staged is forgotten, and nothing is staged before that has ended. False: not yet. */
+static bool catch_up(struct pager *pager, const struct driver *drv)
+{
+    struct streaming *s = pager->streaming;
+    uint64_t unknown = gate_unknown();
+    struct transfer *transfer;
+
+    prepare_trust(s);
+    if (unknown == s->unknown)
+        return true;
+    ring_distrust_all(&s->ring);
+    if (!card_enter(pager, drv, &transfer))
+        return false;
+    card_leave(drv);
+    s->unknown = unknown;
+    return true;
+}
+
+/* The stretch can be read through a window now. */
+static bool is_staged(struct streaming *s, const struct extent *extent)
+{
+    for (uint32_t i = extent_first(extent); i <= extent_last(extent); i++) {
+        const struct piece *piece = prepare_piece(s, &extent->range->blocks[i]);
+
+        if (piece && piece->turn >= 0 && !ring_holds(&s->ring, (uint32_t)piece->turn))
+            return false;
+    }
+    return true;
+}
+
+static bool pin(struct pager *pager, const struct driver *drv, const struct extent *extent,
+                struct redirect *redirect)
+{
+    struct streaming *s = pager->streaming;
+
+    for (uint32_t i = extent_first(extent); i <= extent_last(extent); i++) {
+        const struct piece *piece = prepare_piece(s, &extent->range->blocks[i]);
+        uint32_t slot;
+
+        if (!piece || piece->turn < 0)
+            continue;
+        slot = s->ring.turns[piece->turn].slot;
+        if (redirect->n_slots == REDIRECT_SLOTS_MAX ||
+            ring_pin(&s->ring, drv, slot, redirect->stream))
+            return false;
+        redirect->slots[redirect->n_slots++] = slot;
+    }
+    return true;
+}
+
+static bool redirect_extent(struct pager *pager, const struct driver *drv,
+                            const struct launch *launch, const struct extent *extent,
+                            struct redirect **redirect)
+{
+    struct stretch stretch = {extent->range->id, extent_first(extent), extent_last(extent)};
+    struct streaming *s = pager->streaming;
+    struct window *window = window_find(&s->windows, &stretch);
+
+    if (!is_staged(s, extent))
+        return false;
+    if (!window && window_open(&s->windows, drv, &pager->access, extent->range, &stretch,
+                               prepare_chunk, s, &window))
+        return false;
+    if (!*redirect) {
+        *redirect = redirect_new(launch);
+        if (!*redirect)
+            return false;
+        (*redirect)->pager = pager;
+        (*redirect)->plan = s->plan;
+        (*redirect)->stream = launch->stream;
+    }
+    if (!pin(pager, drv, extent, *redirect))
+        return false;
+    redirect_word(*redirect, extent->word, window_address(window, extent->address));
+    return true;
+}
+
+static struct redirect *redirect_launch(struct pager *pager, const struct driver *drv,
+                                        const struct launch *launch, const struct extents *extents)
+{
+    struct streaming *s = pager->streaming;
+    struct redirect *redirect = NULL;
+    bool missed = false;
+
+    for (size_t i = 0; i < extents->n; i++) {
+        const struct extent *extent = &extents->list[i];
+
+        if (extent->range->pager == pager && has_turns(extent))
+            missed |= !redirect_extent(pager, drv, launch, extent, &redirect);
+    }
+    s->hits += redirect && !missed;
+    s->misses += missed;
+    if (redirect)
+        stats_add(launches_redirected, 1);
+    if (missed)
+        stats_add(launches_in_place, 1);
+    return redirect;
+}
+
+/* A round has ended. False when the program does not go along with the pass any more. */
+static bool end_round(struct pager *pager, const struct driver *drv)
+{
+    struct streaming *s = pager->streaming;
+    bool lost = s->misses > s->hits + 4 && s->rounds > 2;
+
+    s->rounds++;
+    s->moves = s->pass.moves;
+    s->jumps = s->pass.jumps;
+    s->hits = 0;
+    s->misses = 0;
+    if (lost && !s->trust.waiting)
+        return false;
+    if (!s->trust.waiting || s->rounds < s->check_round)
+        return true;
+    s->check_round = s->rounds + s->check_after;
+    s->check_after = min_u64(2 * s->check_after, CHECK_ROUNDS);
+    return prepare_check(pager, drv) == 0;
+}
+
+static struct redirect *run(struct pager *pager, const struct driver *drv,
+                            const struct launch *launch, const struct extents *extents)
+{
+    struct streaming *s = pager->streaming;
+    CUcontext ctx;
+
+    follow(pager, extents);
+    if (s->pass.jumps - s->jumps > s->pass.n / JUMPS_SHARE + 4 ||
+        (s->pass.moves - s->moves >= s->pass.n && !end_round(pager, drv))) {
+        s->state = STREAMING_ENDING;
+        return NULL;
+    }
+    if (!catch_up(pager, drv))
+        return NULL;
+    if (!is_trusted(pager, launch, extents)) {
+        ring_distrust_all(&s->ring);
+        gate_note_unknown();
+        s->misses++;
+        return NULL;
+    }
+    if (drv->cuCtxGetCurrent(&ctx) != CUDA_SUCCESS || ctx != s->transfer->ctx)
+        return NULL;
+    if (ring_advance(&s->ring, drv, s->transfer, position(&s->pass)))
+        return NULL;
+    return redirect_launch(pager, drv, launch, extents);
+}
+
+void streaming_reclaim(struct pager *pager, const struct driver *drv)
+{
+    struct transfer *transfer;
+
+    if (!pager->streaming || pager->streaming->state != STREAMING_ENDING ||
+        !card_enter(pager, drv, &transfer))
+        return;
+    streaming_end(pager, drv);
+    card_leave(drv);
+}
+
+bool streaming_launch(struct pager *pager, const struct driver *drv, const struct launch *launch,
+                      struct extents *extents, struct redirect **out)
+{
+    struct streaming *s = pager->streaming;
+
+    if (!s) {
+        s = pager->streaming = calloc(1, sizeof(*s));
+        if (!s)
+            return false;
+        prepare_observation(pager, true);
+    }
+    streaming_reclaim(pager, drv);
+    if (s->state >= STREAMING_COMPARING && s->state <= STREAMING_RUNNING)
+        see_as_named(extents);
+    switch (s->state) {
+    case STREAMING_LEARNING:
+        learn(pager, drv, extents);
+        return s->state != STREAMING_RESTING;
+    case STREAMING_COMPARING:
+        compare(pager, drv, launch, extents);
+        if (s->state != STREAMING_RUNNING)
+            return true;
+        *out = run(pager, drv, launch, extents);
+        return true;
+    case STREAMING_BLAMING:
+        blame(pager, drv, launch, extents);
+        return true;
+    case STREAMING_RUNNING:
+        *out = run(pager, drv, launch, extents);
+        return true;
+    case STREAMING_RESTING:
+        if (s->rest && --s->rest == 0) {
+            prepare_observation(pager, true);
+            learn_anew(s);
+        }
+        return false;
+    default:
+        return true;
+    }
+}
+
+void streaming_launched(const struct driver *drv, struct redirect *redirect)
+{
+    struct streaming *s = redirect->pager->streaming;
+
+    if (!s || s->state != STREAMING_RUNNING || s->plan != redirect->plan)
+        return;
+    for (uint32_t i = 0; i < redirect->n_slots; i++)
+        ring_unpin(&s->ring, drv, s->transfer, redirect->slots[i], redirect->stream);
+}
+
+void streaming_end(struct pager *pager, const struct driver *drv)
+{
+    struct streaming *s = pager->streaming;
+
+    if (!s || s->state == STREAMING_LEARNING || s->state == STREAMING_RESTING)
+        return;
+    stats_add(streaming_ends, 1);
+    prepare_end(pager, drv, true);
+    prepare_observation(pager, !s->hopeless);
+    if (s->hopeless) {
+        s->hopeless = false;
+        rest(s);
+    } else {
+        log_info("the pass has changed; it is learned anew");
+        learn_anew(s);
+    }
+}
+
+void streaming_forget(struct pager *pager, const struct driver *drv, const struct range *range)
+{
+    struct streaming *s = pager->streaming;
+
+    if (!s || s->state < STREAMING_COMPARING || s->state > STREAMING_ENDING)
+        return;
+    if (!prepare_names(s, range))
+        return;
+    (void)transfer_wait(s->transfer, drv);
+    windows_close(&s->windows, drv, range);
+    prepare_forget(s);
+    s->state = STREAMING_ENDING;
+}
+
+void streaming_context_gone(struct pager *pager, const struct driver *drv, CUcontext ctx)
+{
+    struct streaming *s = pager->streaming;
+
+    if (!s || !s->transfer || s->transfer->ctx != ctx)
+        return;
+    prepare_end(pager, drv, false);
+    s->transfer = NULL;
+    learn_anew(s);
+}

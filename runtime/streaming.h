@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Streaming: a model that is larger than the card is read through a ring of device memory, copied
+ * ahead of use.
+ *
+ *   learning   nothing moves; the pass is looked for in what launches name
+ *   comparing  for one more pass everything that runs is noted, between two digests of all pieces
+ *   blaming    for another one, if it is not clear who wrote what has changed, after every launch
+ *   running    what was not changed takes turns in the ring or is resident, what was is resident
+ *   resting    no pass was found: homes move by age, until it is tried again
+ *
+ * Every home stays mapped and right in all of them. A launch reads the ring only by arguments that
+ * were seen to leave their memory as it was, and only copies that nothing of unknown effect has
+ * been submitted since. Whatever else happens reads the home.
+ *
+ * Locking: the pager's.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "runtime/card.h"
+#include "runtime/digest.h"
+#include "runtime/pass.h"
+#include "runtime/redirect.h"
+#include "runtime/ring.h"
+#include "runtime/spread.h"
+#include "runtime/trust.h"
+#include "runtime/window.h"
+
+enum {
+    EXTENTS_MAX = 128, /* words of one launch that name our memory; more are read in place */
+};
+
+struct extent {
+    CUdeviceptr address;
+    struct range *range;
+    uint64_t bytes;
+    const struct layout_word *word;
+};
+
+struct extents {
+    size_t n;
+    struct extent list[EXTENTS_MAX];
+};
+
+uint32_t extent_first(const struct extent *extent);
+uint32_t extent_last(const struct extent *extent);
+
+enum streaming_state {
+    STREAMING_LEARNING,
+    STREAMING_COMPARING,
+    STREAMING_BLAMING,
+    STREAMING_RUNNING,
+    STREAMING_ENDING, /* waits for a safe point at which what it holds can be given back */
+    STREAMING_RESTING,
+};
+
+struct piece {
+    struct block *block;
+    uint64_t digest;
+    int32_t turn;   /* its first, or -1 */
+    bool changed;   /* between the last two digests */
+    bool explained; /* by somebody who was given a pointer to it */
+    bool beside;    /* in one buffer with something that changed */
+    bool stays;     /* on the device */
+};
+
+struct streaming {
+    enum streaming_state state;
+    struct transfer *transfer;   /* of the context that streams */
+    struct pass_learner learner; /* of where buffers begin; then of all their blocks, for a lap */
+    struct pass pass;            /* of the same, one after the other */
+    struct piece *pieces;        /* all blocks of the ranges that the pass is about */
+    uint32_t n_pieces;
+    struct ring ring;
+    struct windows windows;
+    struct trust trust;
+    struct digester digester;
+    CUfunction launched;   /* last, while changes are explained */
+    bool blamed;           /* some function, for one of them */
+    bool hopeless;         /* there is somebody who writes and was not found */
+    uint64_t plan;         /* number of the plan, so that late news of another one is known */
+    uint64_t unknown;      /* submissions of unknown effect that have been dealt with */
+    uintptr_t unloads;     /* layout_unloads() that the trust is good for */
+    uint64_t rounds;       /* times that as many moves as the pass is long were made */
+    uint64_t moves;        /* pass.moves and */
+    uint64_t jumps;        /* pass.jumps at the begin of the round */
+    uint64_t hits, misses; /* launches of the round that named pieces with turns */
+    uint64_t check_round;  /* for the next look at what was noted */
+    uint64_t check_after;  /* rounds between two, growing */
+    uint64_t rest;         /* launches still to rest */
+};
+
+/*
+ * A launch is about to be given to the driver. True when streaming is in charge of where its memory
+ * is; *out is then the redirected launch or NULL for the program's own. False: move homes.
+ */
+bool streaming_launch(struct pager *pager, const struct driver *drv, const struct launch *launch,
+                      struct extents *extents, struct redirect **out);
+/* The redirected launch was given to the driver, in whatever context. */
+void streaming_launched(const struct driver *drv, struct redirect *redirect);
+
+/* Gives back what a plan that is over holds, if a safe point can be had. */
+void streaming_reclaim(struct pager *pager, const struct driver *drv);
+
+/* At a safe point, before homes move otherwise than by streaming itself. */
+void streaming_end(struct pager *pager, const struct driver *drv);
+/* Before the chunks of a range go. No work of the program uses it any more. */
+void streaming_forget(struct pager *pager, const struct driver *drv, const struct range *range);
+/* The context is gone, no driver call may be made in it. */
+void streaming_context_gone(struct pager *pager, const struct driver *drv, CUcontext ctx);

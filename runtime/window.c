@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/window.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include "runtime/log.h"
+#include "runtime/stats.h"
+
+static uint64_t place_bytes(const struct window *window)
+{
+    return (uint64_t)(window->to - window->from + 1) << residency.slot_shift;
+}
+
+static CUdeviceptr place(const struct window *window, uint32_t block)
+{
+    return window->base + ((uint64_t)(block - window->from) << residency.slot_shift);
+}
+
+static void unmap(struct window *window, const struct driver *drv)
+{
+    uint32_t mapped = window->mapped;
+
+    for (uint32_t i = 0; i < mapped; i++) {
+        if (vmm_unmap(drv, place(window, window->from + i), window->bytes[i]) == 0)
+            window->mapped--;
+    }
+    if (window->mapped)
+        log_warn("cannot unmap a window of %u blocks; its memory stays in use until the program "
+                 "ends",
+                 (unsigned int)mapped);
+    else
+        vmm_unreserve(drv, window->base, place_bytes(window));
+}
+
+static int map(struct window *window, const struct driver *drv, const struct vmm_access *access,
+               window_chunk_fn *chunk_of, void *context)
+{
+    for (uint32_t i = window->from; i <= window->to; i++) {
+        const struct block *block = &window->range->blocks[i];
+        const struct chunk *chunk = NULL;
+        int r;
+
+        if (i >= window->stretch.first && i <= window->stretch.last)
+            chunk = chunk_of(context, block);
+        if (!chunk)
+            chunk = block->chunk;
+        r = vmm_map(drv, place(window, i), chunk->bytes, chunk->handle, access);
+        if (r)
+            return r;
+        window->bytes[window->mapped++] = chunk->bytes;
+    }
+    return 0;
+}
+
+struct window *window_find(const struct windows *windows, const struct stretch *stretch)
+{
+    struct window *window;
+
+    HASH_FIND(hh, windows->all, stretch, sizeof(*stretch), window);
+    return window;
+}
+
+int window_open(struct windows *windows, const struct driver *drv, const struct vmm_access *access,
+                struct range *range, const struct stretch *stretch, window_chunk_fn *chunk_of,
+                void *context, struct window **out)
+{
+    uint32_t from = stretch->first > WINDOW_MARGIN ? stretch->first - WINDOW_MARGIN : 0;
+    uint32_t to = stretch->last + WINDOW_MARGIN < range->n_blocks ? stretch->last + WINDOW_MARGIN
+                                                                  : range->n_blocks - 1;
+    struct window *window = calloc(1, sizeof(*window) + (to - from + 1) * sizeof(*window->bytes));
+    int r;
+
+    if (!window)
+        return -ENOMEM;
+    window->stretch = *stretch;
+    window->range = range;
+    window->from = from;
+    window->to = to;
+    r = driver_errno(drv->cuMemAddressReserve(&window->base, place_bytes(window),
+                                              (uint64_t)1 << residency.slot_shift, 0, 0));
+    if (r) {
+        free(window);
+        return r;
+    }
+    r = map(window, drv, access, chunk_of, context);
+    if (r) {
+        unmap(window, drv);
+        free(window);
+        return r;
+    }
+    HASH_ADD(hh, windows->all, stretch, sizeof(window->stretch), window);
+    stats_add(windows, 1);
+    *out = window;
+    return 0;
+}
+
+void windows_close(struct windows *windows, const struct driver *drv, const struct range *range)
+{
+    struct window *window;
+    struct window *next;
+
+    HASH_ITER(hh, windows->all, window, next)
+    {
+        if (range && window->range != range)
+            continue;
+        HASH_DEL(windows->all, window);
+        unmap(window, drv);
+        stats_sub(windows, 1);
+        free(window);
+    }
+}
