@@ -52,6 +52,7 @@ struct ptx_launch {
     unsigned int grid[3];
     unsigned int block[3];
     size_t dynamic_shared_bytes;
+    uint64_t begin_ns;  /* what %globaltimer shows as the launch begins */
     const void *params; /* packed, ptx_kernel_param_bytes() long, of any alignment; copied */
 };
 

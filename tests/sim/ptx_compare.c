@@ -189,6 +189,8 @@ static int decode_comparison(struct ptx_builder *builder, const struct statement
 static int decode_setp(struct ptx_builder *builder, const struct statement *statement,
                        struct ptx_insn *insn)
 {
+    if (insn->type == PTX_F16X2 || insn->type == PTX_BF16X2)
+        return ptx_decode_setp_half(builder, statement, insn);
     insn->type2 = insn->type;
     if (decode_comparison(builder, statement, insn))
         return -1;
@@ -202,6 +204,8 @@ static int decode_setp(struct ptx_builder *builder, const struct statement *stat
 static int decode_set(struct ptx_builder *builder, const struct statement *statement,
                       struct ptx_insn *insn)
 {
+    if (insn->type2 == PTX_F16X2 || insn->type2 == PTX_BF16X2)
+        return ptx_decode_set_half(builder, statement, insn);
     if (decode_comparison(builder, statement, insn))
         return -1;
     insn->dst = ptx_dest(builder, &statement->operands[0], PTX_B32);

@@ -123,7 +123,7 @@ static int decode_nothing(struct ptx_builder *builder, const struct statement *s
     return 0;
 }
 
-enum { BARRIER_ARRIVE, BARRIER_SYNC, BARRIER_POPC, BARRIER_AND, BARRIER_OR };
+enum { BARRIER_ARRIVE, BARRIER_SYNC, BARRIER_CLUSTER, BARRIER_POPC, BARRIER_AND, BARRIER_OR };
 
 /* Operands: the barrier, and for how many threads it opens (0: all that live). The values of the
  * first lane count, as they must be the same for all. */
@@ -134,12 +134,12 @@ static enum ptx_step run_barrier(struct ptx_warp *warp, const struct ptx_insn *i
     uint32_t expected = ((const uint32_t *)ptx_slot(warp, insn->src[1]))[lane];
     struct ptx_barrier *barrier;
 
-    if (id >= PTX_BARRIERS)
+    if (id >= PTX_BARRIERS - (insn->op != BARRIER_CLUSTER))
         return ptx_warp_fault(warp, insn, lane, PTX_TRAP, 0, false);
     barrier = &warp->block->barriers[id];
     barrier->expected = expected;
     barrier->arrived += (uint32_t)__builtin_popcount(mask);
-    if (insn->op > BARRIER_SYNC)
+    if (insn->op > BARRIER_CLUSTER)
         barrier->votes += (uint32_t)__builtin_popcount(
             mask & (ptx_predicate(warp, insn->src[2]) ^ (uint32_t)insn->imm));
     ptx_warp_park(warp, warp->active, ptx_pc(warp, insn) + 1);
@@ -178,6 +178,18 @@ static int decode_barrier(struct ptx_builder *builder, const struct statement *s
     return builder->lex.failed ? -1 : 0;
 }
 
+/* barrier.cluster.wait: one more barrier, for all threads; a cluster has one block here. */
+static int decode_barrier_cluster(struct ptx_builder *builder, const struct statement *statement,
+                                  struct ptx_insn *insn)
+{
+    static const struct operand id = {.kind = OPERAND_INTEGER, .bits = PTX_BARRIERS - 1};
+    static const struct operand all = {.kind = OPERAND_INTEGER};
+
+    insn->src[0] = ptx_source(builder, &id, PTX_B32);
+    insn->src[1] = ptx_source(builder, &all, PTX_B32);
+    return builder->lex.failed ? -1 : 0;
+}
+
 /* bar.red: result, barrier, perhaps a number of threads, predicate. */
 static int decode_barrier_red(struct ptx_builder *builder, const struct statement *statement,
                               struct ptx_insn *insn)
@@ -199,7 +211,10 @@ static int decode_barrier_red(struct ptx_builder *builder, const struct statemen
 #define RED(name) "bar.red." name, "cta", .decode = decode_barrier_red, .run = run_barrier
 #define RED_LONG(name)                                                                             \
     "barrier.red." name, "cta aligned", .decode = decode_barrier_red, .run = run_barrier
-#define ORDER "sc acq_rel acquire release cta cluster gpu sys gl proxy alias"
+#define ORDER                                                                                      \
+    "sc acq_rel acquire release cta cluster gpu sys gl proxy alias async async::global "           \
+    "async::shared::cta async::shared::cluster mbarrier_init sync_restrict::shared::cta "          \
+    "sync_restrict::shared::cluster"
 
 const struct ptx_opcode ptx_flow_opcodes[] = {
     {"bra", "uni", .decode = decode_branch, .run = ptx_run_branch},
@@ -218,6 +233,8 @@ const struct ptx_opcode ptx_flow_opcodes[] = {
     {"barrier.sync", "cta aligned", .decode = decode_barrier, .run = run_barrier,
      .op = BARRIER_SYNC},
     {"barrier.arrive", "cta aligned", .decode = decode_barrier, .run = run_barrier},
+    {"barrier.cluster.wait", "acquire aligned", .decode = decode_barrier_cluster,
+     .run = run_barrier, .op = BARRIER_CLUSTER},
     {RED("popc"), .op = BARRIER_POPC},
     {RED("and"), .op = BARRIER_AND},
     {RED("or"), .op = BARRIER_OR},

@@ -14,7 +14,11 @@
 #include "tests/sim/ptx_call.h"
 #include "tests/sim/ptx_opcode.h"
 
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+#define HEAP_BYTES ((uint64_t)8 << 10)
+#else
 #define HEAP_BYTES ((uint64_t)8 << 20) /* as a device has before it is told otherwise */
+#endif
 #define HEAP_NAME  "__device_heap"
 #define HEAD_BYTES 16
 

@@ -115,7 +115,7 @@ struct ptx_warp {
     uint64_t steps; /* instructions issued */
 };
 
-#define PTX_BARRIERS 16
+#define PTX_BARRIERS 17 /* the last one is the cluster's */
 
 struct ptx_barrier {
     uint32_t arrived;  /* threads */

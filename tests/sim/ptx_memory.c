@@ -316,7 +316,8 @@ static enum ptx_space space_of(const struct ptx_builder *builder, const struct s
 {
     if (spelling_has(spelling, "global") || spelling_has(spelling, "const"))
         return PTX_SPACE_GLOBAL;
-    if (spelling_has(spelling, "shared") || spelling_has(spelling, "shared::cta"))
+    if (spelling_has(spelling, "shared") || spelling_has(spelling, "shared::cta") ||
+        spelling_has(spelling, "shared::cluster"))
         return PTX_SPACE_SHARED;
     if (spelling_has(spelling, "local"))
         return PTX_SPACE_LOCAL;
@@ -428,7 +429,7 @@ static bool is_fixed_param(const struct ptx_builder *builder, const struct state
 static int decode_load(struct ptx_builder *builder, const struct statement *statement,
                        struct ptx_insn *insn)
 {
-    if (statement->n_operands != 2)
+    if (statement->n_operands != 2u + spelling_has(statement->spelling, "L2::cache_hint"))
         return lex_fail(&builder->lex, statement->line, "a load takes 2 operands");
     if (decode_elements(builder, statement, &statement->operands[0], true, insn) ||
         ptx_decode_address(builder, statement, &statement->operands[1], insn))
@@ -444,7 +445,7 @@ static int decode_load(struct ptx_builder *builder, const struct statement *stat
 static int decode_store(struct ptx_builder *builder, const struct statement *statement,
                         struct ptx_insn *insn)
 {
-    if (statement->n_operands != 2)
+    if (statement->n_operands != 2u + spelling_has(statement->spelling, "L2::cache_hint"))
         return lex_fail(&builder->lex, statement->line, "a store takes 2 operands");
     if (decode_elements(builder, statement, &statement->operands[1], false, insn) ||
         ptx_decode_address(builder, statement, &statement->operands[0], insn))
@@ -458,11 +459,13 @@ static int decode_store(struct ptx_builder *builder, const struct statement *sta
              [PTX_U16] = f, [PTX_U32] = f, [PTX_U64] = f, [PTX_S8] = f, [PTX_S16] = f,             \
              [PTX_S32] = f, [PTX_S64] = f, [PTX_F16] = f, [PTX_F32] = f, [PTX_F64] = f)
 /* Order and caching change nothing where one lane runs after the other. */
-#define WHERE "global shared shared::cta local const param param::entry param::func v2 v4"
+#define WHERE                                                                                      \
+    "global shared shared::cta shared::cluster local const param param::entry param::func v2 v4"
 #define ORDER                                                                                      \
     " weak volatile relaxed acquire release cta cluster gpu sys ca cg cs lu cv wb wt nc"           \
     " L1::evict_normal L1::evict_unchanged L1::evict_first L1::evict_last L1::no_allocate"         \
-    " L2::64B L2::128B L2::256B"
+    " L2::64B L2::128B L2::256B L2::cache_hint L2::evict_last L2::evict_first L2::evict_normal"    \
+    " unified mmio"
 
 /* prefetch and the like only matter to a cache. */
 static enum ptx_step run_nothing(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
@@ -482,6 +485,7 @@ const struct ptx_opcode ptx_memory_opcodes[] = {
     {"ld", WHERE ORDER, .decode = decode_load, .runs = ANY_TYPE(run_load)},
     {"ldu", WHERE ORDER, .decode = decode_load, .runs = ANY_TYPE(run_load)},
     {"st", WHERE ORDER, .decode = decode_store, .runs = ANY_TYPE(run_store)},
-    {"prefetch", "global local L1 L2", .decode = decode_prefetch, .run = run_nothing},
+    {"prefetch", "global local L1 L2 L2::evict_last L2::evict_normal", .decode = decode_prefetch,
+     .run = run_nothing},
     {NULL},
 };

@@ -22,10 +22,28 @@ static enum ptx_step run_mov_pred(struct ptx_warp *warp, const struct ptx_insn *
     return PTX_STEP_NEXT;
 }
 
-/* Clocks: the instructions that this warp has issued; one is taken for a nanosecond. */
+/* What the clocks show: the instructions that this warp has issued, one for a nanosecond, and for
+ * the global timer after the time at which the launch began. */
+static uint64_t clock_now(const struct ptx_warp *warp, unsigned int special)
+{
+    uint64_t timer = warp->launch->launch->begin_ns + warp->steps;
+
+    switch (special) {
+    case PTX_SREG_CLOCK_HI:
+        return warp->steps >> 32;
+    case PTX_SREG_GLOBALTIMER:
+    case PTX_SREG_GLOBALTIMER_LO:
+        return timer;
+    case PTX_SREG_GLOBALTIMER_HI:
+        return timer >> 32;
+    default:
+        return warp->steps;
+    }
+}
+
 static enum ptx_step run_clock(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
 {
-    uint64_t now = insn->op == PTX_SREG_CLOCK_HI ? warp->steps >> 32 : warp->steps;
+    uint64_t now = clock_now(warp, insn->op);
 
     EACH_ACTIVE_LANE(lane, mask)
     {
@@ -136,7 +154,8 @@ PTX_UNARY(run_cvta_u64, uint64_t, uint64_t, x + (uint64_t)insn->imm)
 
 static enum ptx_space named_space(const struct spelling *spelling)
 {
-    if (spelling_has(spelling, "shared") || spelling_has(spelling, "shared::cta"))
+    if (spelling_has(spelling, "shared") || spelling_has(spelling, "shared::cta") ||
+        spelling_has(spelling, "shared::cluster"))
         return PTX_SPACE_SHARED;
     if (spelling_has(spelling, "local"))
         return PTX_SPACE_LOCAL;
@@ -194,9 +213,9 @@ static int decode_isspacep(struct ptx_builder *builder, const struct statement *
 
 const struct ptx_opcode ptx_move_opcodes[] = {
     {"mov", .decode = decode_mov, .runs = MOVES},
-    {"cvta", "to global const shared shared::cta local param", .decode = decode_cvta,
-     .runs = PTX_RUNS([PTX_U64] = run_cvta_u64)},
-    {"isspacep", "global const shared shared::cta local param", .decode = decode_isspacep,
-     .run = run_isspacep},
+    {"cvta", "to global const shared shared::cta shared::cluster local param",
+     .decode = decode_cvta, .runs = PTX_RUNS([PTX_U64] = run_cvta_u64)},
+    {"isspacep", "global const shared shared::cta shared::cluster local param",
+     .decode = decode_isspacep, .run = run_isspacep},
     {NULL},
 };

@@ -7,10 +7,12 @@
 #include "tests/sim/ptx_opcode.h"
 
 static const struct ptx_opcode *const tables[] = {
-    ptx_integer_opcodes, ptx_carry_opcodes,   ptx_bits_opcodes,     ptx_float_opcodes,
-    ptx_half_opcodes,    ptx_rounded_opcodes, ptx_compare_opcodes,  ptx_move_opcodes,
-    ptx_convert_opcodes, ptx_memory_opcodes,  ptx_atomic_opcodes,   ptx_flow_opcodes,
-    ptx_warp_opcodes,    ptx_mma_opcodes,     ptx_ldmatrix_opcodes, ptx_async_opcodes,
+    ptx_integer_opcodes,  ptx_carry_opcodes,         ptx_bits_opcodes,          ptx_float_opcodes,
+    ptx_half_opcodes,     ptx_rounded_opcodes,       ptx_compare_opcodes,       ptx_move_opcodes,
+    ptx_convert_opcodes,  ptx_memory_opcodes,        ptx_atomic_opcodes,        ptx_flow_opcodes,
+    ptx_warp_opcodes,     ptx_mma_opcodes,           ptx_ldmatrix_opcodes,      ptx_async_opcodes,
+    ptx_pair_opcodes,     ptx_set_half_opcodes,      ptx_convert_small_opcodes, ptx_cluster_opcodes,
+    ptx_mbarrier_opcodes, ptx_atomic_vector_opcodes,
 };
 
 static bool same(const char *a, size_t a_length, const char *b, size_t b_length)

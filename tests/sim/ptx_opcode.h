@@ -50,6 +50,12 @@ extern const struct ptx_opcode ptx_warp_opcodes[];
 extern const struct ptx_opcode ptx_mma_opcodes[];
 extern const struct ptx_opcode ptx_ldmatrix_opcodes[];
 extern const struct ptx_opcode ptx_async_opcodes[];
+extern const struct ptx_opcode ptx_pair_opcodes[];
+extern const struct ptx_opcode ptx_set_half_opcodes[];
+extern const struct ptx_opcode ptx_convert_small_opcodes[];
+extern const struct ptx_opcode ptx_cluster_opcodes[];
+extern const struct ptx_opcode ptx_mbarrier_opcodes[];
+extern const struct ptx_opcode ptx_atomic_vector_opcodes[];
 
 /* call has a syntax of its own: it parses itself (ptx_call_parse.c). */
 int ptx_call_parse(struct ptx_builder *builder, struct statement *statement,
@@ -77,6 +83,10 @@ int ptx_decode_address(struct ptx_builder *builder, const struct statement *stat
 int ptx_decode_address_in(struct ptx_builder *builder, const struct statement *statement,
                           const struct operand *operand, enum ptx_space space,
                           struct ptx_insn *insn);
+
+/* set and setp where the sources are pairs of floats of 16 bits (ptx_set_half.c). */
+ptx_decode_fn ptx_decode_set_half;
+ptx_decode_fn ptx_decode_setp_half;
 
 /* insn->mode from the words of an opcode. */
 uint8_t ptx_mode(const struct spelling *spelling);

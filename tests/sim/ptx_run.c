@@ -247,6 +247,19 @@ static uint64_t special_value(const struct ptx_warp *warp, unsigned int lane, ui
     case PTX_SREG_NCTAID_Y:
     case PTX_SREG_NCTAID_Z:
         return launch->grid[special - PTX_SREG_NCTAID_X];
+    case PTX_SREG_CLUSTERID_X:
+    case PTX_SREG_CLUSTERID_Y:
+    case PTX_SREG_CLUSTERID_Z:
+        return block->index[special - PTX_SREG_CLUSTERID_X];
+    case PTX_SREG_NCLUSTERID_X:
+    case PTX_SREG_NCLUSTERID_Y:
+    case PTX_SREG_NCLUSTERID_Z:
+        return launch->grid[special - PTX_SREG_NCLUSTERID_X];
+    case PTX_SREG_CLUSTER_NCTAID_X:
+    case PTX_SREG_CLUSTER_NCTAID_Y:
+    case PTX_SREG_CLUSTER_NCTAID_Z:
+    case PTX_SREG_CLUSTER_NCTARANK:
+        return 1;
     case PTX_SREG_LANEID:
         return lane;
     case PTX_SREG_WARPID:
@@ -268,6 +281,7 @@ static uint64_t special_value(const struct ptx_warp *warp, unsigned int lane, ui
     case PTX_SREG_DYNAMIC_SMEM:
         return launch->dynamic_shared_bytes;
     case PTX_SREG_TOTAL_SMEM:
+    case PTX_SREG_AGGR_SMEM:
         return block->shared_bytes;
     default: /* one multiprocessor, one grid, and clocks that stand still outside of mov */
         return 0;
@@ -318,8 +332,10 @@ static void warp_start(struct ptx_warp *warp, bool first)
 
     for (size_t i = 0; i < kernel->n_constants; i++) {
         const struct ptx_constant *constant = &kernel->constants[i];
-        bool of_block = constant->kind == PTX_CONSTANT_SPECIAL &&
-                        constant->value >= PTX_SREG_CTAID_X && constant->value <= PTX_SREG_CTAID_Z;
+        bool of_block =
+            constant->kind == PTX_CONSTANT_SPECIAL &&
+            ((constant->value >= PTX_SREG_CTAID_X && constant->value <= PTX_SREG_CTAID_Z) ||
+             (constant->value >= PTX_SREG_CLUSTERID_X && constant->value <= PTX_SREG_CLUSTERID_Z));
         if (first || of_block)
             fill_constant(warp, constant);
     }

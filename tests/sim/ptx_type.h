@@ -25,6 +25,8 @@
     TYPE(BF16, "bf16", 16, 'f')                                                                    \
     TYPE(F16X2, "f16x2", 32, 'h')                                                                  \
     TYPE(BF16X2, "bf16x2", 32, 'h')                                                                \
+    TYPE(U16X2, "u16x2", 32, 'h')                                                                  \
+    TYPE(S16X2, "s16x2", 32, 'h')                                                                  \
     TYPE(F32, "f32", 32, 'f')                                                                      \
     TYPE(F64, "f64", 64, 'f')
 
