@@ -38,6 +38,12 @@ void require(cudaError_t error, const char *call)
         fail("%s failed: %s", call, cudaGetErrorName(error));
 }
 
+void skip(const char *why)
+{
+    fprintf(stderr, "%s: skipped: %s\n", program_name, why);
+    exit(77);
+}
+
 void count_memory(size_t bytes)
 {
     bytes_used += bytes;

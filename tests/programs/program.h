@@ -25,6 +25,9 @@ void program_run(void);
 void require(cudaError_t error, const char *call);
 #define CHECK(call) require((call), #call)
 
+/* Ends the program with status 77: it cannot be run here. */
+void skip(const char *why);
+
 /* Memory of the device, counted, and memory of the host. */
 void *device_memory(size_t bytes);
 void *host_memory(size_t bytes);

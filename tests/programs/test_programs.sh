@@ -56,6 +56,10 @@ check() {
     name=$(basename "$1")
     expect 0 on 1GiB lazy 1 "$1"
     line=$out
+    if [ "$status" -eq 77 ]; then
+        skip "$name is right" "${err% (status*}"
+        return
+    fi
     ok "$name is right" "$status_right"
     "$status_right" || return
     card=$(quarter)
