@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The programs of this folder on the simulated driver: alone on an ample card, then under the shim on
-# a card with a quarter of the memory they use, as launches and as graphs, in several orders of what
-# may run in any order. Whatever the way, the line they print has to be the same: it has a checksum of
-# all they computed.
+# a card with a quarter of the memory they use, with every engine, as launches and as graphs, in several
+# orders of what may run in any order. Whatever the way, the line they print has to be the same: it has
+# a checksum of all they computed.
 #
 #   test_programs.sh FOLDER NAME... -- NAME...    built by clang; built by nvcc
 #   PROGRAM_SEEDS=100                             how many orders to try
@@ -11,7 +11,8 @@
 
 folder=$1
 shift
-seeds=${PROGRAM_SEEDS:-2}
+seeds=${PROGRAM_SEEDS:-3}
+engines='stream lru none'
 libraries=$MESON_BUILD_ROOT/tests/sim:$MESON_BUILD_ROOT/tests/cudart:$MESON_BUILD_ROOT/tests/cublas
 shim=$MESON_BUILD_ROOT/interpose/libvramshim.so
 
@@ -22,7 +23,11 @@ on() {
     env LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" SIM_VRAM="$on_card" \
         SIM_ORDER="$on_order" SIM_SEED="$on_seed" SIM_STATS="$scratch/stats" "$@"
 }
+# under_shim ENGINE CARD ORDER SEED PROGRAM [--graph]
 under_shim() {
+    VRAMSHIM_ENGINE=$1
+    export VRAMSHIM_ENGINE
+    shift
     LD_PRELOAD="$shim${LD_PRELOAD:+:$LD_PRELOAD}" on "$@"
 }
 same_line() { "$status_right" && [ "$out" = "$line" ]; }
@@ -30,25 +35,30 @@ refused() { "$status_right" && has "$err" cudaErrorMemoryAllocation; }
 
 # The value of a counter of the simulated driver.
 counter() { sed -n "s/^$1 //p" "$scratch/stats"; }
-read_in_place() { [ "$(counter kernel_bytes_host)" -gt 0 ]; }
+# Kernels read in place, or blocks were moved for them.
+was_away() { [ "$(counter kernel_bytes_host)" -gt 0 ] || [ "$(counter bytes_to_device)" -gt "$used" ]; }
 
-# A quarter of what the line says was used, in whole pages of 2 MiB.
-quarter() {
+# What the line says was used, and a quarter of it in whole pages of 2 MiB.
+set_card() {
     used=$(printf '%s\n' "$line" | sed 's/.* \([0-9]*\) bytes used.*/\1/')
-    echo $((used / 4 / 2097152 * 2))MiB
+    card=$((used / 4 / 2097152 * 2))MiB
 }
 
-# all_orders WAY CARD PROGRAM [--graph]
+# Every order with the next engine: all_orders WAY CARD PROGRAM [--graph]
 all_orders() {
     sentence="$1, $seeds orders of what may be reordered give the same"
     shift
     wrong=
-    seed=1
-    while [ "$seed" -le "$seeds" ]; do
-        expect 0 under_shim "$1" restless "$seed" "$2" ${3:+"$3"}
-        same_line || wrong="$wrong $seed"
-        seed=$((seed + 1))
+    seed=0
+    while [ "$seed" -lt "$seeds" ]; do
+        for engine in $engines; do
+            [ "$seed" -lt "$seeds" ] || break
+            seed=$((seed + 1))
+            expect 0 under_shim "$engine" "$1" restless "$seed" "$2" ${3:+"$3"}
+            same_line || wrong="$wrong $engine:$seed"
+        done
     done
+    err="$wrong"
     ok "$sentence" [ -z "$wrong" ]
 }
 
@@ -62,7 +72,7 @@ check() {
     fi
     ok "$name is right" "$status_right"
     "$status_right" || return
-    card=$(quarter)
+    set_card
     expect 1 on "$card" lazy 1 "$1"
     ok "$name does not fit into a quarter, $card" refused
     if [ ! -e "$shim" ]; then
@@ -78,9 +88,11 @@ check() {
             continue
         fi
         ok "$name as $way gives the same on a large card" same_line
-        expect 0 under_shim "$card" lazy 1 "$@"
-        ok "$name as $way gives the same in a quarter under the shim" same_line
-        ok "$name as $way read memory that was not on the card" read_in_place
+        for engine in $engines; do
+            expect 0 under_shim "$engine" "$card" lazy 1 "$@"
+            ok "$name as $way gives the same in a quarter under the shim, engine $engine" same_line
+            ok "$name as $way, engine $engine, had memory that was not on the card" was_away
+        done
         all_orders "$name as $way" "$card" "$@"
     done
 }
