@@ -198,11 +198,139 @@ Test(sim_capture, a_captured_event_cannot_be_waited_for)
     ok(cuEventQuery(s.event));
 }
 
-Test(sim_capture, a_graph_cannot_be_launched_yet_and_says_so)
+/* Two streams: the second takes part by an event, and is joined again. */
+static CUgraph capture_fork(struct scene *s)
 {
-    struct scene s = scene_new(CU_STREAM_CAPTURE_MODE_RELAXED);
     CUgraph graph;
 
+    ok(launch_fill(&s->code, s->address, 1, 5, s->stream));
+    ok(cuEventRecord(s->event, s->stream));
+    ok(cuStreamWaitEvent(s->other, s->event, 0));
+    ok(launch_fill(&s->code, s->address + 4, 1, 6, s->stream));
+    ok(launch_fill(&s->code, s->address + 8, 1, 7, s->other));
+    ok(cuEventRecord(s->event, s->other));
+    ok(cuStreamWaitEvent(s->stream, s->event, 0));
+    ok(launch_fill(&s->code, s->address + 12, 1, 8, s->stream));
+    ok(cuStreamEndCapture(s->stream, &graph));
+    return graph;
+}
+
+Test(sim_capture, streams_joined_by_events_become_one_graph)
+{
+    struct scene s = scene_new(CU_STREAM_CAPTURE_MODE_GLOBAL);
+    CUgraph graph = capture_fork(&s);
+    static const size_t expected[][2] = {{0, 1}, {0, 2}, {1, 3}, {2, 3}};
+    CUgraphNode nodes[4];
+    CUgraphNode from[5];
+    CUgraphNode to[5];
+    size_t n = 4;
+
+    ok(cuGraphGetNodes(graph, nodes, &n));
+    cr_assert_eq(n, 4);
+    n = 5;
+    ok(cuGraphGetEdges(graph, from, to, &n));
+    cr_assert_eq(n, 4);
+    for (size_t i = 0; i < n; i++)
+        cr_expect(from[i] == nodes[expected[i][0]] && to[i] == nodes[expected[i][1]], "edge %zu",
+                  i);
+}
+
+Test(sim_capture, a_capture_can_be_looked_at_while_it_is_open)
+{
+    struct scene s = scene_new(CU_STREAM_CAPTURE_MODE_GLOBAL);
+    CUstreamCaptureStatus status;
+    const CUgraphEdgeData *data;
+    const CUgraphNode *last;
+    CUgraph graph = NULL;
+    CUgraph ended;
+    cuuint64_t id = 0;
+    cuuint64_t same;
+    size_t n = 9;
+
+    ok(cuStreamGetCaptureInfo_v3(s.stream, &status, &id, &graph, &last, &data, &n));
+    cr_assert_eq(n, 0);
+    cr_assert(id);
+    ok(launch_fill(&s.code, s.address, 1, 5, s.stream));
+    ok(cuStreamGetCaptureInfo_v2(s.stream, &status, &same, &graph, &last, &n));
+    cr_assert_eq(n, 1);
+    cr_assert_eq(same, id);
+    ok(cuStreamGetCaptureInfo(s.other, &status, &same));
+    cr_assert_eq(status, CU_STREAM_CAPTURE_STATUS_NONE);
+    fails(cuStreamGetCaptureInfo(s.other, NULL, &same), CUDA_ERROR_INVALID_VALUE);
+    ok(cuStreamEndCapture(s.stream, &ended));
+    cr_assert_eq(ended, graph);
+}
+
+Test(sim_capture, what_the_next_node_depends_on_can_be_changed)
+{
+    struct scene s = scene_new(CU_STREAM_CAPTURE_MODE_GLOBAL);
+    CUstreamCaptureStatus status;
+    const CUgraphNode *last;
+    CUgraphNode first;
+    CUgraph graph;
+    size_t n;
+
+    fails(cuStreamUpdateCaptureDependencies(s.other, NULL, 0, 0), CUDA_ERROR_ILLEGAL_STATE);
+    ok(launch_fill(&s.code, s.address, 1, 5, s.stream));
+    ok(cuStreamGetCaptureInfo_v2(s.stream, &status, NULL, &graph, &last, &n));
+    first = last[0];
+    ok(cuStreamUpdateCaptureDependencies(s.stream, NULL, 0, CU_STREAM_SET_CAPTURE_DEPENDENCIES));
+    ok(launch_fill(&s.code, s.address, 1, 6, s.stream));
+    ok(cuStreamUpdateCaptureDependencies_v2(s.stream, &first, NULL, 1,
+                                            CU_STREAM_ADD_CAPTURE_DEPENDENCIES));
+    ok(cuStreamGetCaptureInfo_v2(s.stream, &status, NULL, NULL, &last, &n));
+    cr_assert_eq(n, 2);
+    ok(launch_fill(&s.code, s.address, 1, 7, s.stream));
+    fails(cuStreamUpdateCaptureDependencies(s.stream, &first, 1, 2), CUDA_ERROR_INVALID_VALUE);
     ok(cuStreamEndCapture(s.stream, &graph));
-    fails(cuGraphLaunch((CUgraphExec)graph, s.stream), CUDA_ERROR_NOT_SUPPORTED);
+    n = 0;
+    ok(cuGraphGetRootNodes(graph, NULL, &n));
+    cr_assert_eq(n, 2);
+}
+
+Test(sim_capture, a_graph_of_the_program_can_be_captured_into)
+{
+    struct scene s = scene_new(CU_STREAM_CAPTURE_MODE_GLOBAL);
+    CUgraphExec exec;
+    CUgraphNode node;
+    CUgraph graph;
+    CUgraph ended;
+    size_t n = 0;
+
+    ok(cuStreamEndCapture(s.stream, &graph));
+    ok(cuGraphAddEmptyNode(&node, graph, NULL, 0));
+    fails(cuStreamBeginCaptureToGraph(s.stream, graph, &node, NULL, 2,
+                                      CU_STREAM_CAPTURE_MODE_GLOBAL + 3),
+          CUDA_ERROR_INVALID_VALUE);
+    ok(cuStreamBeginCaptureToGraph(s.stream, graph, &node, NULL, 1, CU_STREAM_CAPTURE_MODE_GLOBAL));
+    ok(launch_fill(&s.code, s.address, 1, 5, s.stream));
+    fails(cuGraphInstantiateWithFlags(&exec, graph, 0), CUDA_ERROR_INVALID_VALUE);
+    ok(cuStreamEndCapture(s.stream, &ended));
+    cr_assert_eq(ended, graph);
+    ok(cuGraphGetEdges(graph, NULL, NULL, &n));
+    cr_assert_eq(n, 1);
+    ok(cuStreamBeginCaptureToGraph(s.stream, graph, NULL, NULL, 0, CU_STREAM_CAPTURE_MODE_GLOBAL));
+    fails(cuStreamSynchronize(s.stream), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+    fails(cuStreamEndCapture(s.stream, &ended), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+    ok(cuGraphDestroy(graph));
+}
+
+Test(sim_capture, captures_do_not_mix)
+{
+    struct scene s = scene_new(CU_STREAM_CAPTURE_MODE_RELAXED);
+    CUevent outside;
+    CUgraph graph;
+
+    ok(cuEventCreate(&outside, 0));
+    ok(cuStreamBeginCapture(s.other));
+    ok(cuEventRecord(s.event, s.stream));
+    fails(cuStreamWaitEvent(s.other, s.event, 0), CUDA_ERROR_STREAM_CAPTURE_MERGE);
+    fails(cuStreamEndCapture(s.other, &graph), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+    fails(cuStreamEndCapture(s.stream, &graph), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+    ok(cuEventRecord(outside, s.other));
+    ok(cuStreamBeginCapture_v2(s.stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+    fails(cuStreamWaitEvent(s.stream, outside, 0), CUDA_ERROR_STREAM_CAPTURE_ISOLATION);
+    fails(cuStreamEndCapture(s.stream, &graph), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+    ok(cuStreamBeginCapture_v2(s.stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+    ok(cuStreamEndCapture(s.stream, &graph));
 }

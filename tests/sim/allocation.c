@@ -253,7 +253,7 @@ void allocation_free_of_context(const struct context *context)
     for (size_t i = allocations.n; i-- > 0;) {
         struct allocation *allocation = (struct allocation *)allocations.items[i];
 
-        if (allocation->context == context)
+        if (allocation->context == context && !allocation->graph_memory)
             allocation_retire(allocation);
     }
     for (struct allocation *next, *allocation = unlisted; allocation; allocation = next) {

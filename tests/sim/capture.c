@@ -1,43 +1,61 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which calls a stream capture forbids, and what becomes of the work submitted meanwhile.
+ * What becomes of work submitted to a capturing stream, and which calls a capture forbids.
  *
- * A capture begins on one stream and spreads to every stream that waits for an event recorded in
- * it; such a stream must be joined again before the end. What is recorded stays with the graph
- * handle; nothing runs it yet, and nothing pretends to.
+ * Each stream of a capture has a set of nodes that its next node will depend on; a captured event
+ * is a copy of such a set. A capture begins on one stream and spreads to every stream that waits
+ * for an event recorded in it. All of their sets must be reached from the first stream's before it
+ * ends there. The graph exists from the beginning and may be looked at and changed on the way.
  */
-#include "tests/sim/capture.h"
+#include "tests/sim/capture_state.h"
 
 #include <stdlib.h>
 
-#include "tests/sim/calls.h"
 #include "tests/sim/event.h"
+#include "tests/sim/graph.h"
 
-struct capture {
-    struct capture *next; /* among the open ones, then among the graphs */
-    struct stream *origin;
-    CUstreamCaptureMode mode;
-    uint64_t thread_id;
-    bool invalidated;
-    struct work *works;
-    uint64_t n_works;
-    uint64_t id;
-};
+struct capture *open_captures;
+struct branch *branches;
 
-/* How far a stream's captured work has been joined into the origin. */
-struct branch {
-    struct branch *next;
-    struct stream *stream;
-    struct capture *capture;
-    uint64_t n_recorded;
-    uint64_t n_joined;
-};
+void node_set_fini(struct node_set *set)
+{
+    free(set->nodes);
+    free(set->data);
+    *set = (struct node_set){0};
+}
 
-static struct capture *open_captures;
-static struct capture *graphs; /* kept so that a recorded graph stays reachable */
-static struct branch *branches;
+CUresult node_set_add(struct node_set *set, struct node *node, const CUgraphEdgeData *data)
+{
+    struct node **nodes;
+    CUgraphEdgeData *all_data;
 
-static struct branch *branch_of(const struct stream *stream)
+    for (size_t i = 0; i < set->n; i++)
+        if (set->nodes[i] == node)
+            return CUDA_SUCCESS;
+    nodes = realloc(set->nodes, (set->n + 1) * sizeof(struct node *));
+    if (nodes)
+        set->nodes = nodes;
+    all_data = realloc(set->data, (set->n + 1) * sizeof(*all_data));
+    if (all_data)
+        set->data = all_data;
+    if (!nodes || !all_data)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    nodes[set->n] = node;
+    all_data[set->n] = data ? *data : (CUgraphEdgeData){0};
+    set->n++;
+    return CUDA_SUCCESS;
+}
+
+CUresult node_set_add_all(struct node_set *set, const struct node_set *from)
+{
+    CUresult res = CUDA_SUCCESS;
+
+    for (size_t i = 0; i < from->n && !res; i++)
+        res = node_set_add(set, from->nodes[i], &from->data[i]);
+    return res;
+}
+
+struct branch *branch_of(const struct stream *stream)
 {
     struct branch *branch = branches;
 
@@ -46,7 +64,7 @@ static struct branch *branch_of(const struct stream *stream)
     return branch;
 }
 
-static CUresult branch_add(struct capture *capture, struct stream *stream)
+CUresult branch_add(struct capture *capture, struct stream *stream)
 {
     struct branch *branch = calloc(1, sizeof(*branch));
 
@@ -58,25 +76,66 @@ static CUresult branch_add(struct capture *capture, struct stream *stream)
     return CUDA_SUCCESS;
 }
 
-static CUresult invalidate(struct capture *capture, CUresult error)
+CUresult capture_invalidate(struct capture *capture, CUresult error)
 {
     capture->invalidated = true;
     return error;
 }
 
-CUresult capture_record(struct stream *stream, struct work *work)
+/* Kernels have the priority of the stream that they were captured in. */
+static void note_priority(const struct stream *stream, struct task *task)
 {
+    if (task->type != CU_GRAPH_NODE_TYPE_KERNEL)
+        return;
+    task->kernel->attributes[CU_LAUNCH_ATTRIBUTE_PRIORITY].priority = stream->priority;
+    task->kernel->attributes_set |= 1u << CU_LAUNCH_ATTRIBUTE_PRIORITY;
+}
+
+CUresult capture_add(struct stream *stream, struct task *task)
+{
+    struct branch *branch = branch_of(stream);
     struct capture *capture = stream->capture;
+    struct node_set *set = &branch->set;
+    struct node *node;
+    CUresult res;
 
     if (capture->invalidated) {
+        task_fini(task);
+        return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+    }
+    note_priority(stream, task);
+    res = graph_add(capture->graph, task, set->nodes, set->data, set->n, &node);
+    if (res)
+        return capture_invalidate(capture, res);
+    node_set_fini(set);
+    return node_set_add(set, node, NULL);
+}
+
+CUresult capture_record(struct stream *stream, struct work *work)
+{
+    struct task task;
+    CUresult res;
+
+    if (stream->capture->invalidated) {
         work_free(work);
         return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
     }
-    work->next = capture->works;
-    capture->works = work;
-    capture->n_works++;
-    branch_of(stream)->n_recorded++;
-    return CUDA_SUCCESS;
+    res = task_of_work(work, &task);
+    if (res)
+        return capture_invalidate(stream->capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+    return capture_add(stream, &task);
+}
+
+struct graph *capture_graph(const struct stream *stream)
+{
+    return stream->capture->graph;
+}
+
+CUresult capture_event_node(struct stream *stream, CUgraphNodeType type, CUevent event)
+{
+    struct task task = {.type = type, .event = event};
+
+    return capture_add(stream, &task);
 }
 
 CUresult capture_refuse_legacy(struct stream *stream)
@@ -88,7 +147,7 @@ CUresult capture_refuse_legacy(struct stream *stream)
     for (struct branch *branch = branches; branch; branch = branch->next)
         if (branch->stream->context == stream->context &&
             !(branch->stream->flags & CU_STREAM_NON_BLOCKING))
-            res = invalidate(branch->capture, CUDA_ERROR_STREAM_CAPTURE_IMPLICIT);
+            res = capture_invalidate(branch->capture, CUDA_ERROR_STREAM_CAPTURE_IMPLICIT);
     return res;
 }
 
@@ -114,7 +173,7 @@ CUresult capture_refuse_unsafe(void)
 
     for (struct capture *capture = open_captures; capture; capture = capture->next)
         if (capture_forbids(capture, thread))
-            res = invalidate(capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+            res = capture_invalidate(capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
     return res;
 }
 
@@ -124,53 +183,76 @@ CUresult capture_refuse_context_wait(const struct context *context)
 
     for (struct branch *branch = branches; branch; branch = branch->next)
         if (branch->stream->context == context)
-            res = invalidate(branch->capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+            res = capture_invalidate(branch->capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
     return res;
 }
 
 CUresult capture_refuse_stream_wait(struct stream *stream)
 {
     if (stream->capture)
-        return invalidate(stream->capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+        return capture_invalidate(stream->capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
     return capture_refuse_legacy(stream);
 }
 
 CUresult capture_refuse_event_wait(struct event *event)
 {
     if (event->capture)
-        return invalidate(event->capture, CUDA_ERROR_CAPTURED_EVENT);
+        return capture_invalidate(event->capture, CUDA_ERROR_CAPTURED_EVENT);
     return CUDA_SUCCESS;
+}
+
+static struct captured_event *captured_event_of(struct capture *capture, const struct event *event)
+{
+    struct captured_event *captured = capture->events;
+
+    while (captured && captured->event != event)
+        captured = captured->next;
+    return captured;
 }
 
 CUresult capture_wait_event(struct stream *stream, struct event *event, bool *handled)
 {
-    struct branch *source;
+    CUresult res = CUDA_SUCCESS;
 
     if (!event->capture && !stream->capture)
         return CUDA_SUCCESS;
     *handled = true;
     if (!event->capture)
-        return invalidate(stream->capture, CUDA_ERROR_STREAM_CAPTURE_ISOLATION);
+        return capture_invalidate(stream->capture, CUDA_ERROR_STREAM_CAPTURE_ISOLATION);
     if (stream->kind == STREAM_DEFAULT_LEGACY)
-        return invalidate(event->capture, CUDA_ERROR_STREAM_CAPTURE_IMPLICIT);
+        return capture_invalidate(event->capture, CUDA_ERROR_STREAM_CAPTURE_IMPLICIT);
+    if (event->capture->invalidated)
+        return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
     if (!stream->capture)
-        return branch_add(event->capture, stream);
+        res = branch_add(event->capture, stream);
+    if (res)
+        return res;
     if (stream->capture != event->capture) {
-        invalidate(stream->capture, CUDA_ERROR_STREAM_CAPTURE_MERGE);
-        return invalidate(event->capture, CUDA_ERROR_STREAM_CAPTURE_MERGE);
+        capture_invalidate(stream->capture, CUDA_ERROR_STREAM_CAPTURE_MERGE);
+        return capture_invalidate(event->capture, CUDA_ERROR_STREAM_CAPTURE_MERGE);
     }
-    /* Waiting in any stream of the capture counts as joined: the origin joins that one in turn. */
-    source = branch_of(event->captured_in);
-    if (source && source->n_joined < event->captured_at)
-        source->n_joined = event->captured_at;
-    return CUDA_SUCCESS;
+    return node_set_add_all(&branch_of(stream)->set,
+                            &captured_event_of(event->capture, event)->set);
 }
 
-void capture_note_event(struct stream *stream, struct event *event)
+CUresult capture_note_event(struct stream *stream, struct event *event)
 {
-    event->capture = stream->capture;
-    event->captured_in = stream;
-    event->captured_at = branch_of(stream)->n_recorded;
+    struct capture *capture = stream->capture;
+    struct captured_event *captured = captured_event_of(capture, event);
+
+    if (capture->invalidated)
+        return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+    if (!captured) {
+        captured = calloc(1, sizeof(*captured));
+        if (!captured)
+            return CUDA_ERROR_OUT_OF_MEMORY;
+        captured->event = event;
+        captured->next = capture->events;
+        capture->events = captured;
+    }
+    node_set_fini(&captured->set);
+    event->capture = capture;
+    return node_set_add_all(&captured->set, &branch_of(stream)->set);
 }
 
 static void branches_remove(const struct capture *capture)
@@ -186,146 +268,34 @@ static void branches_remove(const struct capture *capture)
         }
         branch->stream->capture = NULL;
         *at = branch->next;
+        node_set_fini(&branch->set);
         free(branch);
     }
 }
 
-static void works_free(struct capture *capture)
-{
-    while (capture->works) {
-        struct work *work = capture->works;
-
-        capture->works = work->next;
-        work_free(work);
-    }
-}
-
-static void capture_close(struct capture *capture)
+void capture_close(struct capture *capture, bool keep)
 {
     struct capture **at = &open_captures;
+    struct captured_event *next;
 
     while (*at != capture)
         at = &(*at)->next;
     *at = capture->next;
     branches_remove(capture);
     event_forget_capture(capture);
+    for (struct captured_event *event = capture->events; event; event = next) {
+        next = event->next;
+        node_set_fini(&event->set);
+        free(event);
+    }
+    capture->graph->n_captures--;
+    if (capture->own_graph ? !keep : capture->graph->destroyed && !capture->graph->n_captures)
+        graph_free(capture->graph);
+    free(capture);
 }
 
 void capture_forget_stream(struct stream *stream)
 {
-    struct capture *capture = stream->capture;
-
-    if (!capture)
-        return;
-    capture_close(capture);
-    works_free(capture);
-    free(capture);
-}
-
-CUresult sim_cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode *mode)
-{
-    struct thread *thread = core_thread();
-    CUstreamCaptureMode old = thread->capture_mode;
-
-    if (!mode || *mode < CU_STREAM_CAPTURE_MODE_GLOBAL || *mode > CU_STREAM_CAPTURE_MODE_RELAXED)
-        return CUDA_ERROR_INVALID_VALUE;
-    thread->capture_mode = *mode;
-    *mode = old;
-    return CUDA_SUCCESS;
-}
-
-static CUresult resolve_stream(CUstream handle, struct stream **out)
-{
-    struct context *context;
-    CUresult res = context_require(&context);
-
-    return res ? res : stream_resolve(handle, context, out);
-}
-
-CUresult sim_cuStreamBeginCapture_v2(CUstream stream, CUstreamCaptureMode mode)
-{
-    static uint64_t last_id;
-    struct capture *capture;
-    struct stream *origin;
-    CUresult res = resolve_stream(stream, &origin);
-
-    if (res)
-        return res;
-    if (mode < CU_STREAM_CAPTURE_MODE_GLOBAL || mode > CU_STREAM_CAPTURE_MODE_RELAXED)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (origin->kind == STREAM_DEFAULT_LEGACY)
-        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-    if (origin->capture)
-        return CUDA_ERROR_ILLEGAL_STATE;
-    capture = calloc(1, sizeof(*capture));
-    if (!capture || branch_add(capture, origin)) {
-        free(capture);
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    }
-    capture->origin = origin;
-    capture->mode = mode;
-    capture->thread_id = core_thread()->id;
-    capture->id = ++last_id;
-    capture->next = open_captures;
-    open_captures = capture;
-    return CUDA_SUCCESS;
-}
-
-CUresult sim_cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus *capture_status)
-{
-    struct stream *asked;
-    CUresult res = resolve_stream(stream, &asked);
-
-    if (res)
-        return res;
-    if (!capture_status)
-        return CUDA_ERROR_INVALID_VALUE;
-    res = capture_refuse_legacy(asked);
-    if (res)
-        return res;
-    *capture_status = CU_STREAM_CAPTURE_STATUS_NONE;
-    if (asked->capture)
-        *capture_status = asked->capture->invalidated ? CU_STREAM_CAPTURE_STATUS_INVALIDATED
-                                                      : CU_STREAM_CAPTURE_STATUS_ACTIVE;
-    return CUDA_SUCCESS;
-}
-
-static CUresult capture_verdict(const struct capture *capture)
-{
-    if (capture->invalidated)
-        return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
-    for (const struct branch *branch = branches; branch; branch = branch->next)
-        if (branch->capture == capture && branch->stream != capture->origin &&
-            branch->n_joined < branch->n_recorded)
-            return CUDA_ERROR_STREAM_CAPTURE_UNJOINED;
-    return CUDA_SUCCESS;
-}
-
-CUresult sim_cuStreamEndCapture(CUstream stream, CUgraph *ph_graph)
-{
-    struct capture *capture;
-    struct stream *origin;
-    CUresult res = resolve_stream(stream, &origin);
-
-    if (res)
-        return res;
-    capture = origin->capture;
-    if (!ph_graph || !capture)
-        return ph_graph ? CUDA_ERROR_ILLEGAL_STATE : CUDA_ERROR_INVALID_VALUE;
-    if (capture->origin != origin)
-        return invalidate(capture, CUDA_ERROR_STREAM_CAPTURE_UNMATCHED);
-    if (capture->mode != CU_STREAM_CAPTURE_MODE_RELAXED && capture->thread_id != core_thread()->id)
-        return CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD;
-    res = capture_verdict(capture);
-    capture_close(capture);
-    *ph_graph = NULL;
-    if (res || !handle_add(capture, HANDLE_GRAPH)) {
-        works_free(capture);
-        free(capture);
-        return res ? res : CUDA_ERROR_OUT_OF_MEMORY;
-    }
-    capture->next = graphs;
-    graphs = capture;
-    *ph_graph = (CUgraph)capture;
-    return CUDA_SUCCESS;
+    if (stream->capture)
+        capture_close(stream->capture, false);
 }

@@ -2,16 +2,23 @@
 #pragma once
 
 /*
- * Stream capture, so far only its legality: work on a capturing stream is recorded, not run, and
- * calls that capture forbids fail and invalidate it. The graph that results cannot be launched.
+ * Stream capture: work on a capturing stream becomes nodes of a graph instead of running, and calls
+ * that capture forbids fail and invalidate it.
  */
 
 #include "tests/sim/stream.h"
 
 struct event;
+struct graph;
+struct task;
 
 /* Takes the work, also when it fails. */
 CUresult capture_record(struct stream *stream, struct work *work);
+/* The same for what is described already; takes the task. */
+CUresult capture_add(struct stream *stream, struct task *task);
+struct graph *capture_graph(const struct stream *stream);
+/* A node that records, or waits for, an event which exists outside of the capture too. */
+CUresult capture_event_node(struct stream *stream, CUgraphNodeType type, CUevent event);
 /* STREAM_CAPTURE_IMPLICIT for work on the legacy default stream while a blocking stream captures.
  */
 CUresult capture_refuse_legacy(struct stream *stream);
@@ -25,5 +32,6 @@ CUresult capture_refuse_stream_wait(struct stream *stream);
 CUresult capture_refuse_event_wait(struct event *event);
 /* cuStreamWaitEvent where the event or the stream is captured. *handled says whether it was. */
 CUresult capture_wait_event(struct stream *stream, struct event *event, bool *handled);
-void capture_note_event(struct stream *stream, struct event *event);
+/* The event stands for what the stream's next node would depend on. */
+CUresult capture_note_event(struct stream *stream, struct event *event);
 void capture_forget_stream(struct stream *stream);

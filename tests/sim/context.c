@@ -13,6 +13,7 @@
 #include "tests/sim/calls.h"
 #include "tests/sim/capture.h"
 #include "tests/sim/event.h"
+#include "tests/sim/graph_memory.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/module.h"
 #include "tests/sim/pool.h"
@@ -67,6 +68,7 @@ static void context_close(struct context *context)
     stream_free_all(context);
     event_free_of_context(context);
     module_free_of_context(context);
+    graph_memory_context_gone(context);
     allocation_free_of_context(context);
     host_free_of_context(context);
     pool_device_synchronised(context->device);
@@ -110,7 +112,7 @@ void context_break(struct context *context, CUresult error)
 }
 
 /* Deterministic for one seed and one thread. */
-static uint64_t next_random(void)
+uint64_t context_random(void)
 {
     static uint64_t state;
 
@@ -125,7 +127,7 @@ static uint64_t next_random(void)
 /* Some stream that still has to reach its marker; *others says whether only running ones do. */
 static struct stream *pick_stream(struct marker **markers, size_t n, bool *others)
 {
-    size_t start = n ? next_random() % n : 0;
+    size_t start = n ? context_random() % n : 0;
 
     *others = false;
     for (size_t i = 0; i < n; i++) {
@@ -202,13 +204,13 @@ static size_t count_ready(struct stream **out)
 
 void context_stir(void)
 {
-    size_t n = next_random() % 4 ? 0 : count_ready(NULL);
+    size_t n = context_random() % 4 ? 0 : count_ready(NULL);
     struct stream **ready = n ? calloc(n, sizeof(*ready)) : NULL;
 
     if (!ready)
         return;
     count_ready(ready);
-    stream_progress(ready[next_random() % n]);
+    stream_progress(ready[context_random() % n]);
     free(ready);
 }
 

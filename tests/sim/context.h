@@ -44,6 +44,8 @@ void context_break(struct context *context, CUresult error);
 CUresult context_drain(struct context *context);
 /* The same for every context of a device, so that queued frees have happened. */
 void context_drain_device(int device);
+/* The next of a sequence that the seed decides. */
+uint64_t context_random(void);
 /* Now and then runs a little of what some stream has queued. */
 void context_stir(void);
 bool device_is_valid(CUdevice device);

@@ -16,6 +16,7 @@
 #include "tests/sim/calls.h"
 #include "tests/sim/capture.h"
 #include "tests/sim/counters.h"
+#include "tests/sim/node.h"
 #include "tests/sim/vmm.h"
 
 struct copy {
@@ -97,6 +98,56 @@ static void copy_run(struct work *work)
         copy_fault(work->stream, "copy", fault);
 }
 
+static bool side_is_host(const struct copy_side *side)
+{
+    return side->kind == SIDE_PAGEABLE || host_range_find(side->address);
+}
+
+/* The copy in the words of the interface. */
+static CUDA_MEMCPY3D describe(const struct copy *copy)
+{
+    CUDA_MEMCPY3D asked = {
+        .WidthInBytes = copy->box.width,
+        .Height = copy->box.height,
+        .Depth = copy->box.depth,
+        .srcMemoryType = side_is_host(&copy->src) ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE,
+        .dstMemoryType = side_is_host(&copy->dst) ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE,
+        .srcPitch = copy->src.pitch,
+        .dstPitch = copy->dst.pitch,
+    };
+
+    asked.srcHeight = copy->src.pitch ? copy->src.slice / copy->src.pitch : 0;
+    asked.dstHeight = copy->dst.pitch ? copy->dst.slice / copy->dst.pitch : 0;
+    if (asked.srcMemoryType == CU_MEMORYTYPE_HOST)
+        asked.srcHost = (const void *)(uintptr_t)copy->src.address;
+    else
+        asked.srcDevice = copy->src.address;
+    if (asked.dstMemoryType == CU_MEMORYTYPE_HOST)
+        asked.dstHost = (void *)(uintptr_t)copy->dst.address;
+    else
+        asked.dstDevice = copy->dst.address;
+    return asked;
+}
+
+static CUresult copy_record(struct work *work, struct task *out)
+{
+    const struct copy *copy = (struct copy *)work;
+    struct copy_task *task = calloc(1, sizeof(*task));
+
+    if (!task)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    *task = (struct copy_task){
+        .dst = copy->dst,
+        .src = copy->src,
+        .box = copy->box,
+        .asked = describe(copy),
+    };
+    if (work->stream)
+        task->context = work->stream->context;
+    *out = (struct task){.type = CU_GRAPH_NODE_TYPE_MEMCPY, .copy = task};
+    return CUDA_SUCCESS;
+}
+
 static void copy_drop(struct work *work)
 {
     struct copy *copy = (struct copy *)work;
@@ -173,11 +224,6 @@ struct copy_side copy_side_of(enum side_type type, uint64_t address, int device)
     return side;
 }
 
-static bool side_is_host(const struct copy_side *side)
-{
-    return side->kind == SIDE_PAGEABLE || host_range_find(side->address);
-}
-
 /* Reads the whole source now. */
 static CUresult take_snapshot(struct copy *copy)
 {
@@ -204,6 +250,19 @@ static CUresult take_snapshot(struct copy *copy)
     return CUDA_SUCCESS;
 }
 
+struct work *copy_new(struct copy_side dst, struct copy_side src, struct copy_box box)
+{
+    struct copy *copy = work_new(sizeof(*copy), copy_run, copy_drop);
+
+    if (!copy)
+        return NULL;
+    copy->work.record = copy_record;
+    copy->dst = dst;
+    copy->src = src;
+    copy->box = box;
+    return &copy->work;
+}
+
 CUresult copy_submit(struct stream *stream, struct copy_side dst, struct copy_side src,
                      struct copy_box box, bool synchronous)
 {
@@ -224,13 +283,10 @@ CUresult copy_submit(struct stream *stream, struct copy_side dst, struct copy_si
         res = capture_refuse_unsafe();
     if (res)
         return res;
-    copy = work_new(sizeof(*copy), copy_run, copy_drop);
+    copy = (struct copy *)copy_new(dst, src, box);
     if (!copy)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    copy->dst = dst;
-    copy->src = src;
-    copy->box = box;
-    if (src.kind == SIDE_PAGEABLE && !wait && take_snapshot(copy)) {
+    if (src.kind == SIDE_PAGEABLE && !wait && !stream->capture && take_snapshot(copy)) {
         work_free(&copy->work);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
@@ -284,29 +340,71 @@ static void memset_run(struct work *work)
     }
 }
 
-CUresult memset_submit(struct stream *stream, uint64_t address, uint64_t pitch, uint32_t value,
-                       unsigned int element_bytes, size_t width, size_t height)
+static CUresult memset_record(struct work *work, struct task *out)
 {
-    struct copy_side dst = copy_side_of(SIDE_TYPE_DEVICE, address, stream->context->device);
-    struct copy_box box = {.width = width * element_bytes, .height = height, .depth = 1};
+    const struct memset_work *set = (struct memset_work *)work;
+
+    *out = (struct task){
+        .type = CU_GRAPH_NODE_TYPE_MEMSET,
+        .memset.asked =
+            {
+                .dst = set->dst.address,
+                .pitch = set->dst.pitch,
+                .value = set->value,
+                .elementSize = set->element_bytes,
+                .width = set->box.width / set->element_bytes,
+                .height = set->box.height,
+            },
+    };
+    if (work->stream)
+        out->memset.context = work->stream->context;
+    return CUDA_SUCCESS;
+}
+
+CUresult memset_new(const CUDA_MEMSET_NODE_PARAMS *asked, int device, bool check, struct work **out)
+{
+    struct copy_side dst = copy_side_of(SIDE_TYPE_DEVICE, asked->dst, device);
+    unsigned int element_bytes = asked->elementSize;
+    struct copy_box box = {
+        .width = asked->width * element_bytes, .height = asked->height, .depth = 1};
     struct memset_work *set;
     CUresult res;
 
-    if (!width || !height)
-        return CUDA_SUCCESS;
-    dst.pitch = pitch;
-    if (width > UINT64_MAX / element_bytes || !is_aligned(address, element_bytes) ||
-        (height > 1 && !is_aligned(pitch, element_bytes)))
+    dst.pitch = asked->pitch;
+    if (asked->width > UINT64_MAX / element_bytes || !is_aligned(asked->dst, element_bytes) ||
+        (asked->height > 1 && !is_aligned(asked->pitch, element_bytes)))
         return CUDA_ERROR_INVALID_VALUE;
-    res = copy_check_side(&dst, &box, true);
+    res = check ? copy_check_side(&dst, &box, true) : CUDA_SUCCESS;
     if (res)
         return res;
     set = work_new(sizeof(*set), memset_run, NULL);
     if (!set)
         return CUDA_ERROR_OUT_OF_MEMORY;
+    set->work.record = memset_record;
     set->dst = dst;
     set->box = box;
-    set->value = value;
+    set->value = asked->value;
     set->element_bytes = element_bytes;
-    return stream_submit(stream, &set->work);
+    *out = &set->work;
+    return CUDA_SUCCESS;
+}
+
+CUresult memset_submit(struct stream *stream, uint64_t address, uint64_t pitch, uint32_t value,
+                       unsigned int element_bytes, size_t width, size_t height)
+{
+    CUDA_MEMSET_NODE_PARAMS asked = {
+        .dst = address,
+        .pitch = pitch,
+        .value = value,
+        .elementSize = element_bytes,
+        .width = width,
+        .height = height,
+    };
+    struct work *work;
+    CUresult res;
+
+    if (!width || !height)
+        return CUDA_SUCCESS;
+    res = memset_new(&asked, stream->context->device, true, &work);
+    return res ? res : stream_submit(stream, work);
 }

@@ -37,9 +37,19 @@ struct copy_side copy_side_of(enum side_type type, uint64_t address, int device)
  */
 CUresult copy_submit(struct stream *stream, struct copy_side dst, struct copy_side src,
                      struct copy_box box, bool synchronous);
+/* Work for later, unchecked: what is pageable is read when it runs. NULL without memory. */
+struct work *copy_new(struct copy_side dst, struct copy_side src, struct copy_box box);
+/* What a copy says about its sides, as seen from a device. INVALID_VALUE, or NOT_SUPPORTED for
+ * arrays. */
+CUresult copy_sides(const CUDA_MEMCPY3D *copy, int device, struct copy_side *dst,
+                    struct copy_side *src);
 /* INVALID_VALUE when the side does not lie in accessible memory. */
 CUresult copy_check_side(const struct copy_side *side, const struct copy_box *box, bool write);
 CUresult memset_submit(struct stream *stream, uint64_t address, uint64_t pitch, uint32_t value,
                        unsigned int element_bytes, size_t width, size_t height);
+/* Work for later; `check` as copy_check_side(). The sizes are not zero, the element is 1, 2 or 4.
+ */
+CUresult memset_new(const CUDA_MEMSET_NODE_PARAMS *asked, int device, bool check,
+                    struct work **out);
 /* A device access that failed while work ran: says so and breaks the context. */
 void copy_fault(struct stream *stream, const char *what, uint64_t address);

@@ -175,13 +175,28 @@ CUresult sim_cuMemcpy2DAsync_v2(const CUDA_MEMCPY2D *copy, CUstream stream)
     return copy_2d(copy, stream, false);
 }
 
+CUresult copy_sides(const CUDA_MEMCPY3D *copy, int device, struct copy_side *dst,
+                    struct copy_side *src)
+{
+    CUresult res = box_side(copy->dstMemoryType, copy->dstHost, copy->dstDevice,
+                            copy->dstPitch ? copy->dstPitch : copy->WidthInBytes,
+                            copy->dstHeight ? copy->dstHeight : copy->Height, copy->dstXInBytes,
+                            copy->dstY, copy->dstZ, device, dst);
+
+    if (res)
+        return res;
+    return box_side(copy->srcMemoryType, copy->srcHost, copy->srcDevice,
+                    copy->srcPitch ? copy->srcPitch : copy->WidthInBytes,
+                    copy->srcHeight ? copy->srcHeight : copy->Height, copy->srcXInBytes, copy->srcY,
+                    copy->srcZ, device, src);
+}
+
 static CUresult copy_3d(const CUDA_MEMCPY3D *copy, CUstream handle, bool synchronous)
 {
     struct copy_side dst;
     struct copy_side src;
     struct stream *stream;
     CUresult res = enter(handle, &stream);
-    int device;
 
     if (res)
         return res;
@@ -189,16 +204,7 @@ static CUresult copy_3d(const CUDA_MEMCPY3D *copy, CUstream handle, bool synchro
         return CUDA_ERROR_INVALID_VALUE;
     if (!copy->WidthInBytes || !copy->Height || !copy->Depth)
         return CUDA_SUCCESS;
-    device = stream->context->device;
-    res = box_side(copy->dstMemoryType, copy->dstHost, copy->dstDevice,
-                   copy->dstPitch ? copy->dstPitch : copy->WidthInBytes,
-                   copy->dstHeight ? copy->dstHeight : copy->Height, copy->dstXInBytes, copy->dstY,
-                   copy->dstZ, device, &dst);
-    if (!res)
-        res = box_side(copy->srcMemoryType, copy->srcHost, copy->srcDevice,
-                       copy->srcPitch ? copy->srcPitch : copy->WidthInBytes,
-                       copy->srcHeight ? copy->srcHeight : copy->Height, copy->srcXInBytes,
-                       copy->srcY, copy->srcZ, device, &src);
+    res = copy_sides(copy, stream->context->device, &dst, &src);
     if (res)
         return res;
     return copy_submit(stream, dst, src,

@@ -81,6 +81,9 @@ enum handle_kind {
     HANDLE_POOL,
     HANDLE_PHYSICAL,
     HANDLE_GRAPH,
+    HANDLE_GRAPH_NODE,
+    HANDLE_GRAPH_EXEC,
+    HANDLE_USER_OBJECT,
 };
 /* False when the simulator itself is out of memory. */
 bool handle_add(const void *handle, enum handle_kind kind);

@@ -6,6 +6,7 @@
 #include "tests/sim/calls.h"
 #include "tests/sim/capture.h"
 #include "tests/sim/counters.h"
+#include "tests/sim/graph_memory.h"
 #include "tests/sim/pool.h"
 #include "tests/sim/vmm.h"
 
@@ -80,6 +81,8 @@ CUresult sim_cuMemFree_v2(CUdeviceptr dptr)
     allocation = ranges_find(&allocations, dptr);
     if (!allocation || allocation->range.base != dptr || allocation->freeing)
         return CUDA_ERROR_INVALID_VALUE;
+    if (allocation->graph_memory)
+        return graph_memory_free(allocation->graph_memory);
     context_drain_device(allocation->device);
     if (context->sticky)
         return context->sticky;

@@ -10,6 +10,7 @@
 #include "tests/sim/calls.h"
 #include "tests/sim/context.h"
 #include "tests/sim/errors.h"
+#include "tests/sim/graph.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -138,6 +139,7 @@ static CUresult entry_begin(enum call_id id, enum stream_mode mode)
 
 static CUresult entry_end(CUresult result)
 {
+    user_objects_settle();
     core_unlock();
     return result;
 }

@@ -12,6 +12,7 @@
 #include "tests/sim/calls.h"
 #include "tests/sim/capture.h"
 #include "tests/sim/counters.h"
+#include "tests/sim/node.h"
 #include "tests/sim/pool.h"
 
 static struct event *events;
@@ -116,8 +117,10 @@ CUresult sim_cuStreamWaitEvent(CUstream stream, CUevent event, unsigned int flag
         return res;
     if (!handle_is(waited, HANDLE_EVENT))
         return CUDA_ERROR_INVALID_HANDLE;
-    if (flags)
+    if (flags & ~(unsigned int)CU_EVENT_WAIT_EXTERNAL || (flags && !target->capture))
         return CUDA_ERROR_INVALID_VALUE;
+    if (flags)
+        return capture_event_node(target, CU_GRAPH_NODE_TYPE_WAIT_EVENT, event);
     res = capture_wait_event(target, waited, &handled);
     if (res || handled || !waited->marker || waited->marker->done)
         return res;
@@ -183,22 +186,38 @@ static void host_function_run(struct work *work)
     thread->in_host_function = false;
 }
 
+static CUresult host_function_record(struct work *work, struct task *out)
+{
+    const struct host_function *call = (struct host_function *)work;
+
+    *out = (struct task){.type = CU_GRAPH_NODE_TYPE_HOST, .host = {call->fn, call->user_data}};
+    return CUDA_SUCCESS;
+}
+
+struct work *host_function_new(CUhostFn fn, void *user_data)
+{
+    struct host_function *call = work_new(sizeof(*call), host_function_run, NULL);
+
+    if (!call)
+        return NULL;
+    call->work.record = host_function_record;
+    call->fn = fn;
+    call->user_data = user_data;
+    return &call->work;
+}
+
 CUresult sim_cuLaunchHostFunc(CUstream stream, CUhostFn fn, void *user_data)
 {
-    struct host_function *call;
     struct stream *target;
+    struct work *work;
     CUresult res = resolve_current(stream, &target);
 
     if (res)
         return res;
     if (!fn)
         return CUDA_ERROR_INVALID_VALUE;
-    call = work_new(sizeof(*call), host_function_run, NULL);
-    if (!call)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    call->fn = fn;
-    call->user_data = user_data;
-    return stream_submit(target, &call->work);
+    work = host_function_new(fn, user_data);
+    return work ? stream_submit(target, work) : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 CUresult sim_cuEventCreate(CUevent *event, unsigned int flags)
@@ -251,12 +270,9 @@ void event_free_of_context(const struct context *context)
 
 void event_forget_capture(const struct capture *capture)
 {
-    for (struct event *event = events; event; event = event->next) {
-        if (event->capture == capture) {
+    for (struct event *event = events; event; event = event->next)
+        if (event->capture == capture)
             event->capture = NULL;
-            event->captured_in = NULL;
-        }
-    }
 }
 
 CUresult sim_cuEventDestroy_v2(CUevent event)
@@ -271,34 +287,50 @@ CUresult sim_cuEventDestroy_v2(CUevent event)
     return CUDA_SUCCESS;
 }
 
-CUresult sim_cuEventRecord(CUevent event, CUstream stream)
+void event_set_marker(struct event *event, struct marker *marker)
 {
-    struct event *recorded = (struct event *)event;
-    struct stream *target;
-    struct marker *marker;
-    struct work *work;
-    CUresult res = resolve_current(stream, &target);
+    event->capture = NULL;
+    marker_get(marker);
+    marker_put(event->marker);
+    event->marker = marker;
+}
 
-    if (res)
-        return res;
-    if (!handle_is(recorded, HANDLE_EVENT))
-        return CUDA_ERROR_INVALID_HANDLE;
-    if (recorded->context != target->context)
-        return CUDA_ERROR_INVALID_HANDLE;
-    work = work_new(sizeof(*work), NULL, NULL);
+static CUresult record_on(struct event *recorded, struct stream *target)
+{
+    struct work *work = work_new(sizeof(*work), NULL, NULL);
+    struct marker *marker;
+    CUresult res;
+
     if (!work)
         return CUDA_ERROR_OUT_OF_MEMORY;
     marker = marker_get(work->marker);
     res = stream_submit(target, work);
-    if (!res && target->capture) {
-        capture_note_event(target, recorded);
-    } else if (!res) {
-        recorded->capture = NULL;
-        marker_put(recorded->marker);
-        recorded->marker = marker_get(marker);
-    }
+    if (!res)
+        event_set_marker(recorded, marker);
     marker_put(marker);
     return res;
+}
+
+CUresult sim_cuEventRecordWithFlags(CUevent event, CUstream stream, unsigned int flags)
+{
+    struct event *recorded = (struct event *)event;
+    struct stream *target;
+    CUresult res = resolve_current(stream, &target);
+
+    if (res)
+        return res;
+    if (!handle_is(recorded, HANDLE_EVENT) || recorded->context != target->context)
+        return CUDA_ERROR_INVALID_HANDLE;
+    if (flags & ~(unsigned int)CU_EVENT_RECORD_EXTERNAL || (flags && !target->capture))
+        return CUDA_ERROR_INVALID_VALUE;
+    if (flags)
+        return capture_event_node(target, CU_GRAPH_NODE_TYPE_EVENT_RECORD, event);
+    return target->capture ? capture_note_event(target, recorded) : record_on(recorded, target);
+}
+
+CUresult sim_cuEventRecord(CUevent event, CUstream stream)
+{
+    return sim_cuEventRecordWithFlags(event, stream, CU_EVENT_RECORD_DEFAULT);
 }
 
 static CUresult event_check(CUevent handle, struct event **out)

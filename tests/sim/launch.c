@@ -12,13 +12,16 @@
 #include "tests/sim/copy.h"
 #include "tests/sim/counters.h"
 #include "tests/sim/device.h"
-#include "tests/sim/module.h"
+#include "tests/sim/launch.h"
 
 struct launch {
     struct work work;
-    const struct function *function;
+    struct function *function;
+    struct context *context;
+    CUkernel kernel; /* as in struct kernel_task */
     struct ptx_launch shape;
-    void *params;
+    uint8_t *params;
+    size_t params_bytes;
 };
 
 static void say_fault(const struct launch *launch, const struct ptx_fault *fault, const char *what,
@@ -159,44 +162,153 @@ static CUresult pack_extra(void **extra, uint8_t *to, size_t needed)
     return CUDA_SUCCESS;
 }
 
+/* One pointer for each parameter of a node. */
+static CUresult point_at_params(struct kernel_task *task)
+{
+    task->n_params = function_n_params(task->function);
+    task->pointers = calloc(task->n_params + 1, sizeof(*task->pointers));
+    if (!task->pointers)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    for (size_t i = 0; i < task->n_params; i++) {
+        size_t offset;
+        size_t bytes;
+
+        function_param(task->function, i, &offset, &bytes);
+        task->pointers[i] = task->params + offset;
+    }
+    return CUDA_SUCCESS;
+}
+
+static CUresult launch_record(struct work *work, struct task *out)
+{
+    struct launch *launch = (struct launch *)work;
+    struct kernel_task *task = calloc(1, sizeof(*task));
+
+    if (!task)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    *task = (struct kernel_task){
+        .function = launch->function,
+        .context = launch->context,
+        .shape = launch->shape,
+        .params = launch->params,
+        .params_bytes = launch->params_bytes,
+        .kernel = launch->kernel,
+    };
+    if (point_at_params(task)) {
+        free(task);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    launch->params = NULL;
+    *out = (struct task){.type = CU_GRAPH_NODE_TYPE_KERNEL, .kernel = task};
+    return CUDA_SUCCESS;
+}
+
+void kernel_task_free(struct kernel_task *task)
+{
+    free(task->pointers);
+    free(task->params);
+    free(task);
+}
+
+CUresult kernel_task_copy(const struct kernel_task *task, struct kernel_task **out)
+{
+    struct kernel_task *copy = calloc(1, sizeof(*copy));
+
+    if (!copy)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    *copy = *task;
+    copy->params = malloc(task->params_bytes + 1);
+    copy->pointers = calloc(task->n_params + 1, sizeof(*copy->pointers));
+    if (!copy->params || !copy->pointers) {
+        kernel_task_free(copy);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    memcpy(copy->params, task->params, task->params_bytes);
+    for (size_t i = 0; i < task->n_params; i++)
+        copy->pointers[i] = copy->params + ((uint8_t *)task->pointers[i] - task->params);
+    copy->shape.params = copy->params;
+    *out = copy;
+    return CUDA_SUCCESS;
+}
+
+static struct launch *launch_alloc(struct function *function, size_t params_bytes)
+{
+    struct launch *launch = work_new(sizeof(*launch), launch_run, launch_drop);
+
+    if (!launch)
+        return NULL;
+    launch->work.record = launch_record;
+    launch->function = function;
+    launch->params_bytes = params_bytes;
+    launch->params = calloc(1, params_bytes + 1);
+    if (!launch->params) {
+        work_free(&launch->work);
+        return NULL;
+    }
+    return launch;
+}
+
+CUresult launch_again(const struct kernel_task *task, struct work **out)
+{
+    struct launch *launch;
+
+    if (!handle_is(task->function, HANDLE_FUNCTION) ||
+        function_param_bytes(task->function) != task->params_bytes)
+        return CUDA_ERROR_INVALID_HANDLE;
+    launch = launch_alloc(task->function, task->params_bytes);
+    if (!launch)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    memcpy(launch->params, task->params, task->params_bytes);
+    launch->context = task->context;
+    launch->kernel = task->kernel;
+    launch->shape = task->shape;
+    launch->shape.params = launch->params;
+    *out = &launch->work;
+    return CUDA_SUCCESS;
+}
+
+CUresult launch_new(CUfunction func, struct context *context, struct ptx_launch shape,
+                    void **kernel_params, void **extra, struct work **out)
+{
+    struct function *function;
+    struct launch *launch;
+    CUresult res = function_resolve(func, context, &function);
+
+    if (!res)
+        res = check_shape(function, &shape);
+    if (!res && kernel_params && extra)
+        res = CUDA_ERROR_INVALID_VALUE;
+    if (res)
+        return res;
+    launch = launch_alloc(function, function_param_bytes(function));
+    if (!launch)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    launch->context = context;
+    launch->kernel = handle_is(func, HANDLE_KERNEL) ? (CUkernel)func : NULL;
+    launch->shape = shape;
+    launch->shape.params = launch->params;
+    res = extra ? pack_extra(extra, launch->params, launch->params_bytes)
+                : pack_pointers(function, kernel_params, launch->params);
+    if (res)
+        work_free(&launch->work);
+    else
+        *out = &launch->work;
+    return res;
+}
+
 static CUresult launch(CUfunction func, CUstream handle, struct ptx_launch shape,
                        void **kernel_params, void **extra)
 {
-    struct function *function;
     struct context *context;
     struct stream *stream;
-    struct launch *work;
-    size_t bytes;
+    struct work *work;
     CUresult res = context_require(&context);
 
     if (!res)
         res = stream_resolve(handle, context, &stream);
     if (!res)
-        res = function_resolve(func, stream->context, &function);
-    if (!res)
-        res = check_shape(function, &shape);
-    if (res)
-        return res;
-    if (kernel_params && extra)
-        return CUDA_ERROR_INVALID_VALUE;
-    work = work_new(sizeof(*work), launch_run, launch_drop);
-    if (!work)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    bytes = function_param_bytes(function);
-    work->params = calloc(1, bytes + 1);
-    work->function = function;
-    work->shape = shape;
-    work->shape.params = work->params;
-    if (!work->params)
-        res = CUDA_ERROR_OUT_OF_MEMORY;
-    else
-        res = extra ? pack_extra(extra, work->params, bytes)
-                    : pack_pointers(function, kernel_params, work->params);
-    if (res) {
-        work_free(&work->work);
-        return res;
-    }
-    return stream_submit(stream, &work->work);
+        res = launch_new(func, stream->context, shape, kernel_params, extra, &work);
+    return res ? res : stream_submit(stream, work);
 }
 
 CUresult sim_cuLaunchKernel(CUfunction func, unsigned int grid_dim_x, unsigned int grid_dim_y,

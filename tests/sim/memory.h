@@ -88,6 +88,7 @@ void memory_describe(uint64_t address, char *out, size_t size);
 struct slab;
 struct pool;
 struct segment;
+struct graph_memory;
 
 struct allocation {
     struct range range; /* what the program asked for */
@@ -96,9 +97,10 @@ struct allocation {
     struct physical *physical; /* one of these three */
     struct slab *slab;
     struct segment *segment;
-    struct pool *pool; /* NULL unless stream-ordered */
-    bool freeing;      /* cuMemFreeAsync has been called */
-    bool open;         /* stream-ordered: between its allocation and its free, in stream order */
+    struct pool *pool;                 /* NULL unless stream-ordered */
+    struct graph_memory *graph_memory; /* NULL unless it is that of a graph's node */
+    bool freeing;                      /* cuMemFreeAsync has been called */
+    bool open; /* stream-ordered: between its allocation and its free, in stream order */
     bool sync_memops;
     uint64_t id;
     struct allocation *next_unlisted;

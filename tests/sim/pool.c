@@ -15,6 +15,7 @@
 #include "runtime/util.h"
 #include "tests/sim/calls.h"
 #include "tests/sim/capture.h"
+#include "tests/sim/graph_memory.h"
 #include "tests/sim/pool_memory.h"
 #include "tests/sim/vmm.h"
 
@@ -128,13 +129,7 @@ static CUresult resolve(CUstream handle, struct stream **out)
     struct context *context;
     CUresult res = context_require(&context);
 
-    if (!res)
-        res = stream_resolve(handle, context, out);
-    if (!res && (*out)->capture) {
-        core_say("stream-ordered memory in a stream capture is not simulated");
-        return CUDA_ERROR_NOT_SUPPORTED;
-    }
-    return res;
+    return res ? res : stream_resolve(handle, context, out);
 }
 
 /* Waits for room only when there is none. */
@@ -152,11 +147,15 @@ static CUresult take_or_drain(struct pool *pool, struct stream *stream, struct w
 
 static CUresult allocate(struct pool *pool, size_t bytes, struct stream *stream, CUdeviceptr *out)
 {
-    struct pool_work *work = work_new(sizeof(*work), alloc_run, NULL);
+    struct pool_work *work;
     struct allocation *allocation;
-    CUresult res = work ? allocation_new_pooled(stream->context, pool, bytes, &allocation)
-                        : CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult res;
 
+    if (stream->capture)
+        return graph_memory_capture_alloc(stream, pool->device, bytes, out);
+    work = work_new(sizeof(*work), alloc_run, NULL);
+    res = work ? allocation_new_pooled(stream->context, pool, bytes, &allocation)
+               : CUDA_ERROR_OUT_OF_MEMORY;
     if (!res) {
         res = take_or_drain(pool, stream, &work->work, allocation);
         if (res)
@@ -216,6 +215,10 @@ CUresult sim_cuMemFreeAsync(CUdeviceptr dptr, CUstream stream)
 
     if (res)
         return res;
+    if (target->capture)
+        return graph_memory_capture_free(target, dptr);
+    if (graph_memory_at(dptr))
+        return graph_memory_free_async(graph_memory_at(dptr), target);
     if (!allocation || allocation->range.base != dptr || !allocation->pool || allocation->freeing)
         return CUDA_ERROR_INVALID_VALUE;
     work = work_new(sizeof(*work), free_run, NULL);

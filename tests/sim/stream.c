@@ -42,7 +42,19 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-static void marker_finish(struct marker *marker)
+struct marker *marker_new(void)
+{
+    static uint64_t n_markers;
+    struct marker *marker = calloc(1, sizeof(*marker));
+
+    if (!marker)
+        return NULL;
+    marker->refs = 1;
+    marker->id = ++n_markers;
+    return marker;
+}
+
+void marker_finish(struct marker *marker)
 {
     marker->done = true;
     marker->stream = NULL;
@@ -63,18 +75,15 @@ void marker_wait(struct marker *marker)
 
 void *work_new(size_t bytes, void (*run)(struct work *), void (*drop)(struct work *))
 {
-    static uint64_t n_markers;
     struct work *work = calloc(1, bytes);
 
     if (!work)
         return NULL;
-    work->marker = calloc(1, sizeof(*work->marker));
+    work->marker = marker_new();
     if (!work->marker) {
         free(work);
         return NULL;
     }
-    work->marker->refs = 1;
-    work->marker->id = ++n_markers;
     work->run = run;
     work->drop = drop;
     return work;
@@ -278,6 +287,12 @@ static struct work *stream_pop(struct stream *stream)
     return work;
 }
 
+void work_execute(struct work *work)
+{
+    if (work->run && !work->stream->context->sticky)
+        work->run(work);
+}
+
 void stream_step(struct stream *stream)
 {
     struct work *work = stream_pop(stream);
@@ -285,8 +300,7 @@ void stream_step(struct stream *stream)
     stream->running = true;
     for (size_t i = 0; i < work->n_deps; i++)
         marker_wait(work->deps[i]);
-    if (work->run && !stream->context->sticky)
-        work->run(work);
+    work_execute(work);
     marker_finish(work->marker);
     work_free(work);
     stream->running = false;

@@ -21,8 +21,12 @@ struct marker {
 };
 struct marker *marker_get(struct marker *marker); /* NULL is fine */
 void marker_put(struct marker *marker);           /* NULL is fine */
+struct marker *marker_new(void);
+void marker_finish(struct marker *marker);
 /* Runs what it takes, or waits for the thread that is running it. */
 void marker_wait(struct marker *marker);
+
+struct task;
 
 struct work {
     struct work *next;
@@ -36,10 +40,14 @@ struct work {
     bool (*ready)(const struct work *work);
     void (*drop)(
         struct work *work); /* releases the payload, run or not; NULL: nothing to release */
+    /* Moves the payload into the description of a node; NULL: cannot be in a graph. */
+    CUresult (*record)(struct work *work, struct task *out);
 };
 /* `bytes` is the size of the payload struct, whose first member is the struct work. */
 void *work_new(size_t bytes, void (*run)(struct work *), void (*drop)(struct work *));
 void work_free(struct work *work);
+/* Does what the work is, unless its context is broken. For stream_step(), and for work in work. */
+void work_execute(struct work *work);
 /* Makes the work wait for a marker; NULL and done markers are fine. */
 CUresult work_depend(struct work *work, struct marker *marker);
 
