@@ -11,9 +11,13 @@
  * exit.
  */
 
+#include "runtime/driver.h"
+
+/* Whether the stream is, or may be, part of a capture. */
+bool stream_is_capturing(const struct driver *drv, CUstream stream);
+
 #include "interpose/gate_entry.h"
 #include "interpose/launch_entry.h"
-#include "runtime/driver.h"
 
 #define HOOK(symbol, since, twin, params, args)                                                    \
     CUresult hook_##symbol(const struct driver *drv AND(params));

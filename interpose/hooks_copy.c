@@ -60,7 +60,7 @@ static void touch(CUdeviceptr address)
         touch(dst);                                                                                \
         pager_mark(dst);                                                                           \
         written(dst, bytes);                                                                       \
-        return IN_RUNS(bytes, residency_run(dst + at, rest),                                       \
+        return IN_RUNS(bytes, pager_run(dst + at, rest),                                           \
                        drv->symbol(dst + at, (const char *)src + at, run PASS_ON));                \
     }                                                                                              \
                                                                                                    \
@@ -76,7 +76,7 @@ static void touch(CUdeviceptr address)
                         size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                   \
     {                                                                                              \
         touch(src);                                                                                \
-        return IN_RUNS(bytes, residency_run(src + at, rest),                                       \
+        return IN_RUNS(bytes, pager_run(src + at, rest),                                           \
                        drv->symbol((char *)dst + at, src + at, run PASS_ON));                      \
     }                                                                                              \
                                                                                                    \
@@ -94,7 +94,7 @@ static void touch(CUdeviceptr address)
         touch(dst);                                                                                \
         touch(src);                                                                                \
         written(dst, bytes);                                                                       \
-        return IN_RUNS(bytes, residency_run(src + at, residency_run(dst + at, rest)),              \
+        return IN_RUNS(bytes, pager_run(src + at, pager_run(dst + at, rest)),                      \
                        drv->symbol(dst + at, src + at, run PASS_ON));                              \
     }                                                                                              \
                                                                                                    \
@@ -121,7 +121,7 @@ CUresult hook_cuMemcpyPeer(const struct driver *drv, CUdeviceptr dst, CUcontext 
                            CUdeviceptr src, CUcontext src_context, size_t bytes)
 {
     written(dst, bytes);
-    return IN_RUNS(bytes, residency_run(src + at, residency_run(dst + at, rest)),
+    return IN_RUNS(bytes, pager_run(src + at, pager_run(dst + at, rest)),
                    drv->cuMemcpyPeer(dst + at, dst_context, src + at, src_context, run));
 }
 
@@ -131,7 +131,7 @@ CUresult hook_cuMemcpyPeerAsync(const struct driver *drv, CUdeviceptr dst, CUcon
 {
     written(dst, bytes);
     return IN_RUNS(
-        bytes, residency_run(src + at, residency_run(dst + at, rest)),
+        bytes, pager_run(src + at, pager_run(dst + at, rest)),
         drv->cuMemcpyPeerAsync(dst + at, dst_context, src + at, src_context, run, stream));
 }
 
@@ -146,7 +146,7 @@ CUresult hook_cuMemcpyPeerAsync(const struct driver *drv, CUdeviceptr dst, CUcon
             return drv->symbol(dst, value, width PASS_ON);                                         \
         touch(dst);                                                                                \
         written(dst, bytes);                                                                       \
-        return IN_RUNS(bytes, residency_run(dst + at, rest),                                       \
+        return IN_RUNS(bytes, pager_run(dst + at, rest),                                           \
                        drv->symbol(dst + at, value, run / sizeof(value) PASS_ON));                 \
     }                                                                                              \
                                                                                                    \

@@ -209,16 +209,6 @@ CUresult hook_cuArray3DCreate_v2(const struct driver *drv, CUarray *p_handle,
                      drv->cuArray3DCreate_v2(p_handle, asked));
 }
 
-static bool stream_is_capturing(const struct driver *drv, CUstream stream)
-{
-    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
-
-    if (!pager_capture_is_open() || !drv->cuStreamIsCapturing)
-        return false;
-    return drv->cuStreamIsCapturing(stream, &status) != CUDA_SUCCESS ||
-           status != CU_STREAM_CAPTURE_STATUS_NONE;
-}
-
 /* What the pager knows a stream by: a default stream's NULL means one per table, and in per-thread
  * mode one per thread. */
 static CUstream stream_identity(const struct driver *drv, CUstream stream)

@@ -45,12 +45,12 @@ static bool side_is_uniform(const struct side *side, const struct piece *piece)
     if (!side->at || !residency_block(side_at(side, piece)))
         return true;
     span = (piece->depth - 1) * side->slice + (piece->height - 1) * side->pitch + piece->width;
-    return residency_run(side_at(side, piece), span) >= span;
+    return pager_run(side_at(side, piece), span) >= span;
 }
 
 static uint64_t side_run(const struct side *side, const struct piece *piece, uint64_t width)
 {
-    return side->at ? residency_run(side_at(side, piece), width) : width;
+    return side->at ? pager_run(side_at(side, piece), width) : width;
 }
 
 static bool is_uniform(const struct boxed *call, const struct piece *piece)

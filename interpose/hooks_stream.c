@@ -129,6 +129,16 @@ CUresult hook_cuStreamEndCapture(const struct driver *drv, CUstream stream, CUgr
     return result;
 }
 
+bool stream_is_capturing(const struct driver *drv, CUstream stream)
+{
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+
+    if (!pager_capture_is_open() || !drv->cuStreamIsCapturing)
+        return false;
+    return drv->cuStreamIsCapturing(stream, &status) != CUDA_SUCCESS ||
+           status != CU_STREAM_CAPTURE_STATUS_NONE;
+}
+
 struct host_call {
     CUhostFn fn;
     void *user_data;
@@ -143,13 +153,16 @@ static void CUDA_CB run_host_call(void *arg)
     pager_host_call_ended();
 }
 
-/* One that is captured runs as often as its graph and is not followed. */
+/* One that is captured runs as often as its graph: that is followed instead. */
 CUresult hook_cuLaunchHostFunc(const struct driver *drv, CUstream stream, CUhostFn fn,
                                void *user_data)
 {
-    struct host_call *call = fn && !pager_capture_is_open() ? malloc(sizeof(*call)) : NULL;
+    bool captured = stream_is_capturing(drv, stream);
+    struct host_call *call = fn && !captured ? malloc(sizeof(*call)) : NULL;
     CUresult result;
 
+    if (captured)
+        pager_graph_calls_host();
     if (!call)
         return drv->cuLaunchHostFunc(stream, fn, user_data);
     *call = (struct host_call){fn, user_data};

@@ -75,3 +75,22 @@ ALWAYS_INLINE CUresult hook_cuLaunchCooperativeKernel(
         pager_launched(drv, redirect);
     return result;
 }
+
+/* interpose/hooks_graph.c: a launch that more has to be done for. */
+CUresult graph_launch_aside(const struct driver *drv, CUgraphExec exec, CUstream stream);
+
+ALWAYS_INLINE CUresult hook_cuGraphLaunch(const struct driver *drv, CUgraphExec graph_exec,
+                                          CUstream stream)
+{
+    CUresult result;
+
+    if (unlikely(pager_graphs_call_host()))
+        return graph_launch_aside(drv, graph_exec, stream);
+    if (unlikely(!gate_try_enter()))
+        gate_enter_unknown();
+    result = drv->cuGraphLaunch(graph_exec, stream);
+    gate_leave();
+    if (unlikely(result == CUDA_ERROR_OUT_OF_MEMORY))
+        return graph_launch_aside(drv, graph_exec, stream);
+    return result;
+}

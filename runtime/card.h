@@ -62,6 +62,7 @@ struct pagers {
     _Atomic uint64_t small; /* allocations below are left to the driver */
     _Atomic int captures;
     _Atomic int host_calls;  /* queued host functions that have not returned */
+    atomic_bool graph_calls; /* the program has put a host function into a graph */
     atomic_bool value_waits; /* the program has made a stream wait for a memory value */
 };
 

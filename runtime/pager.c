@@ -532,12 +532,18 @@ void pager_value_wait_seen(void)
                  "now stays in host memory");
 }
 
+void pager_graph_calls_host(void)
+{
+    atomic_store(&pagers.graph_calls, true);
+}
+
 void pager_reset_after_fork(void)
 {
     pthread_mutex_init(&pagers.lock, NULL);
     memset(pagers.cards, 0, sizeof(pagers.cards));
     atomic_store(&pagers.captures, 0);
     atomic_store(&pagers.host_calls, 0);
+    atomic_store(&pagers.graph_calls, false);
     atomic_store(&pagers.value_waits, false);
     residency_reset();
     gate_reset();

@@ -83,6 +83,21 @@ void pager_pool_made(CUmemoryPool pool);
 void pager_pool_gone(CUmemoryPool pool);
 bool pager_pool_is_plain(const struct driver *drv, CUmemoryPool pool);
 
+/* Moves what lies in device memory of [address, address + bytes), if the rest of it does not, out
+ * as well. True when it did: the driver may now take one call for all of it. */
+bool pager_gather(const struct driver *drv, CUdeviceptr address, uint64_t bytes);
+
+/*
+ * Bytes from `address`, at most `bytes`, that one copy or memset may cover. While a capture is open
+ * that is never more than one chunk: what is captured is run later, when homes have moved.
+ */
+static inline uint64_t pager_run(uint64_t address, uint64_t bytes)
+{
+    if (unlikely(card_capture_is_open()))
+        return residency_block_run(address, bytes);
+    return residency_run(address, bytes);
+}
+
 /* The program gave device memory back to the driver itself: what was refused may be had now. */
 void pager_device_memory_freed(void);
 
@@ -114,6 +129,13 @@ bool pager_capture_is_open(void);
 void pager_host_call_began(void);
 void pager_host_call_ended(void);
 void pager_value_wait_seen(void);
+
+/* The program has put a host function into a graph: from now on launches of graphs may run some. */
+void pager_graph_calls_host(void);
+static inline bool pager_graphs_call_host(void)
+{
+    return atomic_load_explicit(&pagers.graph_calls, memory_order_relaxed);
+}
 
 /* In the child of a fork: the parent's CUDA state means nothing here. Locking: none held. */
 void pager_reset_after_fork(void);

@@ -289,3 +289,11 @@ uint64_t residency_run(uint64_t address, uint64_t bytes)
     }
     return bytes;
 }
+
+uint64_t residency_block_run(uint64_t address, uint64_t bytes)
+{
+    uint64_t slot_bytes = (uint64_t)1 << residency.slot_shift;
+    const struct block *block = residency_block(address);
+
+    return block ? min_u64(block_address(block) + slot_bytes - address, bytes) : bytes;
+}

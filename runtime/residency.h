@@ -212,3 +212,6 @@ bool residency_takes_turns(uint64_t address, uint64_t bytes);
  * address that is not ours goes as it is. Locking: none.
  */
 uint64_t residency_run(uint64_t address, uint64_t bytes);
+
+/* The same for one driver call that must stay right when homes move: all of one block. */
+uint64_t residency_block_run(uint64_t address, uint64_t bytes);

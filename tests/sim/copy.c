@@ -208,6 +208,38 @@ CUresult copy_check_side(const struct copy_side *side, const struct copy_box *bo
     return CUDA_SUCCESS;
 }
 
+static bool row_is_mixed(const struct copy_side *side, uint64_t address, uint64_t bytes,
+                         int *location)
+{
+    while (bytes) {
+        uint64_t span;
+        bool on_host;
+
+        if (!mmu_copy_span(side->device, address, bytes, false, &span, &on_host))
+            return false;
+        if (*location >= 0 && *location != on_host)
+            return true;
+        *location = on_host;
+        address += span;
+        bytes -= span;
+    }
+    return false;
+}
+
+bool copy_side_is_mixed(const struct copy_side *side, const struct copy_box *box)
+{
+    int location = -1;
+    bool mixed = false;
+
+    if (settings.mixed_copy || side->kind != SIDE_DEVICE)
+        return false;
+    for (size_t z = 0; z < box->depth && !mixed; z++)
+        for (size_t y = 0; y < box->height && !mixed; y++)
+            mixed = row_is_mixed(side, side->address + z * side->slice + y * side->pitch,
+                                 box->width, &location);
+    return mixed;
+}
+
 struct copy_side copy_side_of(enum side_type type, uint64_t address, int device)
 {
     struct copy_side side = {.kind = SIDE_PAGEABLE, .address = address, .device = device};

@@ -37,6 +37,8 @@ struct copy_side copy_side_of(enum side_type type, uint64_t address, int device)
  */
 CUresult copy_submit(struct stream *stream, struct copy_side dst, struct copy_side src,
                      struct copy_box box, bool synchronous);
+/* Whether the side lies partly in device and partly in host memory, and that is refused. */
+bool copy_side_is_mixed(const struct copy_side *side, const struct copy_box *box);
 /* Work for later, unchecked: what is pageable is read when it runs. NULL without memory. */
 struct work *copy_new(struct copy_side dst, struct copy_side src, struct copy_box box);
 /* What a copy says about its sides, as seen from a device. INVALID_VALUE, or NOT_SUPPORTED for

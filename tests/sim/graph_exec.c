@@ -51,6 +51,39 @@ static bool has_order(const struct graph *graph)
     return ordered;
 }
 
+/* A copy or memset that crosses from device to host memory by the time of instantiation. */
+static bool is_mixed(const struct task *task)
+{
+    struct copy_side dst;
+    struct copy_box box;
+
+    switch ((int)task->type) {
+    case CU_GRAPH_NODE_TYPE_MEMCPY:
+        return copy_side_is_mixed(&task->copy->src, &task->copy->box) ||
+               copy_side_is_mixed(&task->copy->dst, &task->copy->box);
+    case CU_GRAPH_NODE_TYPE_MEMSET:
+        dst = copy_side_of(SIDE_TYPE_DEVICE, task->memset.asked.dst, task->memset.context->device);
+        dst.pitch = task->memset.asked.pitch;
+        box = (struct copy_box){task->memset.asked.width * task->memset.asked.elementSize,
+                                task->memset.asked.height, 1};
+        return copy_side_is_mixed(&dst, &box);
+    default:
+        return false;
+    }
+}
+
+static bool has_mixed(const struct graph *graph)
+{
+    bool mixed = false;
+
+    for (size_t i = 0; i < graph->n_nodes && !mixed; i++) {
+        const struct task *task = &graph->nodes[i]->task;
+
+        mixed = task->type == CU_GRAPH_NODE_TYPE_GRAPH ? has_mixed(task->child) : is_mixed(task);
+    }
+    return mixed;
+}
+
 static CUresult check_graph(const struct graph *graph, uint64_t flags,
                             CUgraphInstantiateResult *out)
 {
@@ -63,6 +96,11 @@ static CUresult check_graph(const struct graph *graph, uint64_t flags,
         return CUDA_ERROR_INVALID_VALUE;
     if (!has_order(graph)) {
         *out = CUDA_GRAPH_INSTANTIATE_INVALID_STRUCTURE;
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (has_mixed(graph)) {
+        core_say(
+            "a node of a graph crosses from device to host memory; refusing to instantiate it");
         return CUDA_ERROR_INVALID_VALUE;
     }
     *out = CUDA_GRAPH_INSTANTIATE_SUCCESS;

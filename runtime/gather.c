@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bringing a piece of memory together in one tier, for calls that cannot be cut.
+ *
+ * The tier is the host's: there is always room for what comes from the device, as far as the budget
+ * goes, and gathering one piece takes nothing apart that was gathered before. What uses the memory
+ * brings it in again.
+ */
+#include <stdlib.h>
+#include "runtime/card.h"
+#include "runtime/move.h"
+#include "runtime/pager.h"
+
+/* The blocks of the piece, if some are here and some are away; how many are here. */
+static size_t blocks_here(struct range *range, CUdeviceptr address, uint64_t bytes,
+                          struct block **out)
+{
+    uint64_t first = (address - range->base) >> residency.slot_shift;
+    uint64_t last = (address - range->base + bytes - 1) >> residency.slot_shift;
+    size_t n = 0;
+
+    for (uint64_t i = first; i <= last && i < range->n_blocks; i++)
+        if (block_tier(&range->blocks[i]) == TIER_DEVICE)
+            out[n++] = &range->blocks[i];
+    return n <= last - first ? n : 0;
+}
+
+static bool gather(const struct driver *drv, struct range *range, CUdeviceptr address,
+                   uint64_t bytes)
+{
+    struct pager *pager = range->pager;
+    struct block **here = calloc(range->n_blocks, sizeof(*here));
+    struct mover mover = {.drv = drv, .pools = pager->pools, .access = &pager->access};
+    size_t n = here ? blocks_here(range, address, bytes, here) : 0;
+    bool gathered = false;
+
+    if (n && card_enter(pager, drv, &mover.transfer)) {
+        gathered = move_to_host(&mover, here, n) == n;
+        card_leave(drv);
+    }
+    free(here);
+    return gathered;
+}
+
+bool pager_gather(const struct driver *drv, CUdeviceptr address, uint64_t bytes)
+{
+    struct range *range;
+    bool gathered = false;
+
+    if (!bytes || !residency_block(address))
+        return false;
+    pthread_mutex_lock(&pagers.lock);
+    range = residency_range(address);
+    if (range)
+        gathered = gather(drv, range, address, bytes);
+    pthread_mutex_unlock(&pagers.lock);
+    return gathered;
+}
