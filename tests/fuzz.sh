@@ -12,7 +12,7 @@ shift 2
 top=${MESON_SOURCE_ROOT:-$(cd "$(dirname "$0")/.." && pwd)}
 out=${MESON_BUILD_ROOT:-$top/build}/fuzz
 flags='-std=gnu11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined
-    -fno-sanitize-recover=all'
+    -fno-sanitize-recover=all -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION'
 
 mkdir -p "$out/$name.corpus" && cd "$top" || exit 1
 command -v clang >/dev/null || { echo "skipped: clang is not installed"; exit 77; }
