@@ -145,9 +145,10 @@ CUresult hook_cuMemFree_v2(const struct driver *drv, CUdeviceptr dptr)
     }
     if (!pager_describe(dptr, &allocation) || allocation.base != dptr)
         return CUDA_ERROR_INVALID_VALUE;
-    if (pager_capture_is_open())
+    if (!pager_wait_begin())
         return driver_result(pager_free_later(drv, dptr));
     result = wait_for_context(drv, allocation.ctx);
+    pager_wait_end();
     return result == CUDA_SUCCESS ? driver_result(pager_free(drv, dptr)) : result;
 }
 

@@ -31,7 +31,10 @@ enum {
     SMALL_SHARE = 64,  /* and what is more than one of so many parts of it is paged */
 };
 
-struct pagers pagers = {.lock = PTHREAD_MUTEX_INITIALIZER};
+struct pagers pagers = {
+    .lock = PTHREAD_MUTEX_INITIALIZER,
+    .waits = PTHREAD_RWLOCK_INITIALIZER,
+};
 
 uint64_t card_host_budget(const struct config *config)
 {

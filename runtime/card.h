@@ -57,6 +57,7 @@ struct pager {
 
 struct pagers {
     pthread_mutex_t lock;
+    pthread_rwlock_t waits; /* for contexts, against captures that begin; taken before the lock */
     struct config config;
     struct pager cards[DEVICES_MAX];
     _Atomic uint64_t small; /* allocations below are left to the driver */

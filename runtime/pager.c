@@ -497,9 +497,28 @@ void pager_mark(CUdeviceptr address)
     pthread_mutex_unlock(&pagers.lock);
 }
 
+/* With the lock, so that no home is moving; and not while somebody waits. */
 void pager_capture_began(void)
 {
+    pthread_rwlock_wrlock(&pagers.waits);
+    pthread_mutex_lock(&pagers.lock);
     atomic_fetch_add(&pagers.captures, 1);
+    pthread_mutex_unlock(&pagers.lock);
+    pthread_rwlock_unlock(&pagers.waits);
+}
+
+bool pager_wait_begin(void)
+{
+    pthread_rwlock_rdlock(&pagers.waits);
+    if (!pager_capture_is_open())
+        return true;
+    pthread_rwlock_unlock(&pagers.waits);
+    return false;
+}
+
+void pager_wait_end(void)
+{
+    pthread_rwlock_unlock(&pagers.waits);
 }
 
 void pager_capture_ended(void)
@@ -540,6 +559,7 @@ void pager_graph_calls_host(void)
 void pager_reset_after_fork(void)
 {
     pthread_mutex_init(&pagers.lock, NULL);
+    pthread_rwlock_init(&pagers.waits, NULL);
     memset(pagers.cards, 0, sizeof(pagers.cards));
     atomic_store(&pagers.captures, 0);
     atomic_store(&pagers.host_calls, 0);

@@ -123,6 +123,11 @@ void pager_capture_began(void);
 void pager_capture_ended(void);
 bool pager_capture_is_open(void);
 
+/* A wait for a context would break captures in it. False when one is open; else none begins until
+ * pager_wait_end(). Locking: not with the pager's lock held. */
+bool pager_wait_begin(void);
+void pager_wait_end(void);
+
 /* Work that a drain might wait for while it waits for the very thread that drains: a host function
  * (it may want a lock that the caller of a launch holds) until it has run, and a wait on a memory
  * value for ever. While there is such work no home is moved. */

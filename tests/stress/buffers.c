@@ -159,6 +159,7 @@ void buffer_free(struct worker *worker, struct buffer *buffer)
 {
     enum stream_index stream;
 
+    graphs_forget_buffer(worker, buffer);
     if (random_chance(&worker->random, 30))
         buffer_verify(worker, buffer, 0, buffer->bytes);
     worker->doing = "free";

@@ -3,6 +3,7 @@
  * Random use of device memory, compared with plain host memory; see churn.h.
  *
  *   churn [--seed N] [--operations N] [--threads N] [--live MIB] [--big MIB] [--may-refuse]
+ *         [--host-nodes]
  *
  * CHURN_OPERATIONS in the environment multiplies the number of operations, for longer runs. One
  * thread and one seed are one run, every time. On the simulated driver it also holds that nothing
@@ -78,6 +79,7 @@ static void worker_open(struct worker *worker)
     CHECK(worker, cuStreamCreate, &worker->streams[STREAM_FREE], CU_STREAM_NON_BLOCKING);
     for (int i = 0; i < EVENTS_MAX; i++)
         CHECK(worker, cuEventCreate, &worker->events[i], CU_EVENT_DISABLE_TIMING);
+    graphs_open(worker);
 }
 
 static void worker_close(struct worker *worker)
@@ -87,8 +89,9 @@ static void worker_close(struct worker *worker)
         buffer_verify(worker, &worker->buffers[i], 0, worker->buffers[i].bytes);
     while (worker->n_buffers)
         buffer_free(worker, &worker->buffers[0]);
-    CHECK(worker, cuCtxSynchronize);
+    wait_for_context(worker);
     downloads_settle_all(worker);
+    graphs_close(worker);
     for (int i = 0; i < EVENTS_MAX; i++)
         CHECK(worker, cuEventDestroy, worker->events[i]);
     CHECK(worker, cuStreamDestroy, worker->streams[STREAM_BLOCKING]);
@@ -101,8 +104,9 @@ static const struct {
     unsigned int weight;
     void (*run)(struct worker *worker);
 } operations[] = {
-    {40, copy_some}, {15, copy_some_box}, {15, fill_some},         {25, launch_some},
-    {5, wait_some},  {5, ask_some},       {4, buffer_verify_some}, {1, stream_replace},
+    {40, copy_some},         {15, copy_some_box}, {15, fill_some},
+    {25, launch_some},       {5, wait_some},      {5, ask_some},
+    {4, buffer_verify_some}, {1, stream_replace}, {8, graph_some},
 };
 
 static void operate(struct worker *worker)
@@ -146,7 +150,7 @@ static void run(struct world *world)
     unsigned int n = world->options.threads;
     struct worker *workers = calloc(n, sizeof(*workers));
     pthread_t *threads = calloc(n, sizeof(*threads));
-    uint64_t refused = 0;
+    uint64_t refused = 0, host_calls = 0;
 
     if (!workers || !threads)
         die("no host memory");
@@ -161,8 +165,13 @@ static void run(struct world *world)
     work(&workers[0]);
     for (unsigned int i = 1; i < n; i++)
         pthread_join(threads[i], NULL);
-    for (unsigned int i = 0; i < n; i++)
+    for (unsigned int i = 0; i < n; i++) {
         refused += workers[i].refused;
+        host_calls += workers[i].host_calls;
+    }
+    if (host_calls != graphs_host_calls())
+        die("graphs have called %llu host functions instead of %llu",
+            (unsigned long long)graphs_host_calls(), (unsigned long long)host_calls);
     free(workers);
     free(threads);
     printf("churn: seed %llu: %llu operations by %u thread%s, %llu allocations refused\n",
@@ -183,6 +192,7 @@ static void world_open(struct world *world)
     SETUP(cuCtxSetCurrent, world->context);
     props.location.id = world->device;
     SETUP(cuMemPoolCreate, &world->pool, &props);
+    pthread_rwlock_init(&world->captures, NULL);
     result = kernels_open(&world->kernels, &why);
     if (result != CUDA_SUCCESS)
         die("no kernels: %s: %s", why, error_name(result));
@@ -192,6 +202,8 @@ static void world_close(struct world *world)
 {
     kernels_close(&world->kernels);
     SETUP(cuMemPoolDestroy, world->pool);
+    SETUP(cuDeviceGraphMemTrim, world->device);
+    pthread_rwlock_destroy(&world->captures);
     SETUP(cuDevicePrimaryCtxRelease, world->device);
 }
 
@@ -235,13 +247,10 @@ static uint64_t number(const char *text)
 static void read_options(int argc, char **argv, struct options *options)
 {
     static const struct option known[] = {
-        {"seed", required_argument, NULL, 's'},
-        {"operations", required_argument, NULL, 'o'},
-        {"threads", required_argument, NULL, 't'},
-        {"live", required_argument, NULL, 'l'},
-        {"big", required_argument, NULL, 'b'},
-        {"may-refuse", no_argument, NULL, 'r'},
-        {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},    {"operations", required_argument, NULL, 'o'},
+        {"threads", required_argument, NULL, 't'}, {"live", required_argument, NULL, 'l'},
+        {"big", required_argument, NULL, 'b'},     {"may-refuse", no_argument, NULL, 'r'},
+        {"host-nodes", no_argument, NULL, 'h'},    {NULL, 0, NULL, 0},
     };
     const char *times = getenv("CHURN_OPERATIONS");
     int option;
@@ -265,6 +274,9 @@ static void read_options(int argc, char **argv, struct options *options)
             break;
         case 'r':
             options->may_refuse = true;
+            break;
+        case 'h':
+            options->host_nodes = true;
             break;
         default:
             exit(2);

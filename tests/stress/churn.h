@@ -12,6 +12,7 @@
  */
 
 #include <cuda.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +23,8 @@ enum {
     BUFFERS_MAX = 256,
     DOWNLOADS_MAX = 32,
     EVENTS_MAX = 8,
+    GRAPHS_MAX = 6,
+    STEPS_MAX = 8,
 };
 
 /* Streams by what they are; the first is stream 0 in the caller's mode. */
@@ -41,6 +44,7 @@ struct options {
     uint64_t live_bytes; /* of a thread, about */
     uint64_t big_bytes;  /* the largest allocation */
     bool may_refuse;     /* allocations may fail for want of memory */
+    bool host_nodes;     /* graphs call host functions */
 };
 
 struct world {
@@ -49,6 +53,7 @@ struct world {
     CUcontext context;
     CUmemoryPool pool;
     struct kernels kernels;
+    pthread_rwlock_t captures; /* held for reading while one is open, which a wait would break */
 };
 
 struct buffer {
@@ -68,6 +73,36 @@ struct download {
     bool pageable; /* `got` is its own memory, not the arena's */
 };
 
+enum step_kind {
+    STEP_MIX,
+    STEP_FILL,
+    STEP_COPY,
+    STEP_UPLOAD,  /* from memory whose contents never change */
+    STEP_SCRATCH, /* a copy by way of memory that the graph allocates and frees */
+    STEP_HOST,
+};
+
+/* What a graph does to buffers, of which it knows the addresses. */
+struct step {
+    enum step_kind kind;
+    CUdeviceptr to;
+    CUdeviceptr from;
+    size_t to_offset;
+    size_t from_offset;
+    size_t bytes;
+    uint32_t key;
+    CUgraphNode node; /* of one that was built */
+};
+
+struct recorded {
+    CUgraph graph;
+    CUgraphExec exec;
+    struct step steps[STEPS_MAX];
+    size_t n;
+    bool built;   /* node by node, not captured */
+    bool wrapped; /* the nodes are not those of the steps */
+};
+
 struct worker {
     struct world *world;
     unsigned int number;
@@ -85,6 +120,12 @@ struct worker {
     struct download downloads[DOWNLOADS_MAX];
     size_t n_downloads;
     uint64_t refused; /* allocations, for want of memory */
+    struct recorded graphs[GRAPHS_MAX];
+    size_t n_graphs;
+    CUstream side;
+    CUevent forks[2];
+    uint8_t *graph_host; /* pinned, never changed */
+    uint64_t host_calls; /* that graphs must have made */
 };
 
 /* Ends the program with one line that tells how to repeat the run. */
@@ -121,7 +162,18 @@ void copy_some_box(struct worker *worker);
 void fill_some(struct worker *worker);
 void launch_some(struct worker *worker);
 
+/* graphs.c */
+void graphs_open(struct worker *worker);
+void graphs_close(struct worker *worker);
+void graph_some(struct worker *worker);
+/* Destroys the graphs that use it. */
+void graphs_forget_buffer(struct worker *worker, const struct buffer *buffer);
+/* Host functions that graphs of all threads have called. */
+uint64_t graphs_host_calls(void);
+
 /* questions.c */
+/* Waits for the context, which no capture survives: for the others to have none open. */
+void wait_for_context(struct worker *worker);
 void ask_some(struct worker *worker);
 void wait_some(struct worker *worker);
 void stream_replace(struct worker *worker);

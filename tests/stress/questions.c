@@ -56,9 +56,11 @@ void ask_some(struct worker *worker)
     }
 }
 
-static void wait_for_context(struct worker *worker)
+void wait_for_context(struct worker *worker)
 {
+    pthread_rwlock_wrlock(&worker->world->captures);
     CHECK(worker, cuCtxSynchronize);
+    pthread_rwlock_unlock(&worker->world->captures);
     downloads_settle_all(worker);
 }
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Graphs over paged memory: right wherever it lies, and no obstacle to moving it. */
-#include "runtime/residency.h"
+#include <pthread.h>
+#include <unistd.h>
+#include "runtime/gate.h"
+#include "runtime/pager.h"
 #include "tests/stress/paged.h"
 
 TestSuite(memory_graphs, .timeout = 60, .fini = stop_paged);
@@ -305,4 +308,109 @@ Test(memory_graphs, a_launch_with_host_functions_can_be_captured)
     ok(cuGraphGetNodes(outer, NULL, &n));
     cr_expect_eq(n, 1, "nothing of ours is in it");
     run(instantiate(outer), stream);
+}
+
+/* A call in another thread, and whether it gets as far as the driver while something is held. */
+struct held_call {
+    int row;
+    const char *symbol;
+    CUcontext context;
+    CUstream stream;
+    CUgraph graph;
+    CUgraphExec exec;
+    CUresult result;
+};
+
+static void *make_call(void *argument)
+{
+    struct held_call *call = argument;
+    CUDA_GRAPH_INSTANTIATE_PARAMS params = {.flags = CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD,
+                                            .hUploadStream = call->stream};
+    CUgraphExec exec;
+
+    ok(cuCtxSetCurrent(call->context));
+    switch (call->row) {
+    case 0:
+        call->result = cuGraphLaunch(call->exec, call->stream);
+        break;
+    case 1:
+        call->result = cuGraphUpload(call->exec, call->stream);
+        break;
+    case 2:
+        call->result = cuGraphInstantiateWithParams(&exec, call->graph, &params);
+        break;
+    default:
+        call->result = cuStreamBeginCapture_v2(call->stream, CU_STREAM_CAPTURE_MODE_RELAXED);
+    }
+    return NULL;
+}
+
+static void expect_held(struct held_call *call, void (*hold)(void), void (*let_go)(void))
+{
+    uint64_t before = sim_calls(call->symbol);
+    pthread_t thread;
+
+    hold();
+    cr_assert_eq(pthread_create(&thread, NULL, make_call, call), 0);
+    usleep(20000);
+    cr_expect_eq(sim_calls(call->symbol), before, "%s", call->symbol);
+    let_go();
+    pthread_join(thread, NULL);
+    cr_expect_eq(call->result, CUDA_SUCCESS, "%s", call->symbol);
+    cr_expect_eq(sim_calls(call->symbol), before + 1, "%s", call->symbol);
+}
+
+static struct held_call held_call(int row, const char *symbol)
+{
+    struct held_call call = {.row = row, .symbol = symbol};
+
+    call.context = start_paged("8MiB", "64MiB");
+    call.stream = new_stream();
+    ok(cuGraphCreate(&call.graph, 0));
+    call.exec = instantiate(call.graph);
+    return call;
+}
+
+static void close_gate(void)
+{
+    cr_assert(gate_close(1000));
+}
+
+Test(memory_graphs, what_they_submit_waits_outside_while_homes_move)
+{
+    static const char *const symbols[] = {"cuGraphLaunch", "cuGraphUpload",
+                                          "cuGraphInstantiateWithParams"};
+
+    for (int row = 0; row < 3; row++) {
+        struct held_call call = held_call(row, symbols[row]);
+
+        expect_held(&call, close_gate, gate_open);
+    }
+}
+
+static void begin_wait(void)
+{
+    cr_assert(pager_wait_begin());
+}
+
+static void lock_pagers(void)
+{
+    pthread_mutex_lock(&pagers.lock);
+}
+
+static void unlock_pagers(void)
+{
+    pthread_mutex_unlock(&pagers.lock);
+}
+
+Test(memory_graphs, no_capture_begins_while_homes_move_or_a_free_waits)
+{
+    struct held_call call = held_call(3, "cuStreamBeginCapture_v2");
+    CUgraph graph;
+
+    expect_held(&call, begin_wait, pager_wait_end);
+    cr_expect_not(pager_wait_begin(), "a free is put off while a capture is open");
+    ok(cuStreamEndCapture(call.stream, &graph));
+    expect_held(&call, lock_pagers, unlock_pagers);
+    ok(cuStreamEndCapture(call.stream, &graph));
 }
