@@ -120,6 +120,9 @@ CUresult capture_record(struct stream *stream, struct work *work)
         work_free(work);
         return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
     }
+    if (!work->record)
+        core_say("work of this kind cannot be captured; the capture is invalidated with "
+                 "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED");
     res = task_of_work(work, &task);
     if (res)
         return capture_invalidate(stream->capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);

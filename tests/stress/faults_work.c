@@ -234,6 +234,73 @@ static void fill(struct program *program, size_t to)
     MUST(program, cuStreamSynchronize, program->stream);
 }
 
+static void call_nothing(void *unused)
+{
+    (void)unused;
+}
+
+/* A kernel and a host function, built; nothing comes of it when a call fails. */
+static bool build_graph(struct program *program, CUgraph graph, struct mix_params *p)
+{
+    void *params[] = {&p->to, &p->from, &p->n, &p->key};
+    CUDA_KERNEL_NODE_PARAMS kernel = {program->kernels.mix, 1, 1, 1, 32, 1, 1, 0, params};
+    CUDA_HOST_NODE_PARAMS host = {.fn = call_nothing};
+    CUgraphNode nodes[2];
+
+    return DID(program, cuGraphAddKernelNode, &nodes[0], graph, NULL, 0, &kernel) &&
+           DID(program, cuGraphAddHostNode, &nodes[1], graph, &nodes[0], 1, &host);
+}
+
+/* The same kernel and a memset over two chunks, captured into the graph. */
+static bool capture_graph(struct program *program, CUgraph graph, struct mix_params *p,
+                          CUdeviceptr filled)
+{
+    void *params[] = {&p->to, &p->from, &p->n, &p->key};
+    bool done;
+
+    if (!DID(program, cuStreamBeginCaptureToGraph, program->stream, graph, NULL, NULL, 0,
+             CU_STREAM_CAPTURE_MODE_RELAXED))
+        return false;
+    done = DID(program, cuLaunchKernel, program->kernels.mix, 1, 1, 1, 32, 1, 1, 0, program->stream,
+               params, NULL) &&
+           DID(program, cuMemsetD8Async, filled, 0x5a, 8192, program->stream);
+    MUST(program, cuStreamEndCapture, program->stream, &graph);
+    return done;
+}
+
+static void launch_graph(struct program *program, CUgraph graph, struct buffer *target)
+{
+    CUgraphExec exec;
+
+    if (!DID(program, cuGraphInstantiate, &exec, graph, 0))
+        return;
+    (void)DID(program, cuGraphUpload, exec, program->stream);
+    settle(program, target, DID(program, cuGraphLaunch, exec, program->stream));
+    MUST(program, cuGraphExecDestroy, exec);
+}
+
+static void use_graph(struct program *program, size_t to, size_t from, bool captured)
+{
+    struct buffer *target = &program->buffers[to];
+    struct buffer *source = &program->buffers[from];
+    struct mix_params p = {target->at, source->at, 3000, 77};
+    size_t border = (2 << 20) - 4096;
+    CUgraph graph;
+
+    if (!target->at || !source->at)
+        return;
+    MUST(program, cuGraphCreate, &graph, 0);
+    begin(program, target);
+    for (size_t i = 0; i < p.n; i++)
+        program->after[i] = mix_byte(target->model[i], source->model[i], p.key);
+    if (captured)
+        memset(program->after + border, 0x5a, 8192);
+    if (captured ? capture_graph(program, graph, &p, target->at + border)
+                 : build_graph(program, graph, &p))
+        launch_graph(program, graph, target);
+    MUST(program, cuGraphDestroy, graph);
+}
+
 static void ask(struct program *program)
 {
     size_t free_bytes, total_bytes, bytes;
@@ -288,6 +355,8 @@ static void use_memory(struct program *program)
     copy_rows(program, 4, 2);
     fill(program, 3);
     ask(program);
+    use_graph(program, 2, 3, true);
+    use_graph(program, 0, 2, true);
     MUST(program, cuEventRecord, program->event, program->stream);
     release(program, 1);
     allocate(program, 1, BUFFER_BYTES, true); /* the same memory, by the order of the stream */
@@ -300,6 +369,7 @@ static void use_memory(struct program *program)
     allocate(program, 4, BUFFER_BYTES - 9999, true);
     for (size_t i = 0; i < BUFFERS - 1; i++)
         launch(program, (i + 2) % (BUFFERS - 1), i, 2090000);
+    use_graph(program, 3, 0, false);
     MUST(program, cuEventSynchronize, program->event);
 }
 
