@@ -8,16 +8,40 @@
 #include "runtime/gate.h"
 #include "runtime/pager.h"
 
-/* A stream in which a capture was begun: only there can it be ended. It ends with the stream, too,
- * and with the context. */
+/*
+ * A stream in which a capture was begun: only there can it be ended. It ends with the stream, too,
+ * and with the context. The default stream of a thread has the same handle in every thread, and two
+ * names: no other default stream can be captured.
+ */
 struct origin {
     CUstream stream;
     CUcontext ctx;
+    pthread_t thread; /* of CU_STREAM_PER_THREAD */
     struct origin *next;
 };
 
 static pthread_mutex_t origins_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct origin *origins;
+
+static struct origin origin_of(const struct driver *drv, CUstream stream)
+{
+    struct origin origin = {
+        .stream = stream ? stream : CU_STREAM_PER_THREAD,
+        .thread = pthread_self(),
+    };
+
+    if (drv->cuStreamGetCtx)
+        (void)drv->cuStreamGetCtx(stream, &origin.ctx);
+    return origin;
+}
+
+static bool origin_is(const struct origin *origin, const struct origin *other)
+{
+    if (origin->stream != other->stream)
+        return false;
+    return origin->stream != CU_STREAM_PER_THREAD ||
+           (origin->ctx == other->ctx && pthread_equal(origin->thread, other->thread));
+}
 
 static void origin_add(const struct driver *drv, CUstream stream)
 {
@@ -25,17 +49,15 @@ static void origin_add(const struct driver *drv, CUstream stream)
 
     if (!origin)
         return;
-    origin->stream = stream;
-    if (drv->cuStreamGetCtx)
-        (void)drv->cuStreamGetCtx(stream, &origin->ctx);
+    *origin = origin_of(drv, stream);
     pthread_mutex_lock(&origins_lock);
     origin->next = origins;
     origins = origin;
     pthread_mutex_unlock(&origins_lock);
 }
 
-/* Forgets the captures begun in the stream, or with a context all of that; how many. */
-static unsigned int origin_remove(CUstream stream, CUcontext ctx)
+/* Forgets the captures begun in one stream, or, without, all of a context; how many. */
+static unsigned int origin_remove(const struct origin *gone, CUcontext ctx)
 {
     unsigned int n = 0;
 
@@ -43,7 +65,7 @@ static unsigned int origin_remove(CUstream stream, CUcontext ctx)
     for (struct origin **at = &origins; *at;) {
         struct origin *origin = *at;
 
-        if (ctx ? origin->ctx != ctx : origin->stream != stream) {
+        if (gone ? !origin_is(origin, gone) : origin->ctx != ctx) {
             at = &origin->next;
             continue;
         }
@@ -63,12 +85,13 @@ static void captures_ended(unsigned int n)
 
 static CUresult stream_destroy(CUresult (*destroy)(CUstream), CUstream stream)
 {
+    const struct origin gone = {.stream = stream};
     CUresult result;
 
     pager_stream_gone(stream);
     result = destroy(stream);
     if (result == CUDA_SUCCESS && pager_capture_is_open())
-        captures_ended(origin_remove(stream, NULL));
+        captures_ended(origin_remove(&gone, NULL));
     return result;
 }
 
@@ -119,13 +142,14 @@ CUresult hook_cuStreamBeginCaptureToGraph(const struct driver *drv, CUstream str
 /* An invalidated capture ends with an error, and ends; one that is not this stream's does not. */
 CUresult hook_cuStreamEndCapture(const struct driver *drv, CUstream stream, CUgraph *ph_graph)
 {
+    const struct origin gone = origin_of(drv, stream);
     CUstreamCaptureStatus after = CU_STREAM_CAPTURE_STATUS_ACTIVE;
     CUresult result = drv->cuStreamEndCapture(stream, ph_graph);
 
     if (result != CUDA_SUCCESS && drv->cuStreamIsCapturing)
         (void)drv->cuStreamIsCapturing(stream, &after);
     if (result == CUDA_SUCCESS || after == CU_STREAM_CAPTURE_STATUS_NONE)
-        captures_ended(origin_remove(stream, NULL));
+        captures_ended(origin_remove(&gone, NULL));
     return result;
 }
 

@@ -2,6 +2,10 @@
 /* Where homes are and when they move; what is left when memory runs out or a context ends. */
 #include "tests/stress/paged.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
 TestSuite(memory_pressure, .timeout = 120, .fini = stop_paged);
 
 #define BYTES (3 * PAGE)
@@ -462,4 +466,66 @@ Test(memory_pressure, a_thousand_allocations_leave_every_level_where_it_was)
     cr_expect_eq(after.streams, before.streams);
     cr_expect_eq(after.events, before.events);
     cr_expect_eq(after.illegal_addresses, 0);
+}
+
+/* One capture in the default stream of a thread, open as long as it is told to be. */
+struct capturing {
+    pthread_t thread;
+    CUcontext context;
+    atomic_int began;
+    atomic_bool may_end;
+    CUresult result;
+};
+
+static void *capture_in_own_default_stream(void *data)
+{
+    struct capturing *capturing = data;
+    CUgraph graph;
+
+    ok(cuCtxSetCurrent(capturing->context));
+    ok(cuStreamBeginCapture_v2(CU_STREAM_PER_THREAD, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL));
+    atomic_store(&capturing->began, 1);
+    while (!atomic_load(&capturing->may_end))
+        usleep(100);
+    capturing->result = cuStreamEndCapture(CU_STREAM_PER_THREAD, &graph);
+    if (!capturing->result)
+        ok(cuGraphDestroy(graph));
+    return NULL;
+}
+
+static void begin_capturing(struct capturing *capturing, CUcontext context)
+{
+    *capturing = (struct capturing){.context = context};
+    cr_assert_eq(pthread_create(&capturing->thread, NULL, capture_in_own_default_stream, capturing),
+                 0);
+}
+
+static CUresult end_capturing(struct capturing *capturing)
+{
+    atomic_store(&capturing->may_end, true);
+    cr_assert_eq(pthread_join(capturing->thread, NULL), 0);
+    return capturing->result;
+}
+
+Test(memory_pressure, the_end_of_one_threads_capture_is_not_the_end_of_anothers)
+{
+    struct capturing first;
+    struct capturing second;
+    struct device_code code;
+    CUcontext context = start_paged("8MiB", "64MiB");
+    CUstream stream = new_stream();
+    CUdeviceptr at[4];
+
+    code = load_code();
+    for (size_t i = 0; i < 4; i++)
+        at[i] = alloc(BYTES);
+    begin_capturing(&first, context);
+    begin_capturing(&second, context);
+    while (!atomic_load(&first.began) || !atomic_load(&second.began))
+        usleep(100);
+    ok(end_capturing(&second));
+    /* Homes would move, and what waits for the context breaks the capture, were it forgotten. */
+    for (uint32_t i = 0; i < 8; i++)
+        ok(launch_fill(&code, at[i % 4], 8, i, stream));
+    ok(end_capturing(&first));
 }
