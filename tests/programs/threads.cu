@@ -73,12 +73,15 @@ extern "C" void program_run(void)
         workers[t].copy = (int *)device_memory(BYTES);
         for (int i = 0; i < COUNT; i++)
             workers[t].host[i] = i * (t + 1);
+    }
+    for (int t = 0; t < THREADS; t++)
         if (pthread_create(&workers[t].thread, NULL, run, &workers[t]))
             require(cudaErrorUnknown, "pthread_create");
-    }
-    for (int t = 0; t < THREADS; t++) {
+    /* A copy in the legacy stream, such as download() makes, would break into a capture. */
+    for (int t = 0; t < THREADS; t++)
         if (pthread_join(workers[t].thread, NULL))
             require(cudaErrorUnknown, "pthread_join");
+    for (int t = 0; t < THREADS; t++) {
         for (int i = 0; i < COUNT; i++)
             expected[i] = (unsigned int)(i * (t + 1));
         for (int round = 0; round < ROUNDS; round++) {
