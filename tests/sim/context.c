@@ -6,6 +6,7 @@
  * first retain (or first use of a reset one) to the last release. A sticky error leaves the context
  * alive but useless: everything queued is dropped, and every later call in it returns the error.
  */
+#include "runtime/util.h"
 #include "tests/sim/context.h"
 
 #include <stdlib.h>
@@ -146,7 +147,7 @@ static struct stream *pick_stream(struct marker **markers, size_t n, bool *other
  * Streams advance one piece at a time in a random order: where a wait is missing, one order or the
  * other shows it.
  */
-CUresult context_drain(struct context *context)
+static CUresult drain(struct context *context)
 {
     struct marker **markers = NULL;
     size_t n = 0;
@@ -167,7 +168,8 @@ CUresult context_drain(struct context *context)
         struct stream *stream = pick_stream(markers, n, &others);
 
         if (stream) {
-            stream_step(stream);
+            if (!settings.timed || !stream_run_first(UINT64_MAX))
+                stream_step(stream);
             others = true;
         } else if (others) {
             core_wait();
@@ -177,6 +179,17 @@ CUresult context_drain(struct context *context)
         marker_put(markers[--n]);
     free(markers);
     return context->sticky;
+}
+
+CUresult context_drain(struct context *context)
+{
+    CUresult res = drain(context);
+    uint64_t end_ns = 0;
+
+    for (const struct stream *stream = context->streams; stream; stream = stream->next)
+        end_ns = max_u64(end_ns, stream->end_ns);
+    clock_wait_until(end_ns);
+    return res;
 }
 
 void context_drain_device(int device)

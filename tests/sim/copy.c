@@ -282,6 +282,31 @@ static CUresult take_snapshot(struct copy *copy)
     return CUDA_SUCCESS;
 }
 
+static bool side_lies_in_host(const struct copy_side *side)
+{
+    uint64_t span;
+    bool on_host = false;
+
+    if (side_is_host(side))
+        return true;
+    return mmu_copy_span(side->device, side->address, 1, false, &span, &on_host) && on_host;
+}
+
+static struct cost copy_cost(const struct copy_side *dst, const struct copy_side *src,
+                             const struct copy_box *box)
+{
+    bool from_host = side_lies_in_host(src);
+    bool to_host = side_lies_in_host(dst);
+
+    return (struct cost){
+        .engine = from_host ? (to_host ? ENGINE_D2H : ENGINE_H2D)
+                  : to_host ? ENGINE_D2H
+                            : ENGINE_D2D,
+        .bytes = (uint64_t)box->width * box->height * box->depth,
+        .pageable = src->kind == SIDE_PAGEABLE || dst->kind == SIDE_PAGEABLE,
+    };
+}
+
 struct work *copy_new(struct copy_side dst, struct copy_side src, struct copy_box box)
 {
     struct copy *copy = work_new(sizeof(*copy), copy_run, copy_drop);
@@ -289,6 +314,7 @@ struct work *copy_new(struct copy_side dst, struct copy_side src, struct copy_bo
     if (!copy)
         return NULL;
     copy->work.record = copy_record;
+    copy->work.cost = copy_cost(&dst, &src, &box);
     copy->dst = dst;
     copy->src = src;
     copy->box = box;
@@ -325,7 +351,7 @@ CUresult copy_submit(struct stream *stream, struct copy_side dst, struct copy_si
     marker = marker_get(copy->work.marker);
     res = stream_submit(stream, &copy->work);
     if (!res && wait && !stream->capture) {
-        marker_wait(marker);
+        stream_host_wait(marker);
         res = context->sticky;
     }
     marker_put(marker);
@@ -413,6 +439,11 @@ CUresult memset_new(const CUDA_MEMSET_NODE_PARAMS *asked, int device, bool check
     if (!set)
         return CUDA_ERROR_OUT_OF_MEMORY;
     set->work.record = memset_record;
+    set->work.cost.engine = ENGINE_COMPUTE;
+    if (side_lies_in_host(&dst))
+        set->work.cost.link_bytes = box.width * box.height;
+    else
+        set->work.cost.bytes = box.width * box.height;
     set->dst = dst;
     set->box = box;
     set->value = asked->value;

@@ -38,6 +38,7 @@ struct settings {
     int devices;       /* 1..MAX_DEVICES */
     bool eager;        /* run work at submission */
     bool restless;     /* run some of what is queued before any call */
+    bool timed;        /* run what begins first in virtual time */
     enum host_vmm host_vmm;
     bool mixed_copy;        /* one copy may cross from device to host memory */
     bool peers;             /* cards can be let into each other's memory */
@@ -64,6 +65,7 @@ struct thread {
     CUstreamCaptureMode capture_mode;
     struct context *stack[MAX_CONTEXT_DEPTH]; /* [depth - 1] is current */
     unsigned int depth;
+    uint64_t clock_ns; /* see clock.h */
 };
 struct thread *core_thread(void);
 

@@ -79,7 +79,7 @@ CUresult sim_cuDeviceGetName(char *name, int len, CUdevice device)
         return CUDA_ERROR_INVALID_VALUE;
     if (!device_is_valid(device))
         return CUDA_ERROR_INVALID_DEVICE;
-    snprintf(name, (size_t)len, "%s", PROFILE_NAME);
+    snprintf(name, (size_t)len, "%s", profile.name);
     return CUDA_SUCCESS;
 }
 
@@ -114,8 +114,8 @@ CUresult sim_cuDeviceComputeCapability(int *major, int *minor, CUdevice device)
         return CUDA_ERROR_INVALID_VALUE;
     if (!device_is_valid(device))
         return CUDA_ERROR_INVALID_DEVICE;
-    *major = PROFILE_MAJOR;
-    *minor = PROFILE_MINOR;
+    *major = (int)profile.compute_major;
+    *minor = (int)profile.compute_minor;
     return CUDA_SUCCESS;
 }
 
@@ -225,8 +225,6 @@ static const struct {
     {CU_DEVICE_ATTRIBUTE_MAX_BLOCKS_PER_MULTIPROCESSOR, DEVICE_MAX_RESIDENT_BLOCKS},
     {CU_DEVICE_ATTRIBUTE_ASYNC_ENGINE_COUNT, 2},
     {CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING, 1},
-    {CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, PROFILE_MAJOR},
-    {CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, PROFILE_MINOR},
     {CU_DEVICE_ATTRIBUTE_STREAM_PRIORITIES_SUPPORTED, 1},
     {CU_DEVICE_ATTRIBUTE_GLOBAL_L1_CACHE_SUPPORTED, 1},
     {CU_DEVICE_ATTRIBUTE_LOCAL_L1_CACHE_SUPPORTED, 1},
@@ -254,6 +252,12 @@ static int supported_unless_hidden(const char *symbol)
 static bool derived_attribute(CUdevice_attribute attribute, CUdevice device, int *out)
 {
     switch ((int)attribute) {
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR:
+        *out = (int)profile.compute_major;
+        return true;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR:
+        *out = (int)profile.compute_minor;
+        return true;
     case CU_DEVICE_ATTRIBUTE_PCI_BUS_ID:
         *out = 1 + device;
         return true;

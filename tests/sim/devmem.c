@@ -3,6 +3,7 @@
  * Native allocation calls, and the questions about memory as a whole.
  */
 #include "runtime/util.h"
+#include "tests/sim/clock.h"
 #include "tests/sim/calls.h"
 #include "tests/sim/capture.h"
 #include "tests/sim/counters.h"
@@ -90,6 +91,7 @@ CUresult sim_cuMemFree_v2(CUdeviceptr dptr)
     allocation = ranges_find(&allocations, dptr);
     if (!allocation || allocation->range.base != dptr || allocation->freeing)
         return CUDA_ERROR_INVALID_VALUE;
+    clock_charge_priced(PRICE_FREE, allocation->range.bytes);
     allocation_retire(allocation);
     return CUDA_SUCCESS;
 }

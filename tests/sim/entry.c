@@ -8,6 +8,7 @@
  * the thread's state.
  */
 #include "tests/sim/calls.h"
+#include "tests/sim/clock.h"
 #include "tests/sim/context.h"
 #include "tests/sim/errors.h"
 #include "tests/sim/graph.h"
@@ -131,6 +132,7 @@ static CUresult entry_begin(enum call_id id, enum stream_mode mode)
     core_lock();
     counts[id]++;
     core_thread()->mode = mode;
+    clock_charge_call(call_rows[id].symbol);
     if (settings.restless && core_initialised() && !core_forked() &&
         !core_thread()->in_host_function)
         context_stir();

@@ -75,6 +75,18 @@ CUresult sim_cuStreamSynchronize(CUstream stream)
     return res;
 }
 
+/* In timed order a question is answered as of the asking thread's clock. */
+static void run_until_now(void)
+{
+    while (stream_run_first(clock_host()))
+        ;
+}
+
+static bool has_passed(uint64_t ns)
+{
+    return !settings.timed || ns <= clock_host();
+}
+
 /* The first unfinished stream that `stream` stands for: the legacy one stands for blocking ones. */
 static struct stream *first_busy(struct stream *stream)
 {
@@ -98,10 +110,13 @@ CUresult sim_cuStreamQuery(CUstream stream)
     if (res)
         return res;
     context = asked->context;
+    if (settings.timed)
+        run_until_now();
     busy = first_busy(asked);
-    if (!busy)
+    if (!busy && has_passed(asked->end_ns))
         return CUDA_SUCCESS;
-    stream_progress(busy);
+    if (!settings.timed)
+        stream_progress(busy);
     return context->sticky ? context->sticky : CUDA_ERROR_NOT_READY;
 }
 
@@ -122,7 +137,8 @@ CUresult sim_cuStreamWaitEvent(CUstream stream, CUevent event, unsigned int flag
     if (flags)
         return capture_event_node(target, CU_GRAPH_NODE_TYPE_WAIT_EVENT, event);
     res = capture_wait_event(target, waited, &handled);
-    if (res || handled || !waited->marker || waited->marker->done)
+    if (res || handled || !waited->marker ||
+        (waited->marker->done && waited->marker->time_ns <= clock_host()))
         return res;
     work = work_new(sizeof(*work), NULL, NULL);
     if (!work || work_depend(work, waited->marker)) {
@@ -351,10 +367,13 @@ CUresult sim_cuEventQuery(CUevent event)
     struct context *context;
     CUresult res = event_check(event, &asked);
 
-    if (res || !asked->marker || asked->marker->done)
+    if (!res && settings.timed)
+        run_until_now();
+    if (res || !asked->marker || (asked->marker->done && has_passed(asked->marker->time_ns)))
         return res;
     context = asked->context;
-    stream_progress(asked->marker->stream);
+    if (!settings.timed)
+        stream_progress(asked->marker->stream);
     return context->sticky ? context->sticky : CUDA_ERROR_NOT_READY;
 }
 
@@ -367,7 +386,7 @@ CUresult sim_cuEventSynchronize(CUevent event)
     if (res || !waited->marker)
         return res;
     context = waited->context;
-    marker_wait(waited->marker);
+    stream_host_wait(waited->marker);
     pool_device_synchronised(context->device);
     return context->sticky;
 }

@@ -184,7 +184,7 @@ CUresult sim_cuFuncGetAttribute(int *pi, CUfunction_attribute attrib, CUfunction
         return CUDA_SUCCESS;
     case CU_FUNC_ATTRIBUTE_PTX_VERSION:
     case CU_FUNC_ATTRIBUTE_BINARY_VERSION:
-        *pi = PROFILE_MAJOR * 10 + PROFILE_MINOR;
+        *pi = (int)(profile.compute_major * 10 + profile.compute_minor);
         return CUDA_SUCCESS;
     case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES:
         *pi = function->max_dynamic_shared >= 0

@@ -15,6 +15,7 @@
 #include "tests/sim/event.h"
 #include "tests/sim/graph_exec.h"
 #include "tests/sim/graph_memory.h"
+#include "tests/sim/profile.h"
 
 struct step {
     CUgraphNodeType type; /* EMPTY for what does nothing */
@@ -22,8 +23,9 @@ struct step {
     struct marker *marker; /* to finish, or to wait for */
     struct event *event;   /* that is recorded */
     struct graph_memory *memory;
-    bool own_marker; /* a step of this launch finishes it */
-    size_t *after;   /* steps that wait for this one */
+    bool own_marker;   /* a step of this launch finishes it */
+    uint64_t ready_ns; /* those that it waits for have ended */
+    size_t *after;     /* steps that wait for this one */
     size_t n_after;
     size_t n_missing; /* steps that this one waits for */
 };
@@ -41,7 +43,7 @@ struct graph_launch {
 static void step_drop(struct step *step)
 {
     if (step->event && step->marker && !step->marker->done)
-        marker_finish(step->marker);
+        marker_finish(step->marker, clock_host());
     marker_put(step->marker);
     work_free(step->work);
     if (step->memory)
@@ -67,14 +69,26 @@ static void wait_for_event(const struct step *step)
         marker_wait(step->marker);
 }
 
-static void step_run(struct step *step)
+/* When work that becomes ready now would end; its kernels cost less to launch than others. */
+static uint64_t run_work(struct work *work, uint64_t ready_ns)
+{
+    work->ready_ns = ready_ns;
+    work->cost.in_graph = true;
+    work_execute(work);
+    return work->end_ns;
+}
+
+/* Returns when it ends. */
+static uint64_t step_run(struct step *step)
 {
     switch ((int)step->type) {
     case CU_GRAPH_NODE_TYPE_WAIT_EVENT:
         wait_for_event(step);
+        if (step->marker && step->marker->done)
+            return max_u64(step->ready_ns, step->marker->time_ns);
         break;
     case CU_GRAPH_NODE_TYPE_EVENT_RECORD:
-        marker_finish(step->marker);
+        marker_finish(step->marker, step->ready_ns);
         core_broadcast();
         break;
     case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
@@ -85,15 +99,39 @@ static void step_run(struct step *step)
         break;
     default:
         if (step->work)
-            work_execute(step->work);
+            return run_work(step->work, step->ready_ns);
         break;
     }
+    return step->ready_ns;
+}
+
+/* What can begin first; of the same, the older. */
+static size_t first_ready(const struct graph_launch *launch)
+{
+    int device = launch->work.stream->context->device;
+    uint64_t first_ns = UINT64_MAX;
+    size_t first = 0;
+
+    for (size_t i = 0; i < launch->n_ready; i++) {
+        const struct step *step = &launch->steps[launch->ready[i]];
+        uint64_t begin_ns =
+            clock_begin(device, step->work ? step->work->cost.engine : ENGINE_NONE, step->ready_ns);
+
+        if (begin_ns > first_ns ||
+            (begin_ns == first_ns && launch->ready[i] > launch->ready[first]))
+            continue;
+        first = i;
+        first_ns = begin_ns;
+    }
+    return first;
 }
 
 static size_t pick_ready(const struct graph_launch *launch)
 {
     size_t at = 0;
 
+    if (settings.timed)
+        return first_ready(launch);
     if (settings.restless)
         return context_random() % launch->n_ready;
     for (size_t i = 1; i < launch->n_ready; i++)
@@ -111,20 +149,31 @@ static void graph_run(struct work *work)
 {
     struct graph_launch *launch = (struct graph_launch *)work;
 
+    uint64_t last_ns = work->ready_ns;
+
     launch->n_ready = 0;
+    for (size_t i = 0; i < launch->n; i++)
+        launch->steps[i].ready_ns = work->ready_ns;
     for (size_t i = 0; i < launch->n; i++)
         if (!launch->steps[i].n_missing)
             note_ready(launch, &launch->steps[i]);
     while (launch->n_ready && !work->stream->context->sticky) {
         size_t at = pick_ready(launch);
         struct step *step = &launch->steps[launch->ready[at]];
+        uint64_t end_ns;
 
         launch->ready[at] = launch->ready[--launch->n_ready];
-        step_run(step);
-        for (size_t i = 0; i < step->n_after; i++)
-            if (!--launch->steps[step->after[i]].n_missing)
-                note_ready(launch, &launch->steps[step->after[i]]);
+        end_ns = step_run(step);
+        last_ns = max_u64(last_ns, end_ns);
+        for (size_t i = 0; i < step->n_after; i++) {
+            struct step *after = &launch->steps[step->after[i]];
+
+            after->ready_ns = max_u64(after->ready_ns, end_ns);
+            if (!--after->n_missing)
+                note_ready(launch, after);
+        }
     }
+    work->cost.ns = last_ns - work->ready_ns + launch->n * profile.graph_node;
 }
 
 static bool step_wait_for(struct graph_launch *launch, size_t before, size_t step)

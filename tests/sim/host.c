@@ -5,6 +5,7 @@
  * Under unified addressing its device address is its host address. Managed memory is simply memory
  * that both sides may touch at any time; no page of it ever moves to a card.
  */
+#include "tests/sim/clock.h"
 #include "tests/sim/memory.h"
 
 #include <stdlib.h>
@@ -95,6 +96,8 @@ static CUresult host_allocate(enum host_kind kind, size_t bytes, unsigned int fl
     if (res)
         goto unmap;
     host->mapped_bytes = mapped;
+    if (kind != HOST_MANAGED)
+        clock_charge_priced(PRICE_PIN, mapped);
     *out = at;
     return CUDA_SUCCESS;
 

@@ -45,8 +45,9 @@ bool image_is_fatbin(const void *data, size_t bytes)
 CUresult image_fatbin_text(const void *fatbin, size_t bytes, const char **why, char **out)
 {
     const void *data = open_fatbin(fatbin, bytes);
-    int r =
-        data ? fatbin_ptx(data, bytes, PROFILE_MAJOR * 10 + PROFILE_MINOR, out) : FATBIN_E_DAMAGED;
+    int r = data ? fatbin_ptx(data, bytes,
+                              (int)(profile.compute_major * 10 + profile.compute_minor), out)
+                 : FATBIN_E_DAMAGED;
 
     if (!r)
         return CUDA_SUCCESS;

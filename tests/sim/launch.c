@@ -11,6 +11,7 @@
 #include "tests/sim/calls.h"
 #include "tests/sim/copy.h"
 #include "tests/sim/counters.h"
+#include "tests/sim/profile.h"
 #include "tests/sim/device.h"
 #include "tests/sim/launch.h"
 
@@ -76,7 +77,7 @@ static void launch_fault(const struct launch *launch, const struct ptx_fault *fa
 
 static void launch_run(struct work *work)
 {
-    const struct launch *launch = (struct launch *)work;
+    struct launch *launch = (struct launch *)work;
     const struct function *function = launch->function;
     enum ptx_outcome outcome = PTX_DONE;
     struct ptx_fault fault = {0};
@@ -84,6 +85,11 @@ static void launch_run(struct work *work)
     bool faulted;
     uint64_t address;
 
+    uint64_t instructions = counters.thread_instructions;
+    uint64_t on_device = __atomic_load_n(&counters.kernel_bytes_device, __ATOMIC_RELAXED);
+    uint64_t on_host = __atomic_load_n(&counters.kernel_bytes_host, __ATOMIC_RELAXED);
+
+    launch->shape.begin_ns = work->begin_ns;
     mmu_begin_kernel(work->stream->context->device, counters.launches++);
     if (function->native)
         function->native->run(launch->params);
@@ -92,6 +98,11 @@ static void launch_run(struct work *work)
             ptx_kernel_run(function->ptx, &launch->shape, &fault, &counters.thread_instructions);
     print_flush();
     faulted = mmu_end_kernel(&address, &write);
+    instructions = counters.thread_instructions - instructions;
+    work->cost.ns = (uint64_t)((unsigned __int128)instructions * 1000000000 / profile.instructions);
+    work->cost.bytes = __atomic_load_n(&counters.kernel_bytes_device, __ATOMIC_RELAXED) - on_device;
+    work->cost.link_bytes =
+        __atomic_load_n(&counters.kernel_bytes_host, __ATOMIC_RELAXED) - on_host;
     if (outcome == PTX_DONE && faulted) {
         outcome = PTX_ILLEGAL_ADDRESS;
         fault.address = address;
@@ -238,6 +249,7 @@ static struct launch *launch_alloc(struct function *function, size_t params_byte
     if (!launch)
         return NULL;
     launch->work.record = launch_record;
+    launch->work.cost.engine = ENGINE_COMPUTE;
     launch->function = function;
     launch->params_bytes = params_bytes;
     launch->params = calloc(1, params_bytes + 1);

@@ -209,7 +209,8 @@ CUresult sim_cuLinkComplete(CUlinkState state, void **cubin_out, size_t *size_ou
     res = link_check(link);
     if (res)
         return res;
-    if (fatbin_wrap(link->text, PROFILE_MAJOR * 10 + PROFILE_MINOR, &link->linked, &bytes))
+    if (fatbin_wrap(link->text, (int)(profile.compute_major * 10 + profile.compute_minor),
+                    &link->linked, &bytes))
         return CUDA_ERROR_OUT_OF_MEMORY;
     jit_options_tell(&link->jit, "");
     *cubin_out = link->linked;

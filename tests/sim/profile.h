@@ -2,15 +2,38 @@
 #pragma once
 
 /*
- * What a simulated card is called and how it is identified; shared with the simulated NVML, which
- * must tell the same story.
+ * Device profiles: what a simulated card is called, what it has, and what things cost on it. Shared
+ * with the simulated NVML, which must tell the same story.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-#define PROFILE_NAME  "Simulated GPU"
-#define PROFILE_MAJOR 8
-#define PROFILE_MINOR 6
+#include "runtime/util.h"
+
+struct price {
+    uint64_t ns;
+    uint64_t ns_per_mib;
+};
+
+struct profile {
+#define TEXT(key, size, fallback)              char key[size];
+#define BYTES(key, fallback)                   uint64_t key;
+#define NUMBER                                 BYTES
+#define TIME                                   BYTES
+#define RATE                                   BYTES
+#define SHARE                                  BYTES
+#define PRICE(key, fallback, fallback_per_mib) struct price key;
+#include "tests/sim/profile.def"
+};
+
+/* What SIM_PROFILE names, read once by settings_read_once(). */
+extern struct profile profile;
+
+/* A built-in profile's name, or a file's. Ends the process, naming file and line, when it cannot
+ * be understood. */
+void profile_load(const char *name_or_file);
 
 /* 16 bytes, different for each ordinal. */
 static inline void profile_uuid(int ordinal, unsigned char out[16])

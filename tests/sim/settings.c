@@ -15,9 +15,10 @@
 #include <unistd.h>
 
 #include "runtime/util.h"
+#include "tests/sim/profile.h"
 
 struct settings settings = {
-    .vram = 8 * GIB,
+
     .host_ram = 64 * GIB,
     .devices = 1,
     .host_vmm = HOST_VMM_BOTH,
@@ -107,21 +108,26 @@ void settings_each_word(const char *name, void (*take)(char *word))
 
 static void settings_read(void)
 {
-    static const char *const orders[] = {"lazy", "eager", "restless"};
+    static const char *const orders[] = {"lazy", "eager", "restless", "timed"};
     static const char *const host_vmms[] = {"none", "host", "numa", "both"};
     static const char *const mixes[] = {"refuse", "allow"};
     static const char *const peers[] = {"all", "none"};
     uint64_t devices = settings.devices;
     int order;
 
+    if (getenv("SIM_PROFILE"))
+        profile_load(getenv("SIM_PROFILE"));
+    settings.vram = profile.memory;
     read_bytes("SIM_VRAM", &settings.vram);
     read_bytes("SIM_HOST_RAM", &settings.host_ram);
     read_number("SIM_DEVICES", 1, MAX_DEVICES, &devices);
     read_number("SIM_SEED", 0, UINT64_MAX, &settings.seed);
     settings.devices = (int)devices;
-    order = read_choice("SIM_ORDER", orders, ARRAY_SIZE(orders), 0, "lazy, eager or restless");
+    order =
+        read_choice("SIM_ORDER", orders, ARRAY_SIZE(orders), 0, "lazy, eager, restless or timed");
     settings.eager = order == 1;
     settings.restless = order == 2;
+    settings.timed = order == 3;
     settings.host_vmm = read_choice("SIM_HOST_VMM", host_vmms, ARRAY_SIZE(host_vmms), HOST_VMM_BOTH,
                                     "both, numa, host or none");
     settings.mixed_copy =

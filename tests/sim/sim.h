@@ -10,10 +10,11 @@
  *   SIM_VRAM=22MiB            device memory of each simulated card
  *   SIM_DEVICES=1             how many cards
  *   SIM_HOST_RAM=64GiB        limit on pinned host memory of all kinds
- *   SIM_ORDER=lazy|eager|restless      lazy (default): queued work runs only when something
- *                             waits for it or asks about it, so a missing wait shows as wrong
- *                             data; eager: at submission; restless: like lazy, but any stream may
- *                             also run on at any call, so that a missing wait shows either way
+ *   SIM_PROFILE=default|h200|rtx4090|rtx3060|rtx4060ti|FILE   what the card is and what things cost
+ *   SIM_ORDER=lazy|eager|restless|timed   timed: work runs in the order in which it begins in
+ * virtual time, as on a device; lazy (default): queued work runs only when something waits for it
+ * or asks about it, so a missing wait shows as wrong data; eager: at submission; restless: like
+ * lazy, but any stream may also run on at any call, so that a missing wait shows either way
  *   SIM_HOST_VMM=both|numa|host|none   which host locations cuMemCreate accepts
  *   SIM_MIXED_COPY=refuse|allow        whether one copy or memset may cross from a device-located
  *                             to a host-located mapping (default refuse: the harsher belief)
@@ -29,6 +30,11 @@
 #include <cuda.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* The calling thread's clock of virtual time, and work of the program itself that the simulator
+ * does not see, in nanoseconds. */
+uint64_t sim_clock_now(void);
+void sim_clock_charge(uint64_t ns);
 
 /* The nth call of `symbol` from now on (1 is the next) returns `error` and does nothing. */
 void sim_fail(const char *symbol, unsigned int nth, CUresult error);

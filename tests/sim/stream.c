@@ -9,7 +9,6 @@
 #include "tests/sim/stream.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "runtime/util.h"
 #include "tests/sim/capture.h"
@@ -34,14 +33,6 @@ void marker_put(struct marker *marker)
         free(marker);
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 struct marker *marker_new(void)
 {
     static uint64_t n_markers;
@@ -54,17 +45,19 @@ struct marker *marker_new(void)
     return marker;
 }
 
-void marker_finish(struct marker *marker)
+void marker_finish(struct marker *marker, uint64_t time_ns)
 {
     marker->done = true;
     marker->stream = NULL;
-    marker->time_ns = now_ns();
+    marker->time_ns = time_ns;
 }
 
 void marker_wait(struct marker *marker)
 {
     marker_get(marker);
     while (!marker->done) {
+        if (settings.timed && stream_run_first(UINT64_MAX))
+            continue;
         if (marker->stream->running)
             core_wait();
         else
@@ -106,6 +99,8 @@ CUresult work_depend(struct work *work, struct marker *marker)
 {
     struct marker **deps;
 
+    if (marker && marker->done)
+        work->ready_ns = max_u64(work->ready_ns, marker->time_ns);
     if (!marker || marker->done)
         return CUDA_SUCCESS;
     deps = realloc(work->deps, (work->n_deps + 1) * sizeof(*deps));
@@ -243,6 +238,19 @@ static CUresult depend_on_default_stream(struct stream *stream, struct work *wor
     return res;
 }
 
+/* A full queue holds the host up until its oldest piece has run. */
+static void make_room(struct stream *stream)
+{
+    if (!settings.timed) {
+        stream_step(stream);
+        return;
+    }
+    while (stream->n_pending > MAX_PENDING && stream_run_first(UINT64_MAX))
+        ;
+    if (stream->end_ns > clock_host())
+        clock_charge(stream->end_ns - clock_host());
+}
+
 CUresult stream_submit(struct stream *stream, struct work *work)
 {
     struct marker *marker;
@@ -258,6 +266,7 @@ CUresult stream_submit(struct stream *stream, struct work *work)
         work_free(work);
         return res;
     }
+    work->ready_ns = max_u64(work->ready_ns, clock_host());
     work->marker->stream = stream;
     marker_put(stream->last);
     stream->last = marker_get(work->marker);
@@ -271,7 +280,7 @@ CUresult stream_submit(struct stream *stream, struct work *work)
         marker_put(marker);
     } else if ((stream->n_pending > MAX_PENDING || snapshot_bytes > MAX_SNAPSHOT_BYTES) &&
                !stream->running) {
-        stream_step(stream);
+        make_room(stream);
     }
     return CUDA_SUCCESS;
 }
@@ -289,8 +298,15 @@ static struct work *stream_pop(struct stream *stream)
 
 void work_execute(struct work *work)
 {
-    if (work->run && !work->stream->context->sticky)
+    const struct context *context = work->stream->context;
+
+    work->begin_ns = clock_begin(context->device, work->cost.engine, work->ready_ns);
+    work->end_ns = work->ready_ns;
+    if (context->sticky)
+        return;
+    if (work->run)
         work->run(work);
+    work->end_ns = clock_book(context->device, &work->cost, work->ready_ns);
 }
 
 void stream_step(struct stream *stream)
@@ -298,10 +314,14 @@ void stream_step(struct stream *stream)
     struct work *work = stream_pop(stream);
 
     stream->running = true;
-    for (size_t i = 0; i < work->n_deps; i++)
+    for (size_t i = 0; i < work->n_deps; i++) {
         marker_wait(work->deps[i]);
+        work->ready_ns = max_u64(work->ready_ns, work->deps[i]->time_ns);
+    }
+    work->ready_ns = max_u64(work->ready_ns, stream->end_ns);
     work_execute(work);
-    marker_finish(work->marker);
+    stream->end_ns = max_u64(stream->end_ns, work->end_ns);
+    marker_finish(work->marker, work->end_ns);
     work_free(work);
     stream->running = false;
     core_broadcast();
@@ -313,6 +333,9 @@ bool stream_progress(struct stream *stream)
 {
     const struct work *work = stream->head;
 
+    if (settings.timed)
+        return stream_run_first(UINT64_MAX);
+
     if (!work || stream->running)
         return false;
     for (size_t i = 0; i < work->n_deps; i++)
@@ -322,6 +345,56 @@ bool stream_progress(struct stream *stream)
         return false;
     stream_step(stream);
     return true;
+}
+
+void stream_host_wait(struct marker *marker)
+{
+    marker_wait(marker);
+    clock_wait_until(marker->time_ns);
+}
+
+/* When the oldest work of the stream could begin; false when it cannot. */
+static bool head_begins(const struct stream *stream, uint64_t *out)
+{
+    const struct work *work = stream->head;
+    uint64_t ready_ns;
+
+    if (!work || stream->running)
+        return false;
+    ready_ns = max_u64(work->ready_ns, stream->end_ns);
+    for (size_t i = 0; i < work->n_deps; i++) {
+        if (!work->deps[i]->done)
+            return false;
+        ready_ns = max_u64(ready_ns, work->deps[i]->time_ns);
+    }
+    if (work->ready && !stream->context->sticky && !work->ready(work))
+        return false;
+    *out = clock_begin(stream->context->device, work->cost.engine, ready_ns);
+    return true;
+}
+
+/* Of those that could begin at the same time the more urgent stream's goes first, then the older's;
+ * newer streams come first in the list. */
+bool stream_run_first(uint64_t until_ns)
+{
+    struct stream *first = NULL;
+    uint64_t first_ns = until_ns;
+
+    for (struct context *context = contexts; context; context = context->next) {
+        for (struct stream *stream = context->streams; stream; stream = stream->next) {
+            uint64_t begin_ns;
+
+            if (!head_begins(stream, &begin_ns) || begin_ns > first_ns)
+                continue;
+            if (first && begin_ns == first_ns && stream->priority > first->priority)
+                continue;
+            first = stream;
+            first_ns = begin_ns;
+        }
+    }
+    if (first)
+        stream_step(first);
+    return first;
 }
 
 bool stream_progress_any(void)
@@ -346,7 +419,7 @@ CUresult stream_wait(struct stream *stream)
             return res;
     }
     if (stream->last)
-        marker_wait(stream->last);
+        stream_host_wait(stream->last);
     return context->sticky;
 }
 
@@ -355,7 +428,7 @@ void stream_abandon(struct stream *stream)
     while (stream->head) {
         struct work *work = stream_pop(stream);
 
-        marker_finish(work->marker);
+        marker_finish(work->marker, stream->end_ns);
         work_free(work);
     }
 }

@@ -10,6 +10,7 @@
  * running dependencies on demand ends.
  */
 
+#include "tests/sim/clock.h"
 #include "tests/sim/context.h"
 
 struct marker {
@@ -17,12 +18,12 @@ struct marker {
     uint64_t id; /* counts up from 1 */
     bool done;
     struct stream *stream; /* valid until done */
-    uint64_t time_ns;      /* when it was done */
+    uint64_t time_ns;      /* of virtual time, at which it was done */
 };
 struct marker *marker_get(struct marker *marker); /* NULL is fine */
 void marker_put(struct marker *marker);           /* NULL is fine */
 struct marker *marker_new(void);
-void marker_finish(struct marker *marker);
+void marker_finish(struct marker *marker, uint64_t time_ns);
 /* Runs what it takes, or waits for the thread that is running it. */
 void marker_wait(struct marker *marker);
 
@@ -42,11 +43,16 @@ struct work {
         struct work *work); /* releases the payload, run or not; NULL: nothing to release */
     /* Moves the payload into the description of a node; NULL: cannot be in a graph. */
     CUresult (*record)(struct work *work, struct task *out);
+    struct cost cost;  /* the engine from the beginning, the rest by run() */
+    uint64_t ready_ns; /* it cannot begin before */
+    uint64_t begin_ns; /* known when it runs */
+    uint64_t end_ns;
 };
 /* `bytes` is the size of the payload struct, whose first member is the struct work. */
 void *work_new(size_t bytes, void (*run)(struct work *), void (*drop)(struct work *));
 void work_free(struct work *work);
-/* Does what the work is, unless its context is broken. For stream_step(), and for work in work. */
+/* Does what the work is, unless its context is broken, and books it. For stream_step(), and for
+ * work in work. */
 void work_execute(struct work *work);
 /* Makes the work wait for a marker; NULL and done markers are fine. */
 CUresult work_depend(struct work *work, struct marker *marker);
@@ -65,6 +71,7 @@ struct stream {
     struct work *head;
     struct work **tail;
     size_t n_pending;
+    uint64_t end_ns;         /* of the last work that ran */
     struct marker *last;     /* of the newest work; NULL when none was ever submitted */
     struct capture *capture; /* NULL unless capturing */
 };
@@ -85,6 +92,10 @@ bool stream_progress(struct stream *stream);
 /* The same for any stream there is. */
 bool stream_progress_any(void);
 bool stream_is_idle(const struct stream *stream);
+/* The calling thread waits for the marker, and its clock with it. */
+void stream_host_wait(struct marker *marker);
+/* In timed order: runs what begins first of all that can, if it begins by `until_ns`. */
+bool stream_run_first(uint64_t until_ns);
 /* Waits for everything submitted so far; returns the context's sticky error. */
 CUresult stream_wait(struct stream *stream);
 /* Drops everything queued, marking it done. */

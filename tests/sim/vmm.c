@@ -6,6 +6,7 @@
  * mappings unmapped, no access until it is set, and none of it ordered with streams: an unmap takes
  * effect at once, under work that is still queued.
  */
+#include "tests/sim/clock.h"
 #include "tests/sim/vmm.h"
 
 #include <stdlib.h>
@@ -60,6 +61,7 @@ CUresult sim_cuMemAddressReserve(CUdeviceptr *ptr, size_t size, size_t alignment
     if (!ranges_insert(&reservations, &reservation->range))
         abort();
     counters.reservations++;
+    clock_charge_priced(PRICE_RESERVE, size);
     *ptr = reservation->range.base;
     return CUDA_SUCCESS;
 }
@@ -163,6 +165,7 @@ CUresult sim_cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size,
     physical->prop = *prop;
     physical->handle_refs = 1;
     counters.handles++;
+    clock_charge_priced(device == ON_HOST ? PRICE_CREATE_HOST : PRICE_CREATE_DEVICE, size);
     *handle = (CUmemGenericAllocationHandle)(uintptr_t)physical;
     return CUDA_SUCCESS;
 }
@@ -183,6 +186,7 @@ CUresult sim_cuMemRelease(CUmemGenericAllocationHandle handle)
         return res;
     if (!physical)
         return CUDA_ERROR_INVALID_VALUE;
+    clock_charge_priced(PRICE_RELEASE, physical->bytes);
     if (!--physical->handle_refs) {
         handle_remove(physical);
         counters.handles--;
@@ -248,6 +252,7 @@ CUresult sim_cuMemMap(CUdeviceptr ptr, size_t size, size_t offset,
     physical->mappings++;
     mmu_map(ptr, physical, size, mapping);
     counters.mappings++;
+    clock_charge_priced(PRICE_MAP, size);
     return CUDA_SUCCESS;
 }
 
@@ -285,6 +290,7 @@ CUresult sim_cuMemUnmap(CUdeviceptr ptr, size_t size)
         struct vmm_mapping *mapping = vmm_mapping_at(at);
 
         at += mapping->range.bytes;
+        clock_charge_priced(PRICE_UNMAP, mapping->range.bytes);
         close_to_host(mapping);
         mmu_unmap(mapping->range.base, mapping->range.bytes);
         mapping->physical->mappings--;
@@ -397,6 +403,7 @@ CUresult sim_cuMemSetAccess(CUdeviceptr ptr, size_t size, const CUmemAccessDesc 
             return CUDA_ERROR_INVALID_VALUE;
     for (size_t i = 0; i < count && !res; i++)
         res = check_access(ptr, size, &desc[i]);
+    clock_charge_priced(PRICE_ACCESS, size);
     for (size_t i = 0; i < count && !res; i++) {
         if (is_host_location(&desc[i].location))
             res = set_host_access(ptr, size, desc[i].flags);
