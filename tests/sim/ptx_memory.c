@@ -1,213 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Addresses, loads and stores.
+ * ld and st.
  *
- * An access first becomes 32 host pointers, then data moves. Device memory goes through the MMU; a
- * small cache per launch, of stretches within one page, keeps that off the path of most accesses,
- * and counts bytes until the page is replaced in it or the launch ends. All lanes are compared with
- * the first lane's stretch at once; only when that fails is each lane looked up by itself.
+ * Every pair of an element in memory and the register it goes to has a function of its own, as a
+ * loop over lanes is only fast when the compiler knows both. Lanes that lie one after the other, as
+ * they mostly do, are one copy. Accesses that order others (volatile, relaxed, acquire, release)
+ * are slower: they are atomic, because another block may run in another thread, and they make a
+ * block that waits for another one step back sooner.
  */
 
-#include <stdlib.h>
-
-#include "tests/sim/mmu.h"
-#include "tests/sim/ptx_lanes.h"
 #include "tests/sim/ptx_opcode.h"
-
-static void stretch_flush(struct ptx_stretch *stretch)
-{
-    if (stretch->bytes)
-        sim_mmu_account(stretch->from, stretch->bytes);
-    stretch->bytes = 0;
-}
-
-void ptx_memory_flush(struct ptx_launch_state *state)
-{
-    for (unsigned int i = 0; i < PTX_CACHE; i++) {
-        stretch_flush(&state->cache[0][i]);
-        stretch_flush(&state->cache[1][i]);
-    }
-}
-
-static bool stretch_has(const struct ptx_stretch *stretch, uint64_t address, unsigned int bytes)
-{
-    return address >= stretch->from && address <= stretch->last &&
-           stretch->last - address >= bytes - 1;
-}
-
-/* The stretch that holds [address, address + bytes), or NULL when there is none. */
-static struct ptx_stretch *stretch_find(struct ptx_launch_state *state, uint64_t address,
-                                        unsigned int bytes, bool write)
-{
-    uint64_t page = address / SIM_PAGE_BYTES;
-    struct ptx_stretch *stretch = &state->cache[write][page % PTX_CACHE];
-    uint64_t from = 0;
-    uint64_t to = 0;
-    const uint8_t *host;
-
-    if (stretch_has(stretch, address, bytes))
-        return stretch;
-    host = sim_mmu_translate(address, bytes, write, &from, &to);
-    if (!host)
-        return NULL;
-    stretch_flush(stretch);
-    stretch->from = from > page * SIM_PAGE_BYTES ? from : page * SIM_PAGE_BYTES;
-    stretch->last = (page + 1) * SIM_PAGE_BYTES - 1;
-    if (to - 1 < stretch->last)
-        stretch->last = to - 1;
-    stretch->delta = (uint64_t)(uintptr_t)host - address;
-    return stretch;
-}
-
-/* The tests of a warp's addresses against one stretch, without branches. */
-PTX_CLONES static uint64_t count_misses(const uint64_t *addresses, uint64_t from, uint64_t room,
-                                        uint64_t low_bits)
-{
-    uint64_t misses = 0;
-
-    for (unsigned int lane = 0; lane < PTX_LANES; lane++)
-        misses += (addresses[lane] - from > room) | ((addresses[lane] & low_bits) != 0);
-    return misses;
-}
-
-PTX_CLONES static void add_delta(uint8_t **pointers, const uint64_t *addresses, uint64_t delta)
-{
-    for (unsigned int lane = 0; lane < PTX_LANES; lane++)
-        pointers[lane] = (uint8_t *)(uintptr_t)(addresses[lane] + delta);
-}
-
-/* One piece of memory that a window of addresses stands for. */
-struct window {
-    uint64_t base; /* generic address of its first byte */
-    uint8_t *memory;
-    uint64_t bytes;
-};
-
-static struct window window_of(const struct ptx_warp *warp, enum ptx_space space, unsigned int lane)
-{
-    const struct ptx_launch_state *state = warp->launch;
-
-    switch (space) {
-    case PTX_SPACE_SHARED:
-        return (struct window){PTX_WINDOW(space), warp->block->shared, warp->block->shared_bytes};
-    case PTX_SPACE_LOCAL:
-        return (struct window){PTX_WINDOW(space), warp->local + lane * state->kernel->local_bytes,
-                               state->kernel->local_bytes};
-    default:
-        return (struct window){PTX_WINDOW(space), (uint8_t *)state->launch->params,
-                               state->kernel->param_bytes};
-    }
-}
-
-static uint8_t *window_pointer(const struct ptx_warp *warp, enum ptx_space space, unsigned int lane,
-                               uint64_t offset, unsigned int bytes)
-{
-    struct window window = window_of(warp, space, lane);
-
-    if (offset > window.bytes || window.bytes - offset < bytes)
-        return NULL;
-    return window.memory + offset;
-}
-
-static enum ptx_space generic_space(uint64_t *address)
-{
-    uint64_t window = *address >> PTX_WINDOW_SHIFT;
-
-    if (window < PTX_SPACE_SHARED || window > PTX_SPACE_PARAM)
-        return PTX_SPACE_GLOBAL;
-    *address -= PTX_WINDOW(window);
-    return (enum ptx_space)window;
-}
-
-static uint8_t *lane_pointer(struct ptx_warp *warp, enum ptx_space space, unsigned int lane,
-                             uint64_t address, unsigned int bytes, bool write)
-{
-    struct ptx_stretch *stretch;
-
-    if (space == PTX_SPACE_GENERIC)
-        space = generic_space(&address);
-    if (space != PTX_SPACE_GLOBAL)
-        return write && space == PTX_SPACE_PARAM
-                   ? NULL
-                   : window_pointer(warp, space, lane, address, bytes);
-    stretch = stretch_find(warp->launch, address, bytes, write);
-    if (!stretch)
-        return NULL;
-    stretch->bytes += bytes;
-    return (uint8_t *)(uintptr_t)(address + stretch->delta);
-}
-
-static enum ptx_step resolve_lanes(struct ptx_warp *warp, const struct ptx_insn *insn,
-                                   uint32_t mask, unsigned int bytes, bool write,
-                                   const uint64_t *addresses, uint8_t **pointers)
-{
-    EACH_ACTIVE_LANE(lane, mask)
-    {
-        uint64_t address = addresses[lane];
-        if (address & (bytes - 1))
-            return ptx_warp_fault(warp, insn, lane, PTX_MISALIGNED, address, write);
-        pointers[lane] = lane_pointer(warp, insn->space, lane, address, bytes, write);
-        if (!pointers[lane])
-            return ptx_warp_fault(warp, insn, lane, PTX_ILLEGAL_ADDRESS, address, write);
-    }
-    return PTX_STEP_NEXT;
-}
-
-/* All lanes in one stretch of device memory, or all in shared memory. */
-static bool resolve_together(struct ptx_warp *warp, enum ptx_space space, unsigned int bytes,
-                             bool write, const uint64_t *addresses, uint8_t **pointers)
-{
-    struct ptx_stretch *stretch;
-
-    if (space == PTX_SPACE_SHARED) {
-        const struct ptx_block *block = warp->block;
-        if (block->shared_bytes < bytes ||
-            count_misses(addresses, 0, block->shared_bytes - bytes, bytes - 1))
-            return false;
-        add_delta(pointers, addresses, (uint64_t)(uintptr_t)block->shared);
-        return true;
-    }
-    if (space == PTX_SPACE_LOCAL || space == PTX_SPACE_PARAM)
-        return false;
-    if (space == PTX_SPACE_GENERIC && addresses[0] >> PTX_WINDOW_SHIFT)
-        return false;
-    stretch = stretch_find(warp->launch, addresses[0], bytes, write);
-    if (!stretch || count_misses(addresses, stretch->from,
-                                 stretch->last - stretch->from + 1 - bytes, bytes - 1))
-        return false;
-    stretch->bytes += (uint64_t)bytes * PTX_LANES;
-    add_delta(pointers, addresses, stretch->delta);
-    return true;
-}
-
-PTX_CLONES static void compute_addresses(const struct ptx_warp *warp, const struct ptx_insn *insn,
-                                         uint64_t *addresses)
-{
-    uint64_t offset = (uint64_t)insn->imm;
-
-    if (insn->type2 == PTX_B32) {
-        A(uint32_t);
-        for (unsigned int lane = 0; lane < PTX_LANES; lane++)
-            addresses[lane] = (uint32_t)(a[lane] + offset);
-    } else {
-        A(uint64_t);
-        for (unsigned int lane = 0; lane < PTX_LANES; lane++)
-            addresses[lane] = a[lane] + offset;
-    }
-}
-
-enum ptx_step ptx_resolve(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask,
-                          unsigned int bytes, bool write, uint8_t *pointers[PTX_LANES])
-{
-    uint64_t addresses[PTX_LANES];
-
-    compute_addresses(warp, insn, addresses);
-    if (mask == PTX_ALL_LANES &&
-        resolve_together(warp, insn->space, bytes, write, addresses, pointers))
-        return PTX_STEP_NEXT;
-    return resolve_lanes(warp, insn, mask, bytes, write, addresses, pointers);
-}
+#include "tests/sim/ptx_resolve.h"
 
 static uint64_t read_memory(const uint8_t *from, const struct ptx_insn *insn)
 {
@@ -221,8 +25,136 @@ static uint64_t read_memory(const uint8_t *from, const struct ptx_insn *insn)
     return bits;
 }
 
-/* Vectors, and elements narrower than their register. */
-static enum ptx_step run_load(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
+/*
+ * Elements of one type in memory, and registers of another. The lanes' bytes are copied first where
+ * they lie in order, as the compiler cannot know that a register is no part of them.
+ */
+#define LOAD(name, to, from)                                                                       \
+    RUN(name)                                                                                      \
+    {                                                                                              \
+        const uint32_t *slots = warp->launch->kernel->lists + insn->dst;                           \
+        uint64_t at[PTX_LANES];                                                                    \
+        bool in_order;                                                                             \
+        if (ptx_reach(warp, insn, mask, (unsigned int)sizeof(from) * insn->count, false, at,       \
+                      &in_order))                                                                  \
+            return PTX_STEP_STOP;                                                                  \
+        if (in_order && insn->count == 1) {                                                        \
+            from copy[PTX_LANES];                                                                  \
+            to *d = ptx_slot(warp, slots[0]);                                                      \
+            memcpy(copy, (const void *)(uintptr_t)at[0], sizeof(copy));                            \
+            for (unsigned int lane = 0; lane < PTX_LANES; lane++)                                  \
+                d[lane] = (to)copy[lane];                                                          \
+            return PTX_STEP_NEXT;                                                                  \
+        }                                                                                          \
+        for (unsigned int i = 0; i < insn->count; i++) {                                           \
+            to *d = ptx_slot(warp, slots[i]);                                                      \
+            EACH_LANE(d[lane] = (to)((const from *)(uintptr_t)at[lane])[i]);                       \
+        }                                                                                          \
+        return PTX_STEP_NEXT;                                                                      \
+    }
+#define STORE(name, from, to)                                                                      \
+    RUN(name)                                                                                      \
+    {                                                                                              \
+        const uint32_t *slots = warp->launch->kernel->lists + insn->dst;                           \
+        uint64_t at[PTX_LANES];                                                                    \
+        bool in_order;                                                                             \
+        if (ptx_reach(warp, insn, mask, (unsigned int)sizeof(to) * insn->count, true, at,          \
+                      &in_order))                                                                  \
+            return PTX_STEP_STOP;                                                                  \
+        if (in_order && insn->count == 1) {                                                        \
+            const from *s = ptx_slot(warp, slots[0]);                                              \
+            to copy[PTX_LANES];                                                                    \
+            for (unsigned int lane = 0; lane < PTX_LANES; lane++)                                  \
+                copy[lane] = (to)s[lane];                                                          \
+            memcpy((void *)(uintptr_t)at[0], copy, sizeof(copy));                                  \
+            return PTX_STEP_NEXT;                                                                  \
+        }                                                                                          \
+        for (unsigned int i = 0; i < insn->count; i++) {                                           \
+            const from *s = ptx_slot(warp, slots[i]);                                              \
+            EACH_ACTIVE_LANE(lane, mask)                                                           \
+            {                                                                                      \
+                ((to *)(uintptr_t)at[lane])[i] = (to)s[lane];                                      \
+            }                                                                                      \
+        }                                                                                          \
+        return PTX_STEP_NEXT;                                                                      \
+    }
+/* By bytes of the element and of the register; of loads, both ways to widen. */
+#define MOVE(memory, reg)                                                                          \
+    LOAD(run_load_u##memory##_##reg, uint##reg##_t, uint##memory##_t)                              \
+    STORE(run_store_##memory##_##reg, uint##reg##_t, uint##memory##_t)
+#define MOVE_NARROW(memory, reg)                                                                   \
+    MOVE(memory, reg)                                                                              \
+    LOAD(run_load_s##memory##_##reg, int##reg##_t, int##memory##_t)
+MOVE_NARROW(8, 16)
+MOVE_NARROW(8, 32)
+MOVE_NARROW(8, 64)
+MOVE(16, 16)
+MOVE_NARROW(16, 32)
+MOVE_NARROW(16, 64)
+MOVE(32, 32)
+MOVE_NARROW(32, 64)
+MOVE(64, 64)
+
+struct move {
+    uint8_t bytes, width;
+    ptx_run *load, *load_signed, *store;
+};
+#define ROW(memory, reg, extends)                                                                  \
+    {                                                                                              \
+        memory / 8, reg / 8, run_load_u##memory##_##reg, run_load_##extends##memory##_##reg,       \
+            run_store_##memory##_##reg                                                             \
+    }
+static const struct move moves[] = {
+    ROW(8, 16, s),  ROW(8, 32, s),  ROW(8, 64, s),  ROW(16, 16, u), ROW(16, 32, s),
+    ROW(16, 64, s), ROW(32, 32, u), ROW(32, 64, s), ROW(64, 64, u),
+};
+
+/* An access that orders others; `at`: the lane's element. Shared memory is of one block, which is
+ * in one thread. */
+static uint64_t read_ordered(const void *at, const struct ptx_insn *insn)
+{
+    unsigned int shift = 64 - insn->bytes * 8u;
+    uint64_t bits;
+
+    switch (insn->bytes) {
+    case 1:
+        bits = __atomic_load_n((const uint8_t *)at, __ATOMIC_ACQUIRE);
+        break;
+    case 2:
+        bits = __atomic_load_n((const uint16_t *)at, __ATOMIC_ACQUIRE);
+        break;
+    case 4:
+        bits = __atomic_load_n((const uint32_t *)at, __ATOMIC_ACQUIRE);
+        break;
+    default:
+        bits = __atomic_load_n((const uint64_t *)at, __ATOMIC_ACQUIRE);
+        break;
+    }
+    if (ptx_type_is_signed(insn->type))
+        bits = (uint64_t)((int64_t)(bits << shift) >> shift);
+    return bits;
+}
+
+static void write_ordered(void *at, uint64_t bits, unsigned int bytes)
+{
+    switch (bytes) {
+    case 1:
+        __atomic_store_n((uint8_t *)at, (uint8_t)bits, __ATOMIC_RELEASE);
+        break;
+    case 2:
+        __atomic_store_n((uint16_t *)at, (uint16_t)bits, __ATOMIC_RELEASE);
+        break;
+    case 4:
+        __atomic_store_n((uint32_t *)at, (uint32_t)bits, __ATOMIC_RELEASE);
+        break;
+    default:
+        __atomic_store_n((uint64_t *)at, bits, __ATOMIC_RELEASE);
+        break;
+    }
+}
+
+static enum ptx_step run_load_ordered(struct ptx_warp *warp, const struct ptx_insn *insn,
+                                      uint32_t mask)
 {
     const uint32_t *slots = warp->launch->kernel->lists + insn->dst;
     uint8_t *pointers[PTX_LANES];
@@ -233,14 +165,15 @@ static enum ptx_step run_load(struct ptx_warp *warp, const struct ptx_insn *insn
         uint8_t *to = ptx_slot(warp, slots[i]);
         EACH_ACTIVE_LANE(lane, mask)
         {
-            uint64_t bits = read_memory(pointers[lane] + i * insn->bytes, insn);
+            uint64_t bits = read_ordered(pointers[lane] + i * insn->bytes, insn);
             memcpy(to + lane * insn->width, &bits, insn->width);
         }
     }
     return PTX_STEP_NEXT;
 }
 
-static enum ptx_step run_store(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
+static enum ptx_step run_store_ordered(struct ptx_warp *warp, const struct ptx_insn *insn,
+                                       uint32_t mask)
 {
     const uint32_t *slots = warp->launch->kernel->lists + insn->dst;
     uint8_t *pointers[PTX_LANES];
@@ -251,44 +184,13 @@ static enum ptx_step run_store(struct ptx_warp *warp, const struct ptx_insn *ins
         const uint8_t *from = ptx_slot(warp, slots[i]);
         EACH_ACTIVE_LANE(lane, mask)
         {
-            memcpy(pointers[lane] + i * insn->bytes, from + lane * insn->width, insn->bytes);
+            uint64_t bits = 0;
+            memcpy(&bits, from + lane * insn->width, insn->width);
+            write_ordered(pointers[lane] + i * insn->bytes, bits, insn->bytes);
         }
     }
     return PTX_STEP_NEXT;
 }
-
-/* One or more elements as wide as their registers. */
-#define MOVE(n)                                                                                    \
-    RUN(run_load_u##n)                                                                             \
-    {                                                                                              \
-        const uint32_t *slots = warp->launch->kernel->lists + insn->dst;                           \
-        uint8_t *pointers[PTX_LANES];                                                              \
-        if (ptx_resolve(warp, insn, mask, n / 8u * insn->count, false, pointers))                  \
-            return PTX_STEP_STOP;                                                                  \
-        for (unsigned int i = 0; i < insn->count; i++) {                                           \
-            uint##n##_t *d = ptx_slot(warp, slots[i]);                                             \
-            EACH_LANE(d[lane] = ((const uint##n##_t *)(const void *)pointers[lane])[i]);           \
-        }                                                                                          \
-        return PTX_STEP_NEXT;                                                                      \
-    }                                                                                              \
-    RUN(run_store_u##n)                                                                            \
-    {                                                                                              \
-        const uint32_t *slots = warp->launch->kernel->lists + insn->dst;                           \
-        uint8_t *pointers[PTX_LANES];                                                              \
-        if (ptx_resolve(warp, insn, mask, n / 8u * insn->count, true, pointers))                   \
-            return PTX_STEP_STOP;                                                                  \
-        for (unsigned int i = 0; i < insn->count; i++) {                                           \
-            const uint##n##_t *s = ptx_slot(warp, slots[i]);                                       \
-            EACH_ACTIVE_LANE(lane, mask)                                                           \
-            {                                                                                      \
-                ((uint##n##_t *)(void *)pointers[lane])[i] = s[lane];                              \
-            }                                                                                      \
-        }                                                                                          \
-        return PTX_STEP_NEXT;                                                                      \
-    }
-MOVE(16)
-MOVE(32)
-MOVE(64)
 
 /* A kernel parameter at a fixed place: the same for all lanes. */
 RUN(run_load_param)
@@ -399,19 +301,34 @@ static int decode_elements(struct ptx_builder *builder, const struct statement *
     return builder->lex.failed ? -1 : 0;
 }
 
-/* A load whose register is wider than the element extends; all others move bits. */
-static ptx_run *exact_run(const struct ptx_insn *insn, bool load)
+/* Do others see more than the bits? Nobody else sees what is in other spaces. */
+static bool is_ordered(const struct spelling *spelling, const struct ptx_insn *insn)
 {
-    if (insn->width != insn->bytes)
-        return load ? run_load : run_store;
-    switch (insn->bytes) {
-    case 2:
-        return load ? run_load_u16 : run_store_u16;
-    case 4:
-        return load ? run_load_u32 : run_store_u32;
-    default:
-        return load ? run_load_u64 : run_store_u64;
+    return (insn->space == PTX_SPACE_GLOBAL || insn->space == PTX_SPACE_GENERIC) &&
+           (spelling_has(spelling, "volatile") || spelling_has(spelling, "relaxed") ||
+            spelling_has(spelling, "acquire") || spelling_has(spelling, "release") ||
+            spelling_has(spelling, "mmio"));
+}
+
+static int choose_run(struct ptx_builder *builder, const struct statement *statement, bool load,
+                      struct ptx_insn *insn)
+{
+    const struct spelling *spelling = statement->spelling;
+
+    insn->run = load ? run_load_ordered : run_store_ordered;
+    if (is_ordered(spelling, insn))
+        return 0;
+    for (size_t i = 0; i < sizeof(moves) / sizeof(moves[0]); i++) {
+        const struct move *move = &moves[i];
+        if (move->bytes != insn->bytes || move->width != insn->width)
+            continue;
+        insn->run = !load                            ? move->store
+                    : ptx_type_is_signed(insn->type) ? move->load_signed
+                                                     : move->load;
+        return 0;
     }
+    return lex_fail(&builder->lex, statement->line, "'%.*s' and a register of %u bits",
+                    (int)spelling->text.length, spelling->text.text, insn->width * 8u);
 }
 
 static bool is_fixed_param(const struct ptx_builder *builder, const struct statement *statement,
@@ -434,7 +351,8 @@ static int decode_load(struct ptx_builder *builder, const struct statement *stat
     if (decode_elements(builder, statement, &statement->operands[0], true, insn) ||
         ptx_decode_address(builder, statement, &statement->operands[1], insn))
         return -1;
-    insn->run = exact_run(insn, true);
+    if (choose_run(builder, statement, true, insn))
+        return -1;
     if (is_fixed_param(builder, statement, insn)) {
         insn->run = run_load_param;
         insn->imm += (int64_t)statement->elements[statement->operands[1].first].symbol.at;
@@ -450,15 +368,13 @@ static int decode_store(struct ptx_builder *builder, const struct statement *sta
     if (decode_elements(builder, statement, &statement->operands[1], false, insn) ||
         ptx_decode_address(builder, statement, &statement->operands[0], insn))
         return -1;
-    insn->run = exact_run(insn, false);
-    return 0;
+    return choose_run(builder, statement, false, insn);
 }
 
 #define ANY_TYPE(f)                                                                                \
     PTX_RUNS([PTX_B8] = f, [PTX_B16] = f, [PTX_B32] = f, [PTX_B64] = f, [PTX_U8] = f,              \
              [PTX_U16] = f, [PTX_U32] = f, [PTX_U64] = f, [PTX_S8] = f, [PTX_S16] = f,             \
              [PTX_S32] = f, [PTX_S64] = f, [PTX_F16] = f, [PTX_F32] = f, [PTX_F64] = f)
-/* Order and caching change nothing where one lane runs after the other. */
 #define WHERE                                                                                      \
     "global shared shared::cta shared::cluster local const param param::entry param::func v2 v4"
 #define ORDER                                                                                      \
@@ -482,9 +398,9 @@ static int decode_prefetch(struct ptx_builder *builder, const struct statement *
 }
 
 const struct ptx_opcode ptx_memory_opcodes[] = {
-    {"ld", WHERE ORDER, .decode = decode_load, .runs = ANY_TYPE(run_load)},
-    {"ldu", WHERE ORDER, .decode = decode_load, .runs = ANY_TYPE(run_load)},
-    {"st", WHERE ORDER, .decode = decode_store, .runs = ANY_TYPE(run_store)},
+    {"ld", WHERE ORDER, .decode = decode_load, .runs = ANY_TYPE(run_load_ordered)},
+    {"ldu", WHERE ORDER, .decode = decode_load, .runs = ANY_TYPE(run_load_ordered)},
+    {"st", WHERE ORDER, .decode = decode_store, .runs = ANY_TYPE(run_store_ordered)},
     {"prefetch", "global local L1 L2 L2::evict_last L2::evict_normal", .decode = decode_prefetch,
      .run = run_nothing},
     {NULL},
