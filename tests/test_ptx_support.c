@@ -22,6 +22,9 @@ static struct {
 static size_t n_allocations;
 static uint64_t next_address = FAKE_BASE;
 static uint64_t translations;
+unsigned int fake_threads = 1;
+bool fake_cooperative;
+uint64_t fake_instructions;
 
 uint64_t fake_alloc(size_t bytes)
 {
@@ -119,7 +122,7 @@ void *sim_mmu_translate(uint64_t address, size_t bytes, bool write, uint64_t *va
 {
     size_t i = find(address, bytes);
 
-    translations++;
+    __atomic_add_fetch(&translations, 1, __ATOMIC_RELAXED);
     if (i == N_ALLOCATIONS || (write && allocations[i].read_only) ||
         address / SIM_PAGE_BYTES != (address + bytes - 1) / SIM_PAGE_BYTES)
         return NULL;
@@ -134,7 +137,7 @@ void sim_mmu_account(uint64_t address, uint64_t bytes)
 
     if (i == N_ALLOCATIONS)
         abort();
-    allocations[i].accounted += bytes;
+    __atomic_add_fetch(&allocations[i].accounted, bytes, __ATOMIC_RELAXED);
 }
 
 /* PTX_DUMP names a folder that receives every text, for other tools to look at. */
@@ -204,13 +207,14 @@ enum ptx_outcome fake_run(struct ptx_module *module, const char *name, unsigned 
         .grid = {blocks, 1, 1},
         .block = {threads, 1, 1},
         .dynamic_shared_bytes = shared_bytes,
+        .threads = fake_threads,
+        .cooperative = fake_cooperative,
         .params = params,
     };
-    uint64_t instructions = 0;
 
     if (!kernel)
         abort();
-    return ptx_kernel_run(kernel, &launch, fault, &instructions);
+    return ptx_kernel_run(kernel, &launch, fault, &fake_instructions);
 }
 
 char *fake_read_file(const char *path)

@@ -8,6 +8,7 @@
  * between two allocations is unmapped. It stands in for the simulator's MMU.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,11 @@ struct ptx_module *fake_load(const char *text);
 /* The same for a kernel body: `.entry k(.param .u64 p0, ..)`; registers %p, %h, %r, %f, %rd,
  * %fd<100> are declared. Any number of parameters p0.. of 64 bits. */
 struct ptx_module *fake_load_body(const char *body);
+/* How fake_run() launches: host threads, and whether the blocks may wait for each other. */
+extern unsigned int fake_threads;
+extern bool fake_cooperative;
+/* What fake_run() executed, in all. */
+extern uint64_t fake_instructions;
 /* Runs kernel `name` with `n_params` parameters of 64 bits. */
 enum ptx_outcome fake_run(struct ptx_module *module, const char *name, unsigned int blocks,
                           unsigned int threads, size_t shared_bytes, struct ptx_fault *fault,

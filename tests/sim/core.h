@@ -31,14 +31,16 @@ bool core_forked(void);
 enum host_vmm { HOST_VMM_NONE = 0, HOST_VMM_HOST = 1, HOST_VMM_NUMA = 2, HOST_VMM_BOTH = 3 };
 
 #define MAX_DEVICES 8
+#define MAX_THREADS 256
 
 struct settings {
-    uint64_t vram;     /* bytes per card */
-    uint64_t host_ram; /* bytes of pinned host memory */
-    int devices;       /* 1..MAX_DEVICES */
-    bool eager;        /* run work at submission */
-    bool restless;     /* run some of what is queued before any call */
-    bool timed;        /* run what begins first in virtual time */
+    uint64_t vram;        /* bytes per card */
+    uint64_t host_ram;    /* bytes of pinned host memory */
+    int devices;          /* 1..MAX_DEVICES */
+    unsigned int threads; /* that run a kernel, 1..MAX_THREADS */
+    bool eager;           /* run work at submission */
+    bool restless;        /* run some of what is queued before any call */
+    bool timed;           /* run what begins first in virtual time */
     enum host_vmm host_vmm;
     bool mixed_copy;        /* one copy may cross from device to host memory */
     bool peers;             /* cards can be let into each other's memory */

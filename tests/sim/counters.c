@@ -4,6 +4,7 @@
  */
 #include "tests/sim/counters.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +16,12 @@
 struct sim_stats counters;
 
 static struct {
+    pthread_mutex_t lock; /* of the records, among the threads that run a kernel */
     bool on;
     struct sim_touch *records;
     size_t n;
     size_t capacity;
-} touches;
+} touches = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static enum call_id find_or_abort(const char *symbol)
 {
@@ -117,6 +119,7 @@ void touch_note(uint64_t launch, uint64_t page_base, bool write, bool on_host, s
 
     if (!touches.on)
         return;
+    pthread_mutex_lock(&touches.lock);
     touch = touch_find(launch, page_base, page);
     if (!touch) {
         if (touches.n == touches.capacity)
@@ -130,6 +133,25 @@ void touch_note(uint64_t launch, uint64_t page_base, bool write, bool on_host, s
     }
     touch->written |= write;
     touch->read |= !write;
+    pthread_mutex_unlock(&touches.lock);
+}
+
+static int by_page(const void *a, const void *b)
+{
+    const struct sim_touch *x = a;
+    const struct sim_touch *y = b;
+
+    return x->page < y->page ? -1 : x->page > y->page;
+}
+
+void touch_sort(uint64_t launch)
+{
+    size_t first = touches.n;
+
+    while (first && touches.records[first - 1].launch == launch)
+        first--;
+    if (touches.n - first > 1)
+        qsort(&touches.records[first], touches.n - first, sizeof(*touches.records), by_page);
 }
 
 EXPORT void sim_touch_log(int on)

@@ -11,5 +11,7 @@
 /* The fields that only grow, and the live counts that no other module keeps. */
 extern struct sim_stats counters;
 
-/* `page` is the page-table entry, NULL for pinned host memory. */
+/* `page` is the page-table entry, NULL for pinned host memory. Locking: none; thread-safe. */
 void touch_note(uint64_t launch, uint64_t page_base, bool write, bool on_host, struct page *page);
+/* Puts what the launch touched in the order of pages. */
+void touch_sort(uint64_t launch);

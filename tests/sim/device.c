@@ -276,6 +276,9 @@ static bool derived_attribute(CUdevice_attribute attribute, CUdevice device, int
     case CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED:
         *out = supported_unless_hidden("cuMemAllocAsync");
         return true;
+    case CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH:
+        *out = supported_unless_hidden("cuLaunchCooperativeKernel");
+        return true;
     default:
         return false;
     }

@@ -3,7 +3,8 @@
  * Launching kernels: limits, parameters, and what a fault does to the context.
  *
  * Parameters are packed at submission. The kernel runs under the simulator's lock, so that mappings
- * cannot change beneath it, in the thread that waits for it.
+ * cannot change beneath it, in the thread that waits for it, and in others that this one calls
+ * (SIM_THREADS), which take no lock of the simulator's.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -77,25 +78,25 @@ static void launch_fault(const struct launch *launch, const struct ptx_fault *fa
 
 static void launch_run(struct work *work)
 {
-    struct launch *launch = (struct launch *)work;
+    const struct launch *launch = (struct launch *)work;
     const struct function *function = launch->function;
+    struct ptx_launch shape = launch->shape;
     enum ptx_outcome outcome = PTX_DONE;
     struct ptx_fault fault = {0};
     bool write = false;
     bool faulted;
     uint64_t address;
-
     uint64_t instructions = counters.thread_instructions;
     uint64_t on_device = __atomic_load_n(&counters.kernel_bytes_device, __ATOMIC_RELAXED);
     uint64_t on_host = __atomic_load_n(&counters.kernel_bytes_host, __ATOMIC_RELAXED);
 
-    launch->shape.begin_ns = work->begin_ns;
+    shape.begin_ns = work->begin_ns;
+    shape.threads = settings.threads;
     mmu_begin_kernel(work->stream->context->device, counters.launches++);
     if (function->native)
         function->native->run(launch->params);
     else
-        outcome =
-            ptx_kernel_run(function->ptx, &launch->shape, &fault, &counters.thread_instructions);
+        outcome = ptx_kernel_run(function->ptx, &shape, &fault, &counters.thread_instructions);
     print_flush();
     faulted = mmu_end_kernel(&address, &write);
     instructions = counters.thread_instructions - instructions;
@@ -117,6 +118,18 @@ static void launch_drop(struct work *work)
     free(((struct launch *)work)->params);
 }
 
+/* Blocks that may wait for each other must all be on the card at once. */
+static CUresult check_together(const struct function *function, const struct ptx_launch *shape)
+{
+    const unsigned int *block = shape->block;
+    uint64_t threads = (uint64_t)block[0] * block[1] * block[2];
+    uint64_t blocks = (uint64_t)shape->grid[0] * shape->grid[1] * shape->grid[2];
+    uint64_t room = occupancy_blocks(function, threads, shape->dynamic_shared_bytes);
+
+    return blocks > room * DEVICE_MULTIPROCESSORS ? CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE
+                                                  : CUDA_SUCCESS;
+}
+
 static CUresult check_shape(const struct function *function, const struct ptx_launch *shape)
 {
     const unsigned int *grid = shape->grid;
@@ -131,12 +144,13 @@ static CUresult check_shape(const struct function *function, const struct ptx_la
         block[1] > DEVICE_MAX_BLOCK_Y || block[2] > DEVICE_MAX_BLOCK_Z ||
         (uint64_t)block[0] * block[1] * block[2] > DEVICE_MAX_THREADS)
         return CUDA_ERROR_INVALID_VALUE;
-    if (function->max_dynamic_shared >= 0 && function->max_dynamic_shared > DEVICE_SHARED_BYTES)
-        return shared <= (size_t)function->max_dynamic_shared ? CUDA_SUCCESS
-                                                              : CUDA_ERROR_INVALID_VALUE;
-    return shared + function_shared_bytes(function) <= DEVICE_SHARED_BYTES
-               ? CUDA_SUCCESS
-               : CUDA_ERROR_INVALID_VALUE;
+    if (function->max_dynamic_shared >= 0 && function->max_dynamic_shared > DEVICE_SHARED_BYTES) {
+        if (shared > (size_t)function->max_dynamic_shared)
+            return CUDA_ERROR_INVALID_VALUE;
+    } else if (shared + function_shared_bytes(function) > DEVICE_SHARED_BYTES) {
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    return shape->cooperative ? check_together(function, shape) : CUDA_SUCCESS;
 }
 
 static CUresult pack_pointers(const struct function *function, void **kernel_params, uint8_t *to)
@@ -338,11 +352,30 @@ CUresult sim_cuLaunchKernel(CUfunction func, unsigned int grid_dim_x, unsigned i
     return launch(func, stream, shape, kernel_params, extra);
 }
 
+CUresult sim_cuLaunchCooperativeKernel(CUfunction func, unsigned int grid_dim_x,
+                                       unsigned int grid_dim_y, unsigned int grid_dim_z,
+                                       unsigned int block_dim_x, unsigned int block_dim_y,
+                                       unsigned int block_dim_z, unsigned int shared_mem_bytes,
+                                       CUstream stream, void **kernel_params)
+{
+    struct ptx_launch shape = {
+        .grid = {grid_dim_x, grid_dim_y, grid_dim_z},
+        .block = {block_dim_x, block_dim_y, block_dim_z},
+        .dynamic_shared_bytes = shared_mem_bytes,
+        .cooperative = true,
+    };
+
+    return launch(func, stream, shape, kernel_params, NULL);
+}
+
 /* Attributes that change only how fast or how early a kernel runs may be passed over. */
-static CUresult check_attributes(const CUlaunchConfig *config)
+static CUresult read_attributes(const CUlaunchConfig *config, struct ptx_launch *shape)
 {
     for (unsigned int i = 0; i < config->numAttrs; i++) {
         switch ((int)config->attrs[i].id) {
+        case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
+            shape->cooperative = config->attrs[i].value.cooperative;
+            break;
         case CU_LAUNCH_ATTRIBUTE_IGNORE:
         case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
         case CU_LAUNCH_ATTRIBUTE_PRIORITY:
@@ -360,14 +393,20 @@ static CUresult check_attributes(const CUlaunchConfig *config)
 CUresult sim_cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction func, void **kernel_params,
                               void **extra)
 {
+    struct ptx_launch shape = {.cooperative = false};
     CUresult res;
 
     if (!config || (config->numAttrs && !config->attrs))
         return CUDA_ERROR_INVALID_VALUE;
-    res = check_attributes(config);
+    res = read_attributes(config, &shape);
     if (res)
         return res;
-    return sim_cuLaunchKernel(func, config->gridDimX, config->gridDimY, config->gridDimZ,
-                              config->blockDimX, config->blockDimY, config->blockDimZ,
-                              config->sharedMemBytes, config->hStream, kernel_params, extra);
+    shape.grid[0] = config->gridDimX;
+    shape.grid[1] = config->gridDimY;
+    shape.grid[2] = config->gridDimZ;
+    shape.block[0] = config->blockDimX;
+    shape.block[1] = config->blockDimY;
+    shape.block[2] = config->blockDimZ;
+    shape.dynamic_shared_bytes = config->sharedMemBytes;
+    return launch(func, config->hStream, shape, kernel_params, extra);
 }

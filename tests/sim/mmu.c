@@ -176,6 +176,9 @@ void mmu_begin_kernel(int device, uint64_t launch)
 bool mmu_end_kernel(uint64_t *fault_address, bool *fault_write)
 {
     kernel.active = false;
+    /* The threads that ran it came to its pages in any order. */
+    if (settings.threads > 1)
+        touch_sort(kernel.launch);
     *fault_address = kernel.fault_address;
     *fault_write = kernel.fault_write;
     return kernel.faulted;

@@ -28,6 +28,8 @@ size_t function_n_params(const struct function *function);
 void function_param(const struct function *function, size_t index, size_t *offset, size_t *bytes);
 size_t function_param_bytes(const struct function *function);
 size_t function_shared_bytes(const struct function *function);
+/* How many blocks of `block` threads a multiprocessor holds at once (occupancy.c). */
+uint64_t occupancy_blocks(const struct function *function, uint64_t block, uint64_t dynamic);
 size_t function_local_bytes(const struct function *function);
 
 struct library;

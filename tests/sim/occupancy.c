@@ -16,7 +16,7 @@ static CUresult enter(CUfunction handle, struct function **out)
     return res ? res : function_resolve(handle, context, out);
 }
 
-static uint64_t resident_blocks(const struct function *function, uint64_t block, uint64_t dynamic)
+uint64_t occupancy_blocks(const struct function *function, uint64_t block, uint64_t dynamic)
 {
     uint64_t shared = function_shared_bytes(function) + dynamic;
     uint64_t blocks =
@@ -43,7 +43,7 @@ CUresult sim_cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *num_block
     if (!num_blocks || !flags_are_valid(flags) || block_size <= 0 ||
         block_size > DEVICE_MAX_THREADS)
         return CUDA_ERROR_INVALID_VALUE;
-    *num_blocks = (int)resident_blocks(function, (uint64_t)block_size, dynamic_smem_size);
+    *num_blocks = (int)occupancy_blocks(function, (uint64_t)block_size, dynamic_smem_size);
     return CUDA_SUCCESS;
 }
 
@@ -87,7 +87,7 @@ sim_cuOccupancyMaxPotentialBlockSizeWithFlags(int *min_grid_size, int *block_siz
         limit = block_size_limit;
     for (int block = limit; block > 0; block = (block - 1) / 32 * 32) {
         size_t bytes = dynamic_bytes(block_size_to_dynamic_smem_size, dynamic_smem_size, block);
-        uint64_t blocks = resident_blocks(function, (uint64_t)block, bytes);
+        uint64_t blocks = occupancy_blocks(function, (uint64_t)block, bytes);
 
         if (blocks * (uint64_t)block <= best)
             continue;
@@ -118,7 +118,7 @@ CUresult sim_cuOccupancyAvailableDynamicSMemPerBlock(size_t *dynamic_smem_size, 
         return res;
     if (!dynamic_smem_size || num_blocks <= 0 || block_size <= 0 ||
         block_size > DEVICE_MAX_THREADS ||
-        (uint64_t)num_blocks > resident_blocks(function, (uint64_t)block_size, 0))
+        (uint64_t)num_blocks > occupancy_blocks(function, (uint64_t)block_size, 0))
         return CUDA_ERROR_INVALID_VALUE;
     each = align_down(DEVICE_SHARED_OPTIN_BYTES / (uint64_t)num_blocks, 128);
     *dynamic_smem_size = each - min_u64(each, function_shared_bytes(function));

@@ -52,8 +52,10 @@ struct ptx_launch {
     unsigned int grid[3];
     unsigned int block[3];
     size_t dynamic_shared_bytes;
-    uint64_t begin_ns;  /* what %globaltimer shows as the launch begins */
-    const void *params; /* packed, ptx_kernel_param_bytes() long, of any alignment; copied */
+    uint64_t begin_ns;    /* what %globaltimer shows as the launch begins */
+    unsigned int threads; /* of the host that may run it; 0 is 1 */
+    bool cooperative;     /* all blocks run at once, and may wait for each other */
+    const void *params;   /* packed, ptx_kernel_param_bytes() long, of any alignment; copied */
 };
 
 enum ptx_outcome {
@@ -82,9 +84,12 @@ struct ptx_fault {
 void sim_print(bool is_error, const char *text, size_t bytes);
 
 /*
- * Runs the whole grid in the calling thread, block after block in index order (deterministic).
- * `fault` is written for every outcome but PTX_DONE. *instructions is increased by the number of
- * thread instructions executed. Thread-safe for different launches.
+ * Runs the whole grid: in the calling thread alone, one block after another in the order of their
+ * index (`threads` at most 1: always the same), or with others, which are kept for the next launch.
+ * A block that waits for another lets others begin, or go on, in a fixed order too. After a fault,
+ * blocks that run elsewhere stop soon; `fault`, of one that happened, is written for every outcome
+ * but PTX_DONE. *instructions is increased by the number of thread instructions executed.
+ * Thread-safe for different launches.
  */
 enum ptx_outcome ptx_kernel_run(const struct ptx_kernel *kernel, const struct ptx_launch *launch,
                                 struct ptx_fault *fault, uint64_t *instructions);

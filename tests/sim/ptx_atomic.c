@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * atom and red: one lane after the other, in the order of lanes, so sums of floats repeat exactly.
+ * atom and red: one lane after the other, in the order of lanes, so sums of floats repeat exactly
+ * as long as one host thread runs the launch.
  *
- * A launch runs in one thread; atomics are atomic among its threads, not against other launches
- * that another host thread may be running at the same time.
+ * Every change is one of the host's compare-and-swaps, whatever the operation: blocks that run in
+ * other threads, other launches and the host cannot come between. Each is sequentially consistent,
+ * which is stronger than any order that is asked for.
  */
 
 #include "tests/sim/ptx_lanes.h"
@@ -92,22 +94,57 @@ static uint64_t read_lane(const struct ptx_warp *warp, uint32_t slot, unsigned i
     return bits;
 }
 
+#define CHANGE(n)                                                                                  \
+    static uint64_t change_u##n(const struct ptx_insn *insn, void *at, uint64_t x, uint64_t y)     \
+    {                                                                                              \
+        uint##n##_t *word = at;                                                                    \
+        uint##n##_t old = __atomic_load_n(word, __ATOMIC_RELAXED);                                 \
+        while (!__atomic_compare_exchange_n(word, &old,                                            \
+                                            (uint##n##_t)apply(insn->op, insn->type, old, x, y),   \
+                                            false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))            \
+            ;                                                                                      \
+        return old;                                                                                \
+    }
+CHANGE(16)
+CHANGE(32)
+CHANGE(64)
+
+static uint64_t change(const struct ptx_insn *insn, void *at, uint64_t x, uint64_t y)
+{
+    if (insn->bytes == 2)
+        return change_u16(insn, at, x, y);
+    return insn->bytes == 4 ? change_u32(insn, at, x, y) : change_u64(insn, at, x, y);
+}
+
+/* Shared memory is of one block, which is in one thread. */
+static uint64_t change_alone(const struct ptx_insn *insn, void *at, uint64_t x, uint64_t y)
+{
+    uint64_t old = 0;
+    uint64_t new;
+
+    memcpy(&old, at, insn->bytes);
+    new = apply(insn->op, insn->type, old, x, y);
+    memcpy(at, &new, insn->bytes);
+    return old;
+}
+
 static enum ptx_step run_atomic(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
 {
+    bool alone = insn->space == PTX_SPACE_SHARED;
     unsigned int bytes = insn->bytes;
     uint8_t *pointers[PTX_LANES];
 
+    /* Locks are taken by these. */
+    if (!alone && (insn->op == OP_CAS || insn->op == OP_EXCH))
+        ptx_warp_look(warp);
     if (ptx_resolve(warp, insn, mask, bytes, true, pointers))
         return PTX_STEP_STOP;
     EACH_ACTIVE_LANE(lane, mask)
     {
         uint64_t x = read_lane(warp, insn->src[1], lane, bytes);
         uint64_t y = insn->op == OP_CAS ? read_lane(warp, insn->src[2], lane, bytes) : 0;
-        uint64_t old = 0;
-        uint64_t new;
-        memcpy(&old, pointers[lane], bytes);
-        new = apply(insn->op, insn->type, old, x, y);
-        memcpy(pointers[lane], &new, bytes);
+        uint64_t old =
+            alone ? change_alone(insn, pointers[lane], x, y) : change(insn, pointers[lane], x, y);
         memcpy((uint8_t *)ptx_slot(warp, insn->dst) + lane * bytes, &old, bytes);
     }
     return PTX_STEP_NEXT;

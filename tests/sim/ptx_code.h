@@ -40,7 +40,11 @@ enum ptx_space {
     PTX_SPACE_SHARED,
     PTX_SPACE_LOCAL, /* also the parameters of device functions */
     PTX_SPACE_PARAM, /* the parameters of the kernel */
+    PTX_SPACE_GRID,  /* the workspace of a cooperative launch; known by its address only */
 };
+
+/* Of a grid's barrier: a word that nobody uses, and the barrier. */
+#define PTX_WORKSPACE_BYTES 16
 
 /* Where the spaces lie in generic addresses: above every address that a device or host can have. */
 #define PTX_WINDOW_SHIFT  56
@@ -135,6 +139,7 @@ struct ptx_call {
 #define PTX_FUNCTION_ADDRESS(index) (((uint64_t)0x46 << 56) + ((uint64_t)(index) + 1) * 16)
 
 struct ptx_kernel {
+    uint64_t id; /* of no other kernel in this process, ever */
     char *name;
     struct ptx_param *params;
     size_t n_params;
@@ -145,8 +150,9 @@ struct ptx_kernel {
     uint32_t entry; /* index of the first instruction; device functions lie before it */
     uint32_t *lists;
     size_t n_lists;
-    struct ptx_constant *constants;
+    struct ptx_constant *constants; /* those that differ from block to block first */
     size_t n_constants;
+    size_t n_block_constants;
     size_t file_bytes; /* of the registers of one warp */
     size_t shared_bytes;
     size_t local_bytes; /* of one thread */

@@ -117,6 +117,23 @@ static enum ptx_step run_nothing(struct ptx_warp *warp, const struct ptx_insn *i
     return PTX_STEP_NEXT;
 }
 
+/* Orders this thread's accesses among those of others. ThreadSanitizer does not understand fences,
+ * but what they stand between here: atomic accesses, each of which orders enough by itself. */
+static enum ptx_step run_fence(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
+{
+#ifndef __SANITIZE_THREAD__
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+    return PTX_STEP_NEXT;
+}
+
+/* What sleeps waits for something. */
+static enum ptx_step run_sleep(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
+{
+    ptx_warp_look(warp);
+    return PTX_STEP_NEXT;
+}
+
 static int decode_nothing(struct ptx_builder *builder, const struct statement *statement,
                           struct ptx_insn *insn)
 {
@@ -139,6 +156,7 @@ static enum ptx_step run_barrier(struct ptx_warp *warp, const struct ptx_insn *i
     barrier = &warp->block->barriers[id];
     barrier->expected = expected;
     barrier->arrived += (uint32_t)__builtin_popcount(mask);
+    barrier->gives |= insn->op > BARRIER_CLUSTER;
     if (insn->op > BARRIER_CLUSTER)
         barrier->votes += (uint32_t)__builtin_popcount(
             mask & (ptx_predicate(warp, insn->src[2]) ^ (uint32_t)insn->imm));
@@ -224,10 +242,10 @@ const struct ptx_opcode ptx_flow_opcodes[] = {
     {"trap", .decode = decode_nothing, .run = ptx_run_trap},
     {"brkpt", .decode = decode_nothing, .run = run_nothing},
     {"call", "uni", .run = ptx_run_call},
-    {"membar", ORDER, .decode = decode_nothing, .run = run_nothing},
-    {"fence", ORDER, .decode = decode_nothing, .run = run_nothing},
+    {"membar", ORDER, .decode = decode_nothing, .run = run_fence},
+    {"fence", ORDER, .decode = decode_nothing, .run = run_fence},
     {"nanosleep", .operands = "t", .decode = decode_nothing,
-     .runs = PTX_RUNS([PTX_U32] = run_nothing)},
+     .runs = PTX_RUNS([PTX_U32] = run_sleep)},
     {"bar.sync", "cta", .decode = decode_barrier, .run = run_barrier, .op = BARRIER_SYNC},
     {"bar.arrive", "cta", .decode = decode_barrier, .run = run_barrier},
     {"barrier.sync", "cta aligned", .decode = decode_barrier, .run = run_barrier,

@@ -90,6 +90,7 @@
     }
 
 struct ptx_launch_state;
+struct ptx_grid;
 struct ptx_block;
 struct ptx_calls;
 
@@ -121,6 +122,7 @@ struct ptx_barrier {
     uint32_t arrived;  /* threads */
     uint32_t votes;    /* of these, how many gave bar.red a true predicate */
     uint32_t expected; /* 0: all live threads */
+    bool gives;        /* some of them are to get a result: ptx_barrier_result() */
     uint32_t *waiting; /* lanes, by warp */
 };
 
@@ -130,6 +132,7 @@ struct ptx_block {
     struct ptx_warp *warps;
     unsigned int n_warps;
     unsigned int live; /* threads that have not exited */
+    bool looks;        /* it has read, in this turn, what another block may be about to write */
     uint8_t *shared;
     size_t shared_bytes;
     struct ptx_barrier barriers[PTX_BARRIERS];
@@ -145,15 +148,22 @@ struct ptx_stretch {
     uint64_t bytes; /* accessed and not yet accounted */
 };
 
+/* A launch, in one of the threads that run it. */
 struct ptx_launch_state {
     const struct ptx_kernel *kernel;
     const struct ptx_launch *launch;
+    uint64_t *workspace; /* of the grid's barrier: PTX_WORKSPACE_BYTES that all threads share */
+    const bool *stopped; /* another thread has a fault; read atomically */
     struct ptx_fault *fault;
     enum ptx_outcome outcome;
+    uint64_t instructions; /* thread instructions executed */
+    uint64_t call_at;      /* so many of them are reason for ptx_grid_call() */
+    struct ptx_grid *grid;
     struct ptx_stretch cache[2][PTX_CACHE]; /* for reading, for writing; by page number */
 };
 
-/* Accounts what is left in the cache. */
+/* Empties the cache; accounts what is left in it. */
+void ptx_memory_reset(struct ptx_launch_state *state);
 void ptx_memory_flush(struct ptx_launch_state *state);
 
 static inline void *ptx_slot(const struct ptx_warp *warp, uint32_t slot)
@@ -176,6 +186,19 @@ static inline void ptx_set_predicate(struct ptx_warp *warp, uint32_t slot, uint3
 static inline uint32_t ptx_pc(const struct ptx_warp *warp, const struct ptx_insn *insn)
 {
     return (uint32_t)(insn - warp->code);
+}
+
+/* How many backward jumps a warp makes until others get a turn. */
+#define PTX_PATIENCE 4096
+
+/* The warp looks at memory that another block may be about to write: when it does nothing else, the
+ * turn of others comes sooner. */
+static inline void ptx_warp_look(struct ptx_warp *warp)
+{
+    uint32_t patience = warp->patience;
+
+    warp->block->looks = true;
+    warp->patience = patience > PTX_PATIENCE / 64 ? patience - PTX_PATIENCE / 64 : 1;
 }
 
 /* Notes where these lanes go on. */

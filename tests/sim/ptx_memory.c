@@ -159,6 +159,7 @@ static enum ptx_step run_load_ordered(struct ptx_warp *warp, const struct ptx_in
     const uint32_t *slots = warp->launch->kernel->lists + insn->dst;
     uint8_t *pointers[PTX_LANES];
 
+    ptx_warp_look(warp);
     if (ptx_resolve(warp, insn, mask, (unsigned int)insn->bytes * insn->count, false, pointers))
         return PTX_STEP_STOP;
     for (unsigned int i = 0; i < insn->count; i++) {

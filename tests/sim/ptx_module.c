@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/sim/ptx_grid.h"
 #include "tests/sim/ptx_opcode.h"
 
 struct function *ptx_function_find(struct ptx_builder *builder, const struct lex_token *name)
@@ -162,6 +163,8 @@ static void reset_for_kernel(struct ptx_builder *builder)
     builder->constants_capacity = 0;
 }
 
+static uint64_t n_kernels; /* ever */
+
 static void build_kernel(struct ptx_builder *builder, struct function *function)
 {
     struct ptx_module *module = builder->module;
@@ -175,7 +178,9 @@ static void build_kernel(struct ptx_builder *builder, struct function *function)
     builder->kernel = kernel;
     ptx_function_build(builder, function);
     kernel->entry = function->start;
+    kernel->id = __atomic_add_fetch(&n_kernels, 1, __ATOMIC_RELAXED);
     ptx_functions_finish(builder);
+    ptx_kernel_sort_constants(kernel);
 }
 
 static void builder_fini(struct ptx_builder *builder)

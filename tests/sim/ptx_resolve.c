@@ -20,6 +20,14 @@ static void stretch_flush(struct ptx_stretch *stretch)
     stretch->bytes = 0;
 }
 
+void ptx_memory_reset(struct ptx_launch_state *state)
+{
+    for (unsigned int i = 0; i < PTX_CACHE; i++) {
+        state->cache[0][i] = (struct ptx_stretch){.from = 1};
+        state->cache[1][i] = (struct ptx_stretch){.from = 1};
+    }
+}
+
 void ptx_memory_flush(struct ptx_launch_state *state)
 {
     for (unsigned int i = 0; i < PTX_CACHE; i++) {
@@ -69,6 +77,9 @@ static struct window window_of(const struct ptx_warp *warp, enum ptx_space space
     case PTX_SPACE_LOCAL:
         return (struct window){PTX_WINDOW(space), warp->local + lane * state->kernel->local_bytes,
                                state->kernel->local_bytes};
+    case PTX_SPACE_GRID:
+        return (struct window){PTX_WINDOW(space), (uint8_t *)state->workspace,
+                               state->launch->cooperative ? PTX_WORKSPACE_BYTES : 0};
     default:
         return (struct window){PTX_WINDOW(space), (uint8_t *)state->launch->params,
                                state->kernel->param_bytes};
@@ -89,7 +100,7 @@ static enum ptx_space generic_space(uint64_t *address)
 {
     uint64_t window = *address >> PTX_WINDOW_SHIFT;
 
-    if (window < PTX_SPACE_SHARED || window > PTX_SPACE_PARAM)
+    if (window < PTX_SPACE_SHARED || window > PTX_SPACE_GRID)
         return PTX_SPACE_GLOBAL;
     *address -= PTX_WINDOW(window);
     return (enum ptx_space)window;

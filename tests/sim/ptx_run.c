@@ -1,31 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Running a launch: blocks one after the other, the warps of a block in turn.
+ * Running a block: its warps in turn.
  *
  * A warp runs a group of lanes that are at the same instruction, until the group splits, meets
  * other lanes, waits or ends; then the group that is furthest behind in the code goes on, which
  * brings lanes together again where branches of structured code join. A warp runs until all its
  * lanes have ended or wait at a barrier, or until it has jumped back so often that it may be
- * waiting for another warp or group: then those get a turn.
+ * waiting for another warp or group: then those get a turn. When that is all that happened to the
+ * warps of a block for some rounds, the block may be waiting for another one.
  *
  * A block in which nothing can run any more, though threads live, has threads waiting at a barrier
  * that the others will not reach. A device would hang; here it is a trap.
  */
 
-#include <stdlib.h>
+#include "tests/sim/ptx_grid.h"
 
-#include "tests/sim/ptx_call.h"
+/* Rounds without progress that make the turn of a block. */
+#define ROUNDS 4
 
-#define PATIENCE   4096
-#define FILE_ALIGN 256
-
-void ptx_warp_park(struct ptx_warp *warp, uint32_t lanes, uint32_t pc)
+PTX_CLONES void ptx_warp_park(struct ptx_warp *warp, uint32_t lanes, uint32_t pc)
 {
-    EACH_ACTIVE_LANE(lane, lanes)
-    {
-        warp->lane_pc[lane] = pc;
-    }
+    for (unsigned int lane = 0; lane < PTX_LANES; lane++)
+        warp->lane_pc[lane] = lanes >> lane & 1 ? pc : warp->lane_pc[lane];
 }
 
 enum ptx_step ptx_warp_fault(struct ptx_warp *warp, const struct ptx_insn *insn, unsigned int lane,
@@ -61,9 +58,11 @@ static void release(struct ptx_warp *warp, struct ptx_barrier *barrier)
 {
     uint32_t lanes = barrier->waiting[warp->index];
 
-    EACH_ACTIVE_LANE(lane, lanes)
-    {
-        ptx_barrier_result(warp, barrier, lane);
+    if (barrier->gives) {
+        EACH_ACTIVE_LANE(lane, lanes)
+        {
+            ptx_barrier_result(warp, barrier, lane);
+        }
     }
     warp->waiting &= ~lanes;
     barrier->waiting[warp->index] = 0;
@@ -81,31 +80,29 @@ void ptx_barriers_check(struct ptx_block *block)
         barrier->arrived = 0;
         barrier->votes = 0;
         barrier->expected = 0;
+        barrier->gives = false;
     }
 }
 
-static uint32_t lowest_pc(const struct ptx_warp *warp, uint32_t lanes, uint32_t above)
+PTX_CLONES static uint32_t lowest_pc(const struct ptx_warp *warp, uint32_t lanes, uint32_t above)
 {
     uint32_t lowest = UINT32_MAX;
 
-    EACH_ACTIVE_LANE(lane, lanes)
-    {
-        uint32_t pc = warp->lane_pc[lane];
-        if (pc < lowest && pc >= above)
-            lowest = pc;
+    for (unsigned int lane = 0; lane < PTX_LANES; lane++) {
+        uint32_t pc = lanes >> lane & 1 ? warp->lane_pc[lane] : UINT32_MAX;
+        pc = pc >= above ? pc : UINT32_MAX;
+        lowest = pc < lowest ? pc : lowest;
     }
     return lowest;
 }
 
-static uint32_t lanes_at(const struct ptx_warp *warp, uint32_t lanes, uint32_t pc)
+PTX_CLONES static uint32_t lanes_at(const struct ptx_warp *warp, uint32_t lanes, uint32_t pc)
 {
     uint32_t there = 0;
 
-    EACH_ACTIVE_LANE(lane, lanes)
-    {
+    for (unsigned int lane = 0; lane < PTX_LANES; lane++)
         there |= (uint32_t)(warp->lane_pc[lane] == pc) << lane;
-    }
-    return there;
+    return there & lanes;
 }
 
 /* Chooses the lanes to run, `avoid` only if there are no others. False when none can. */
@@ -129,14 +126,14 @@ static bool warp_select(struct ptx_warp *warp, uint32_t avoid)
     return true;
 }
 
-static void count_steps(struct ptx_warp *warp, uint64_t steps, uint64_t *instructions)
+static void count_steps(struct ptx_warp *warp, uint64_t steps)
 {
     warp->steps += steps;
-    *instructions += steps * (uint64_t)__builtin_popcount(warp->active);
+    warp->launch->instructions += steps * (uint64_t)__builtin_popcount(warp->active);
 }
 
 /* Runs the active lanes until something other than a jump happens. */
-static enum ptx_step run_group(struct ptx_warp *warp, uint64_t *instructions)
+static enum ptx_step run_group(struct ptx_warp *warp)
 {
     const struct ptx_insn *code = warp->code;
     uint32_t active = warp->active;
@@ -162,18 +159,18 @@ static enum ptx_step run_group(struct ptx_warp *warp, uint64_t *instructions)
     } while (step == PTX_STEP_NEXT && pc != meet);
     if (step == PTX_STEP_NEXT)
         ptx_warp_park(warp, active, pc);
-    count_steps(warp, steps, instructions);
+    count_steps(warp, steps);
     return step;
 }
 
 /* Until no lane of the warp can run, or others should. False after a fault. */
-static bool warp_run(struct ptx_warp *warp, uint64_t *instructions)
+static bool warp_run(struct ptx_warp *warp)
 {
     uint32_t avoid = warp->patience ? 0 : warp->active;
 
-    warp->patience = PATIENCE;
+    warp->patience = PTX_PATIENCE;
     while (warp_select(warp, avoid)) {
-        if (run_group(warp, instructions) == PTX_STEP_STOP)
+        if (run_group(warp) == PTX_STEP_STOP)
             return false;
         if (!warp->patience)
             return true;
@@ -182,25 +179,8 @@ static bool warp_run(struct ptx_warp *warp, uint64_t *instructions)
     return true;
 }
 
-static bool block_run(struct ptx_block *block, uint64_t *instructions)
-{
-    while (block->live) {
-        bool any = false;
-        for (unsigned int i = 0; i < block->n_warps; i++) {
-            struct ptx_warp *warp = &block->warps[i];
-            if (!(warp->live & ~warp->waiting))
-                continue;
-            any = true;
-            if (!warp_run(warp, instructions))
-                return false;
-        }
-        if (!any)
-            break;
-    }
-    return true;
-}
-
-static bool report_hang(struct ptx_block *block)
+/* The threads that wait at a barrier which cannot open any more. */
+static enum ptx_turn report_hang(struct ptx_block *block)
 {
     for (unsigned int i = 0; i < block->n_warps; i++) {
         struct ptx_warp *warp = &block->warps[i];
@@ -208,273 +188,44 @@ static bool report_hang(struct ptx_block *block)
             unsigned int lane = (unsigned int)__builtin_ctz(warp->waiting);
             const struct ptx_insn *barrier = &warp->code[warp->lane_pc[lane] - 1];
             ptx_warp_fault(warp, barrier, lane, PTX_TRAP, 0, false);
-            return true;
+            break;
         }
     }
-    return false;
+    return PTX_TURN_STOPPED;
 }
 
-static uint32_t thread_index(const struct ptx_warp *warp, unsigned int lane, unsigned int axis)
+/* One round of the warps. *progress: one of them ended its turn by itself. */
+static enum ptx_turn run_round(struct ptx_block *block, bool *progress)
 {
-    const unsigned int *size = warp->block->launch->block;
-    unsigned int thread = warp->index * PTX_LANES + lane;
+    struct ptx_launch_state *launch = block->warps->launch;
+    bool any = false;
 
-    if (axis == 0)
-        return thread % size[0];
-    return axis == 1 ? thread / size[0] % size[1] : thread / size[0] / size[1];
-}
-
-static uint64_t special_value(const struct ptx_warp *warp, unsigned int lane, uint64_t special)
-{
-    const struct ptx_block *block = warp->block;
-    const struct ptx_launch *launch = block->launch;
-    uint32_t bit = 1u << lane;
-
-    switch (special) {
-    case PTX_SREG_TID_X:
-    case PTX_SREG_TID_Y:
-    case PTX_SREG_TID_Z:
-        return thread_index(warp, lane, (unsigned int)(special - PTX_SREG_TID_X));
-    case PTX_SREG_NTID_X:
-    case PTX_SREG_NTID_Y:
-    case PTX_SREG_NTID_Z:
-        return launch->block[special - PTX_SREG_NTID_X];
-    case PTX_SREG_CTAID_X:
-    case PTX_SREG_CTAID_Y:
-    case PTX_SREG_CTAID_Z:
-        return block->index[special - PTX_SREG_CTAID_X];
-    case PTX_SREG_NCTAID_X:
-    case PTX_SREG_NCTAID_Y:
-    case PTX_SREG_NCTAID_Z:
-        return launch->grid[special - PTX_SREG_NCTAID_X];
-    case PTX_SREG_CLUSTERID_X:
-    case PTX_SREG_CLUSTERID_Y:
-    case PTX_SREG_CLUSTERID_Z:
-        return block->index[special - PTX_SREG_CLUSTERID_X];
-    case PTX_SREG_NCLUSTERID_X:
-    case PTX_SREG_NCLUSTERID_Y:
-    case PTX_SREG_NCLUSTERID_Z:
-        return launch->grid[special - PTX_SREG_NCLUSTERID_X];
-    case PTX_SREG_CLUSTER_NCTAID_X:
-    case PTX_SREG_CLUSTER_NCTAID_Y:
-    case PTX_SREG_CLUSTER_NCTAID_Z:
-    case PTX_SREG_CLUSTER_NCTARANK:
-        return 1;
-    case PTX_SREG_LANEID:
-        return lane;
-    case PTX_SREG_WARPID:
-        return warp->index;
-    case PTX_SREG_NWARPID:
-        return block->n_warps;
-    case PTX_SREG_NSMID:
-        return 1;
-    case PTX_SREG_LANEMASK_EQ:
-        return bit;
-    case PTX_SREG_LANEMASK_LT:
-        return bit - 1;
-    case PTX_SREG_LANEMASK_LE:
-        return bit | (bit - 1);
-    case PTX_SREG_LANEMASK_GT:
-        return ~(bit | (bit - 1));
-    case PTX_SREG_LANEMASK_GE:
-        return ~(bit - 1);
-    case PTX_SREG_DYNAMIC_SMEM:
-        return launch->dynamic_shared_bytes;
-    case PTX_SREG_TOTAL_SMEM:
-    case PTX_SREG_AGGR_SMEM:
-        return block->shared_bytes;
-    default: /* one multiprocessor, one grid, and clocks that stand still outside of mov */
-        return 0;
+    for (unsigned int i = 0; i < block->n_warps; i++) {
+        struct ptx_warp *warp = &block->warps[i];
+        if (!(warp->live & ~warp->waiting))
+            continue;
+        any = true;
+        if (!warp_run(warp) || __atomic_load_n(launch->stopped, __ATOMIC_RELAXED))
+            return PTX_TURN_STOPPED;
+        if (launch->instructions >= launch->call_at)
+            ptx_grid_call(launch);
+        if (warp->patience)
+            *progress = true;
     }
+    return any ? PTX_TURN_TIRED : report_hang(block);
 }
 
-static size_t dynamic_shared_at(const struct ptx_kernel *kernel)
+enum ptx_turn ptx_block_run(struct ptx_block *block)
 {
-    return (kernel->shared_bytes + 15) & ~(size_t)15;
-}
-
-static uint64_t constant_value(const struct ptx_warp *warp, unsigned int lane,
-                               const struct ptx_constant *constant)
-{
-    switch (constant->kind) {
-    case PTX_CONSTANT_VARIABLE:
-        return constant->variable->address + constant->value;
-    case PTX_CONSTANT_DYNAMIC:
-        return dynamic_shared_at(warp->launch->kernel) + constant->value;
-    case PTX_CONSTANT_SPECIAL:
-        return special_value(warp, lane, constant->value);
-    default:
-        return constant->value;
+    block->looks = false;
+    for (unsigned int idle = 0; block->live && idle < ROUNDS;) {
+        unsigned int live = block->live;
+        bool progress = false;
+        if (run_round(block, &progress) == PTX_TURN_STOPPED)
+            return PTX_TURN_STOPPED;
+        idle = progress || block->live < live ? 0 : idle + 1;
     }
-}
-
-static void fill_constant(struct ptx_warp *warp, const struct ptx_constant *constant)
-{
-    uint8_t *at = warp->file + constant->slot;
-
-    if (!constant->width) {
-        uint32_t lanes = (uint32_t)constant->value;
-        memcpy(at, &lanes, sizeof(lanes));
-        return;
-    }
-    for (unsigned int lane = 0; lane < PTX_LANES; lane++) {
-        uint64_t value = constant_value(warp, lane, constant);
-        memcpy(at + lane * constant->width, &value, constant->width);
-    }
-}
-
-/* What changes from block to block; `first`: and what does not. */
-static void warp_start(struct ptx_warp *warp, bool first)
-{
-    const struct ptx_kernel *kernel = warp->launch->kernel;
-    const unsigned int *size = warp->block->launch->block;
-    unsigned int threads = size[0] * size[1] * size[2] - warp->index * PTX_LANES;
-
-    for (size_t i = 0; i < kernel->n_constants; i++) {
-        const struct ptx_constant *constant = &kernel->constants[i];
-        bool of_block =
-            constant->kind == PTX_CONSTANT_SPECIAL &&
-            ((constant->value >= PTX_SREG_CTAID_X && constant->value <= PTX_SREG_CTAID_Z) ||
-             (constant->value >= PTX_SREG_CLUSTERID_X && constant->value <= PTX_SREG_CLUSTERID_Z));
-        if (first || of_block)
-            fill_constant(warp, constant);
-    }
-    warp->live = threads >= PTX_LANES ? PTX_ALL_LANES : (1u << threads) - 1;
-    warp->waiting = 0;
-    warp->stalled = 0;
-    warp->active = 0;
-    warp->patience = PATIENCE;
-    ptx_calls_fini(warp);
-    ptx_warp_park(warp, warp->live, kernel->entry);
-}
-
-/* Everything a launch needs, in one piece of memory. */
-struct arena {
-    struct ptx_launch_state state;
-    struct ptx_block block;
-    struct ptx_launch launch;
-    uint8_t *memory;
-};
-
-static size_t rounded(size_t bytes)
-{
-    return (bytes + FILE_ALIGN - 1) & ~(size_t)(FILE_ALIGN - 1);
-}
-
-static size_t file_bytes(const struct ptx_kernel *kernel)
-{
-    /* Operands that an instruction does not have are slot 0 of any width. */
-    return rounded(kernel->file_bytes + 8 * PTX_LANES);
-}
-
-static size_t local_bytes(const struct ptx_kernel *kernel)
-{
-    return rounded(kernel->local_bytes * PTX_LANES);
-}
-
-static int arena_init(struct arena *arena, const struct ptx_kernel *kernel,
-                      const struct ptx_launch *launch)
-{
-    size_t threads = (size_t)launch->block[0] * launch->block[1] * launch->block[2];
-    size_t n_warps = (threads + PTX_LANES - 1) / PTX_LANES;
-    size_t shared = dynamic_shared_at(kernel) + launch->dynamic_shared_bytes;
-    size_t each = file_bytes(kernel) + local_bytes(kernel) + PTX_BARRIERS * sizeof(uint32_t);
-    uint8_t *at;
-
-    arena->block.warps = calloc(n_warps, sizeof(*arena->block.warps));
-    arena->memory = aligned_alloc(
-        FILE_ALIGN, rounded(n_warps * each + rounded(shared) + rounded(kernel->param_bytes)));
-    if (!arena->block.warps || !arena->memory)
-        return -1;
-    memset(arena->memory, 0,
-           rounded(n_warps * each + rounded(shared) + rounded(kernel->param_bytes)));
-    at = arena->memory;
-    arena->launch = *launch;
-    arena->launch.params = at;
-    if (kernel->param_bytes)
-        memcpy(at, launch->params, kernel->param_bytes);
-    at += rounded(kernel->param_bytes);
-    arena->block.shared = at;
-    arena->block.shared_bytes = shared;
-    at += rounded(shared);
-    arena->block.n_warps = (unsigned int)n_warps;
-    for (size_t i = 0; i < n_warps; i++) {
-        struct ptx_warp *warp = &arena->block.warps[i];
-        warp->index = (unsigned int)i;
-        warp->code = kernel->code;
-        warp->block = &arena->block;
-        warp->launch = &arena->state;
-        warp->file = at;
-        warp->local = at + file_bytes(kernel);
-        at += file_bytes(kernel) + local_bytes(kernel);
-    }
-    for (unsigned int id = 0; id < PTX_BARRIERS; id++, at += n_warps * sizeof(uint32_t))
-        arena->block.barriers[id].waiting = (uint32_t *)(void *)at;
-    return 0;
-}
-
-static void block_start(struct ptx_block *block, bool first)
-{
-    const unsigned int *size = block->launch->block;
-
-    block->live = size[0] * size[1] * size[2];
-    for (unsigned int id = 0; id < PTX_BARRIERS; id++) {
-        block->barriers[id].arrived = 0;
-        block->barriers[id].votes = 0;
-        block->barriers[id].expected = 0;
-    }
-    for (unsigned int i = 0; i < block->n_warps; i++)
-        warp_start(&block->warps[i], first);
-}
-
-static bool grid_run(struct arena *arena, uint64_t *instructions)
-{
-    const unsigned int *grid = arena->launch.grid;
-    unsigned int *index = arena->block.index;
-    bool first = true;
-
-    for (index[2] = 0; index[2] < grid[2]; index[2]++) {
-        for (index[1] = 0; index[1] < grid[1]; index[1]++) {
-            for (index[0] = 0; index[0] < grid[0]; index[0]++) {
-                block_start(&arena->block, first);
-                first = false;
-                if (!block_run(&arena->block, instructions) ||
-                    (arena->block.live && report_hang(&arena->block)))
-                    return false;
-            }
-        }
-    }
-    return true;
-}
-
-enum ptx_outcome ptx_kernel_run(const struct ptx_kernel *kernel, const struct ptx_launch *launch,
-                                struct ptx_fault *fault, uint64_t *instructions)
-{
-    struct arena *arena = calloc(1, sizeof(*arena));
-    enum ptx_outcome outcome = PTX_OUT_OF_MEMORY;
-
-    *fault = (struct ptx_fault){.line = 0};
-    if (!arena || arena_init(arena, kernel, launch))
-        goto end;
-    arena->state.kernel = kernel;
-    arena->state.launch = &arena->launch;
-    arena->state.fault = fault;
-    arena->state.outcome = PTX_DONE;
-    arena->block.launch = &arena->launch;
-    for (unsigned int i = 0; i < PTX_CACHE; i++) {
-        arena->state.cache[0][i].from = 1;
-        arena->state.cache[1][i].from = 1;
-    }
-    grid_run(arena, instructions);
-    ptx_memory_flush(&arena->state);
-    outcome = arena->state.outcome;
-end:
-    if (arena) {
-        for (unsigned int i = 0; i < arena->block.n_warps; i++)
-            ptx_calls_fini(&arena->block.warps[i]);
-        free(arena->block.warps);
-        free(arena->memory);
-    }
-    free(arena);
-    return outcome;
+    if (!block->live)
+        return PTX_TURN_DONE;
+    return block->looks ? PTX_TURN_WAITS : PTX_TURN_TIRED;
 }

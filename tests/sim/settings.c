@@ -21,6 +21,7 @@ struct settings settings = {
 
     .host_ram = 64 * GIB,
     .devices = 1,
+    .threads = 1,
     .host_vmm = HOST_VMM_BOTH,
     .peers = true,
     .seed = 1,
@@ -113,6 +114,7 @@ static void settings_read(void)
     static const char *const mixes[] = {"refuse", "allow"};
     static const char *const peers[] = {"all", "none"};
     uint64_t devices = settings.devices;
+    uint64_t threads = settings.threads;
     int order;
 
     if (getenv("SIM_PROFILE"))
@@ -122,7 +124,9 @@ static void settings_read(void)
     read_bytes("SIM_HOST_RAM", &settings.host_ram);
     read_number("SIM_DEVICES", 1, MAX_DEVICES, &devices);
     read_number("SIM_SEED", 0, UINT64_MAX, &settings.seed);
+    read_number("SIM_THREADS", 1, MAX_THREADS, &threads);
     settings.devices = (int)devices;
+    settings.threads = (unsigned int)threads;
     order =
         read_choice("SIM_ORDER", orders, ARRAY_SIZE(orders), 0, "lazy, eager, restless or timed");
     settings.eager = order == 1;

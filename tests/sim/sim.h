@@ -23,6 +23,8 @@
  *   SIM_FAIL=name:nth:error[,...]      the nth call (1 = first) of `name` returns `error`
  *   SIM_SEED=1                which of several independent streams advances first when all are
  *                             waited for
+ *   SIM_THREADS=1             how many threads run a kernel. With 1 its blocks run in one order,
+ *                             always the same
  *   SIM_STATS=path            at exit, write counters as "name value" lines to path,
  *                             a line "calls.<symbol> n" for every call used among them
  */
