@@ -8,6 +8,7 @@
 #include "runtime/log.h"
 #include "runtime/move.h"
 #include "runtime/stats.h"
+#include "runtime/weigh.h"
 
 enum {
     RING_SHARE = 4, /* of the card's slots: the most that the ring takes */
@@ -230,7 +231,7 @@ static enum spread_class class_of(const struct streaming *s, const struct piece 
 
     if (!is_clean(piece))
         return SPREAD_WRITTEN;
-    if (!place)
+    if (!place || piece->in_place)
         return SPREAD_IDLE;
     return place->n_at > 1 ? SPREAD_AGAIN : SPREAD_STREAMED;
 }
@@ -318,7 +319,7 @@ static int settle_homes(struct pager *pager, const struct driver *drv)
 
 static bool may_take_turns(const struct streaming *s, const struct piece *piece)
 {
-    return is_clean(piece) && block_tier(piece->block) == TIER_HOST &&
+    return is_clean(piece) && !piece->in_place && block_tier(piece->block) == TIER_HOST &&
            pass_find(&s->pass, prepare_key(piece->block));
 }
 
@@ -427,6 +428,27 @@ static int make_room(struct pager *pager, const struct driver *drv)
     return r;
 }
 
+static int make_ring(struct pager *pager, const struct driver *drv)
+{
+    struct streaming *s = pager->streaming;
+    int r = make_room(pager, drv);
+
+    return r ? r : make_turns(s, s->ring.n_slots);
+}
+
+static void drop_ring(struct pager *pager, const struct driver *drv, bool alive)
+{
+    struct streaming *s = pager->streaming;
+
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        atomic_store_explicit(&s->pieces[i].block->takes_turns, false, memory_order_relaxed);
+        s->pieces[i].turn = -1;
+    }
+    free(s->ring.turns);
+    s->ring.turns = NULL;
+    ring_fini(&s->ring, drv, &pager->pools[TIER_DEVICE], alive);
+}
+
 static void run_from_here(struct streaming *s)
 {
     s->pass.settled = true;
@@ -443,10 +465,13 @@ static void run_from_here(struct streaming *s)
 static int begin_run(struct pager *pager, const struct driver *drv)
 {
     struct streaming *s = pager->streaming;
-    int r = make_room(pager, drv);
+    int r = make_ring(pager, drv);
 
-    if (!r)
-        r = make_turns(s, s->ring.n_slots);
+    if (!r && weigh_pieces(s, drv)) {
+        drop_ring(pager, drv, true);
+        r = make_ring(pager, drv);
+    }
+    weigh_forget(s, drv, true);
     if (r)
         return r;
     trust_earn(&s->trust);
@@ -563,9 +588,8 @@ void prepare_end(struct pager *pager, const struct driver *drv, bool alive)
     if (alive)
         (void)transfer_wait(s->transfer, drv);
     windows_close(&s->windows, drv, NULL);
-    free(s->ring.turns);
-    s->ring.turns = NULL;
-    ring_fini(&s->ring, drv, &pager->pools[TIER_DEVICE], alive);
+    drop_ring(pager, drv, alive);
+    weigh_forget(s, drv, alive);
     if (!alive)
         s->digester = (struct digester){.module = NULL};
     if (s->pieces)

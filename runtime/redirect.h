@@ -10,6 +10,7 @@
 #include "runtime/layout.h"
 
 struct pager;
+struct probe;
 
 enum {
     REDIRECT_SLOTS_MAX = 128,
@@ -24,6 +25,7 @@ struct redirect {
     struct pager *pager;
     uint64_t plan;
     CUstream stream;
+    struct probe *probe; /* the launch is timed, nothing else */
     uint32_t n_slots;
     uint32_t slots[REDIRECT_SLOTS_MAX];
 

@@ -8,6 +8,7 @@
 #include "runtime/log.h"
 #include "runtime/prepare.h"
 #include "runtime/stats.h"
+#include "runtime/weigh.h"
 
 enum {
     REST = 2048,       /* launches */
@@ -152,8 +153,8 @@ static bool is_trusted(struct pager *pager, const struct launch *launch,
     return trusted;
 }
 
-static void compare(struct pager *pager, const struct driver *drv, const struct launch *launch,
-                    const struct extents *extents)
+static struct redirect *compare(struct pager *pager, const struct driver *drv,
+                                const struct launch *launch, const struct extents *extents)
 {
     struct streaming *s = pager->streaming;
 
@@ -161,13 +162,14 @@ static void compare(struct pager *pager, const struct driver *drv, const struct 
     if (s->pass.laps >= 2) {
         if (prepare_plan(pager, drv))
             s->state = STREAMING_ENDING;
-        return;
+        return NULL;
     }
     if (s->pass.laps == 1)
         record(pager, extents);
     (void)is_trusted(pager, launch, extents);
     if (s->pass.jumps > s->pass.n / JUMPS_SHARE || s->pass.foreign > 2 * (uint64_t)s->pass.n)
         s->state = STREAMING_ENDING;
+    return s->pass.laps == 1 ? weigh_launch(s, drv, launch, extents, pager) : NULL;
 }
 
 static void blame(struct pager *pager, const struct driver *drv, const struct launch *launch,
@@ -370,7 +372,7 @@ bool streaming_launch(struct pager *pager, const struct driver *drv, const struc
         learn(pager, drv, extents);
         return s->state != STREAMING_RESTING;
     case STREAMING_COMPARING:
-        compare(pager, drv, launch, extents);
+        *out = compare(pager, drv, launch, extents);
         if (s->state != STREAMING_RUNNING)
             return true;
         *out = run(pager, drv, launch, extents);
@@ -396,7 +398,11 @@ void streaming_launched(const struct driver *drv, struct redirect *redirect)
 {
     struct streaming *s = redirect->pager->streaming;
 
-    if (!s || s->state != STREAMING_RUNNING || s->plan != redirect->plan)
+    if (!s || s->plan != redirect->plan)
+        return;
+    if (redirect->probe && s->state == STREAMING_COMPARING)
+        weigh_launched(drv, redirect);
+    if (s->state != STREAMING_RUNNING)
         return;
     for (uint32_t i = 0; i < redirect->n_slots; i++)
         ring_unpin(&s->ring, drv, s->transfer, redirect->slots[i], redirect->stream);

@@ -60,11 +60,13 @@ enum streaming_state {
 struct piece {
     struct block *block;
     uint64_t digest;
-    int32_t turn;   /* its first, or -1 */
-    bool changed;   /* between the last two digests */
-    bool explained; /* by somebody who was given a pointer to it */
-    bool beside;    /* in one buffer with something that changed */
-    bool stays;     /* on the device */
+    int32_t turn;       /* its first, or -1 */
+    bool changed;       /* between the last two digests */
+    bool explained;     /* by somebody who was given a pointer to it */
+    bool beside;        /* in one buffer with something that changed */
+    bool in_place;      /* read there in less time than copying takes */
+    double in_place_ms; /* in a lap */
+    bool stays;         /* on the device */
 };
 
 struct streaming {
@@ -78,6 +80,8 @@ struct streaming {
     struct windows windows;
     struct trust trust;
     struct digester digester;
+    struct probe *probes; /* launches that were timed */
+    uint32_t n_probes;
     CUfunction launched;   /* last, while changes are explained */
     bool blamed;           /* some function, for one of them */
     bool hopeless;         /* there is somebody who writes and was not found */

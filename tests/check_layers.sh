@@ -16,7 +16,7 @@ layers='
 4 digest layout pool space transfer trust
 5 redirect residency ring
 6 evict move window
-7+ blame card fetch gather pager peer prepare streaming
+7+ blame card fetch gather pager peer prepare streaming weigh
 '
 
 find runtime interpose planner tools tests/sim -path runtime/cuda -prune -o -name '*.[ch]' -print |

@@ -20,8 +20,9 @@ static void read_run(const void *params)
     const struct read_params *p = params;
     uint32_t *sum = sim_kernel_access(p->sum, 4, 1);
 
+    /* It is charged for every byte, and looks at some. */
     for (uint64_t i = 0; sum && i < p->bytes; i += 64 * KIB) {
-        const uint32_t *word = sim_kernel_access(p->at + i, 4, 0);
+        const uint32_t *word = sim_kernel_access(p->at + i, 64 * KIB, 0);
 
         if (!word)
             return;

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Reading in place against copying ahead. Inside of streaming.h.
+ *
+ * A kernel that reads few bytes of what it is given (the experts it needs, the rows of an
+ * embedding) is better left to read them over the link. How many it reads cannot be known, but how
+ * long it takes can: while launches are compared they all read in place, and are timed. What is
+ * read in less time than it takes to copy is not copied.
+ *
+ * Locking: the pager's.
+ */
+
+#include "runtime/streaming.h"
+
+struct probe;
+
+/* Before a launch that reads what is away: times it. NULL when there is nothing to time. */
+struct redirect *weigh_launch(struct streaming *s, const struct driver *drv,
+                              const struct launch *launch, const struct extents *extents,
+                              struct pager *pager);
+/* It was given to the driver. */
+void weigh_launched(const struct driver *drv, struct redirect *redirect);
+
+/*
+ * At a safe point, with a ring: decides for every piece that takes turns whether it should. Returns
+ * how many should not after all.
+ */
+uint32_t weigh_pieces(struct streaming *s, const struct driver *drv);
+
+/* `alive`: the context still is. */
+void weigh_forget(struct streaming *s, const struct driver *drv, bool alive);
