@@ -230,7 +230,7 @@ static bool fetch_on(struct pager *pager, const struct driver *drv, struct exten
 
     choose(pager, extents, &wanted);
     if (wanted.n) {
-        if (card_enter(pager, drv, &transfer)) {
+        if (streaming_make_way(pager, drv, &transfer)) {
             bring_in(pager, drv, transfer, &wanted);
             card_leave(drv);
         } else {

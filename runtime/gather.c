@@ -10,6 +10,7 @@
 #include "runtime/card.h"
 #include "runtime/move.h"
 #include "runtime/pager.h"
+#include "runtime/streaming.h"
 
 /* The blocks of the piece, if some are here and some are away; how many are here. */
 static size_t blocks_here(struct range *range, CUdeviceptr address, uint64_t bytes,
@@ -34,7 +35,7 @@ static bool gather(const struct driver *drv, struct range *range, CUdeviceptr ad
     size_t n = here ? blocks_here(range, address, bytes, here) : 0;
     bool gathered = false;
 
-    if (n && card_enter(pager, drv, &mover.transfer)) {
+    if (n && streaming_make_way(pager, drv, &mover.transfer)) {
         gathered = move_to_host(&mover, here, n) == n;
         card_leave(drv);
     }

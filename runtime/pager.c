@@ -349,8 +349,7 @@ bool pager_give_way(const struct driver *drv, uint64_t bytes)
         goto out;
     (void)card_reclaim(pager, drv, false);
     given = pager->pools[TIER_DEVICE].kept;
-    if (given < bytes && card_enter(pager, drv, &transfer)) {
-        streaming_end(pager, drv);
+    if (given < bytes && streaming_make_way(pager, drv, &transfer)) {
         given += card_evict(pager, drv, transfer, bytes - given, 0);
         card_leave(drv);
     }

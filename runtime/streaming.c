@@ -342,6 +342,24 @@ static struct redirect *run(struct pager *pager, const struct driver *drv,
     return redirect_launch(pager, drv, launch, extents);
 }
 
+static void end(struct pager *pager, const struct driver *drv)
+{
+    struct streaming *s = pager->streaming;
+
+    if (!s || s->state == STREAMING_LEARNING || s->state == STREAMING_RESTING)
+        return;
+    stats_add(streaming_ends, 1);
+    prepare_end(pager, drv, true);
+    prepare_observation(pager, !s->hopeless);
+    if (s->hopeless) {
+        s->hopeless = false;
+        rest(s);
+    } else {
+        log_info("the pass has changed; it is learned anew");
+        learn_anew(s);
+    }
+}
+
 void streaming_reclaim(struct pager *pager, const struct driver *drv)
 {
     struct transfer *transfer;
@@ -349,8 +367,16 @@ void streaming_reclaim(struct pager *pager, const struct driver *drv)
     if (!pager->streaming || pager->streaming->state != STREAMING_ENDING ||
         !card_enter(pager, drv, &transfer))
         return;
-    streaming_end(pager, drv);
+    end(pager, drv);
     card_leave(drv);
+}
+
+bool streaming_make_way(struct pager *pager, const struct driver *drv, struct transfer **out)
+{
+    if (!card_enter(pager, drv, out))
+        return false;
+    end(pager, drv);
+    return true;
 }
 
 bool streaming_launch(struct pager *pager, const struct driver *drv, const struct launch *launch,
@@ -406,24 +432,6 @@ void streaming_launched(const struct driver *drv, struct redirect *redirect)
         return;
     for (uint32_t i = 0; i < redirect->n_slots; i++)
         ring_unpin(&s->ring, drv, s->transfer, redirect->slots[i], redirect->stream);
-}
-
-void streaming_end(struct pager *pager, const struct driver *drv)
-{
-    struct streaming *s = pager->streaming;
-
-    if (!s || s->state == STREAMING_LEARNING || s->state == STREAMING_RESTING)
-        return;
-    stats_add(streaming_ends, 1);
-    prepare_end(pager, drv, true);
-    prepare_observation(pager, !s->hopeless);
-    if (s->hopeless) {
-        s->hopeless = false;
-        rest(s);
-    } else {
-        log_info("the pass has changed; it is learned anew");
-        learn_anew(s);
-    }
 }
 
 void streaming_forget(struct pager *pager, const struct driver *drv, const struct range *range)
