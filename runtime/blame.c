@@ -18,15 +18,6 @@ struct parameter {
     UT_hash_handle hh;
 };
 
-static const struct range *range_of(const struct streaming *s, uint64_t id)
-{
-    for (uint32_t i = 0; i < s->n_pieces; i += s->pieces[i].block->range->n_blocks) {
-        if (s->pieces[i].block->range->id == id)
-            return s->pieces[i].block->range;
-    }
-    return NULL;
-}
-
 static struct piece *named_piece(const struct streaming *s, const struct range *range, uint32_t i)
 {
     return range && i < range->n_blocks ? prepare_piece(s, &range->blocks[i]) : NULL;
@@ -52,7 +43,7 @@ static struct parameter *parameter_of(struct parameter **all, const struct trust
 static int find_readers(const struct streaming *s, struct parameter **all)
 {
     for (const struct trusted_use *u = s->trust.uses; u; u = u->hh.next) {
-        const struct piece *piece = named_piece(s, range_of(s, u->use.range), u->use.first);
+        const struct piece *piece = named_piece(s, prepare_range(s, u->use.range), u->use.first);
         struct parameter *parameter = parameter_of(all, &u->use);
 
         if (!parameter)
@@ -67,7 +58,7 @@ static void go_through_uses(struct streaming *s, struct parameter **all)
 {
     for (const struct trusted_use *u = s->trust.uses; u; u = u->hh.next) {
         const struct parameter *parameter = parameter_of(all, &u->use);
-        const struct range *range = range_of(s, u->use.range);
+        const struct range *range = prepare_range(s, u->use.range);
         bool changed = false;
 
         for (uint32_t i = u->use.first; i <= u->use.last; i++) {

@@ -13,7 +13,9 @@
 enum {
     RING_SHARE = 4, /* of the card's slots: the most that the ring takes */
     SLOTS_LEAST = 2,
-    REST = 2048, /* launches */
+    AHEAD_LEAST = 2, /* slots beside those that are read, */
+    AHEAD_SHARE = 4, /* or so large a part of these */
+    REST = 2048,     /* launches */
 };
 
 /* A piece, and where in the pass it is first visited. */
@@ -212,14 +214,16 @@ static uint32_t longest_stretch(const struct streaming *s)
     return longest;
 }
 
-/* Twice what the longest stretch is expected to have in the ring: one being read, one arriving. */
+/* What the longest stretch is expected to have in the ring, and some more that arrives meanwhile.
+ */
 static uint32_t slots_wanted(const struct streaming *s, uint64_t budget)
 {
     uint64_t slot_bytes = residency.space.slot_bytes;
     uint64_t all = bytes_of_pieces(s);
     uint64_t away = all > budget ? all - budget : 0;
     uint64_t longest = longest_stretch(s);
-    uint64_t wanted = 2 * ((longest * away + all - 1) / all + 1);
+    uint64_t read = (longest * away + all - 1) / all + 1;
+    uint64_t wanted = read + max_u64(AHEAD_LEAST, read / AHEAD_SHARE);
     uint64_t most = max_u64(budget / slot_bytes / RING_SHARE, SLOTS_LEAST);
 
     return (uint32_t)min_u64(wanted, most);
@@ -449,6 +453,42 @@ static void drop_ring(struct pager *pager, const struct driver *drv, bool alive)
     ring_fini(&s->ring, drv, &pager->pools[TIER_DEVICE], alive);
 }
 
+struct range *prepare_range(const struct streaming *s, uint64_t id)
+{
+    for (uint32_t i = 0; i < s->n_pieces; i += s->pieces[i].block->range->n_blocks) {
+        if (s->pieces[i].block->range->id == id)
+            return s->pieces[i].block->range;
+    }
+    return NULL;
+}
+
+static bool has_turns(const struct range *range, uint32_t first, uint32_t last)
+{
+    for (uint32_t i = first; i <= last && i < range->n_blocks; i++) {
+        if (atomic_load_explicit(&range->blocks[i].takes_turns, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+/* For all that was named in the lap, so that the first lap need not wait for them. One that cannot
+ * be opened is tried again when it is needed. */
+static void open_windows(struct pager *pager, const struct driver *drv)
+{
+    struct streaming *s = pager->streaming;
+
+    for (const struct trusted_use *u = s->trust.uses; u; u = u->hh.next) {
+        struct stretch stretch = {u->use.range, u->use.first, u->use.last};
+        struct range *range = prepare_range(s, u->use.range);
+        struct window *window;
+
+        if (range && has_turns(range, stretch.first, stretch.last) &&
+            !window_find(&s->windows, &stretch))
+            (void)window_open(&s->windows, drv, &pager->access, range, &stretch, prepare_chunk, s,
+                              &window);
+    }
+}
+
 static void run_from_here(struct streaming *s)
 {
     s->pass.settled = true;
@@ -475,6 +515,7 @@ static int begin_run(struct pager *pager, const struct driver *drv)
     if (r)
         return r;
     trust_earn(&s->trust);
+    open_windows(pager, drv);
     run_from_here(s);
     prepare_observation(pager, false);
     stats_add(streaming_plans, 1);

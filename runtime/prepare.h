@@ -23,6 +23,9 @@ static inline struct piece *prepare_piece(const struct streaming *s, const struc
     return block->piece ? &s->pieces[block->piece - 1] : NULL;
 }
 
+/* The range of some pieces, by its id; NULL when it is none of theirs. */
+struct range *prepare_range(const struct streaming *s, uint64_t id);
+
 /* Forgets the functions that are trusted when handles may mean others now. */
 void prepare_trust(struct streaming *s);
 

@@ -109,8 +109,8 @@ void streaming_launched(const struct driver *drv, struct redirect *redirect);
 /* Gives back what a plan that is over holds, if a safe point can be had. */
 void streaming_reclaim(struct pager *pager, const struct driver *drv);
 
-/* card_enter() for whoever is going to move homes: a plan that is running ends, for its windows show
- * where they were. */
+/* card_enter() for whoever is going to move homes: a plan that is running ends, for its windows
+ * show where they were. */
 bool streaming_make_way(struct pager *pager, const struct driver *drv, struct transfer **out);
 /* Before the chunks of a range go. No work of the program uses it any more. */
 void streaming_forget(struct pager *pager, const struct driver *drv, const struct range *range);

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a program runs on a card that is too small for it, by different ways of paging, in virtual
+ * time: bench --help. Every run is a process of its own, on the simulated driver.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "runtime/util.h"
+#include "tests/bench/measure.h"
+
+enum {
+    STEADY = 3,                  /* last passes */
+    UVM_SLOWER_PER_MILLE = 2600, /* a fault of 2 MiB against copying it */
+};
+
+static const double ratios[] = {1.1, 1.5, 2, 4};
+
+/* A way of paging, as settings of the shim; without any it is a model computed from the touches. */
+static const struct policy {
+    const char *name;
+    const char *engine;
+    bool all_away;
+} policies[] = {
+    {"engine", "stream", false}, {"lru", "lru", false},      {"first-n", "none", false},
+    {"in-place", "none", true},  {"uvm-model", NULL, false}, {"belady", NULL, false},
+};
+
+struct options {
+    bool json;
+    const char *profile;
+    const char *program;
+    const char *policy;
+    const char *form;
+    double ratio;
+};
+
+static const char *self;
+static bool first_row = true;
+
+static void set_number(const char *name, uint64_t value)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+    setenv(name, text, 1);
+}
+
+/* In the child: the run, and its figures to the pipe. */
+static void child(const struct program *program, const char *profile, bool graph,
+                  const struct policy *policy, uint64_t budget, int to)
+{
+    struct measured measured;
+    char number[16];
+    char form[8];
+
+    setenv("SIM_PROFILE", profile, 1);
+    setenv("SIM_ORDER", "timed", 1);
+    setenv("SIM_VRAM", "24GiB", 1);
+    setenv("VRAMSHIM_CHUNK", "2MiB", 1);
+    setenv("VRAMSHIM_RAM", "16GiB", 1);
+    setenv("VRAMSHIM_DISABLE", policy ? "0" : "1", 1);
+    if (policy) {
+        setenv("VRAMSHIM_ENGINE", policy->engine, 1);
+        set_number("VRAMSHIM_VRAM", budget);
+    }
+    (void)measured;
+    snprintf(number, sizeof(number), "%d", to);
+    snprintf(form, sizeof(form), "%d", graph);
+    execl(self, self, "--measure", program->name, form, policy ? "" : "follow", number, NULL);
+    _exit(127);
+}
+
+static bool run(const struct program *program, const char *profile, bool graph,
+                const struct policy *policy, uint64_t budget, struct measured *out)
+{
+    size_t got = 0;
+    int ends[2];
+    int status;
+    pid_t pid;
+
+    if (pipe(ends))
+        return false;
+    pid = fork();
+    if (pid == 0) {
+        close(ends[0]);
+        child(program, profile, graph, policy, budget, ends[1]);
+    }
+    close(ends[1]);
+    while (pid > 0 && got < sizeof(*out)) {
+        ssize_t n = read(ends[0], (char *)out + got, sizeof(*out) - got);
+
+        if (n <= 0)
+            break;
+        got += (size_t)n;
+    }
+    close(ends[0]);
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0 && got == sizeof(*out);
+}
+
+static int measure_here(char **argv)
+{
+    struct measured measured;
+    int to = atoi(argv[5]);
+
+    for (uint32_t i = 0; i < n_programs; i++) {
+        if (strcmp(programs[i].name, argv[2]))
+            continue;
+        measure(&programs[i], argv[3][0] == '1', ratios, argv[4][0] ? ARRAY_SIZE(ratios) : 0,
+                &measured);
+        return write(to, &measured, sizeof(measured)) == sizeof(measured) ? 0 : 1;
+    }
+    return 2;
+}
+
+static double mean(const uint64_t *values, uint32_t n, uint32_t last)
+{
+    double sum = 0;
+
+    for (uint32_t i = n - last; i < n; i++)
+        sum += (double)values[i];
+    return sum / last;
+}
+
+struct row {
+    const char *profile, *program, *form, *policy;
+    double ratio;
+};
+
+static void print_figure(const struct options *options, const struct row *row, const char *figure,
+                         double value)
+{
+    if (options->json)
+        printf("%s\n  {\"profile\": \"%s\", \"program\": \"%s\", \"form\": \"%s\", "
+               "\"w_over_b\": %g, \"policy\": \"%s\", \"figure\": \"%s\", \"value\": %.6g}",
+               first_row ? "" : ",", row->profile, row->program, row->form, row->ratio, row->policy,
+               figure, value);
+    else
+        printf(" %12.3f", value);
+    first_row = false;
+}
+
+/* Passes after the first until none takes a tenth longer than the last ones do. */
+static double passes_to_steady(const struct measured *m, double steady_ns)
+{
+    uint32_t unsteady = 0;
+
+    for (uint32_t i = 0; i < m->passes; i++) {
+        if ((double)m->pass_ns[i] > 1.1 * steady_ns)
+            unsteady = i;
+    }
+    return unsteady;
+}
+
+static void report(const struct options *options, const struct row *row,
+                   const struct measured *native, const struct measured *m, uint32_t ratio,
+                   uint32_t steady)
+{
+    double away = (double)native->weights * (1 - 1 / row->ratio);
+    double compute_ns = mean(native->pass_ns, native->passes, steady);
+    double roofline_ns =
+        compute_ns > away * 1e9 / native->link ? compute_ns : away * 1e9 / native->link;
+    double ns = mean(m->pass_ns, m->passes, steady);
+    double up = mean(m->pass_up, m->passes, steady);
+
+    if (!options->json)
+        printf("%-10s %-11s %-6s %5.1f  %-10s", row->profile, row->program, row->form, row->ratio,
+               row->policy);
+    print_figure(options, row, "bytes_over_min",
+                 up / (native->least[ratio] ? (double)native->least[ratio] : 1));
+    print_figure(options, row, "time_over_roofline", ns / roofline_ns);
+    print_figure(options, row, "link_fraction", up * 1e9 / ns / native->link);
+    print_figure(options, row, "passes_to_steady", passes_to_steady(m, ns));
+    print_figure(options, row, "clean_bytes_written", mean(m->pass_down, m->passes, steady));
+    if (!options->json)
+        printf("\n");
+}
+
+/* What a model says: the bytes, and how long they take, beside the computing. */
+static struct measured modelled(const struct measured *native, uint64_t bytes, double slower)
+{
+    struct measured m = *native;
+
+    for (uint32_t i = 0; i < m.passes; i++) {
+        double link_ns = (double)bytes * 1e9 / native->link;
+
+        m.pass_up[i] = bytes;
+        m.pass_ns[i] = slower > 1 ? (uint64_t)((double)native->pass_ns[i] + slower * link_ns)
+                                  : (uint64_t)(link_ns > (double)native->pass_ns[i]
+                                                   ? link_ns
+                                                   : (double)native->pass_ns[i]);
+    }
+    return m;
+}
+
+static bool selected(const char *wanted, const char *name)
+{
+    return !wanted || !strcmp(wanted, name);
+}
+
+static bool run_ratio(const struct options *options, struct row row, bool graph,
+                      const struct program *program, const struct measured *native, uint32_t ratio)
+{
+    uint32_t steady = program->passes > 20 ? program->passes / 2 : STEADY;
+    uint64_t budget = (uint64_t)((double)native->weights / ratios[ratio]) + native->written;
+    bool good = true;
+
+    row.ratio = ratios[ratio];
+    for (size_t i = 0; i < ARRAY_SIZE(policies); i++) {
+        const struct policy *policy = &policies[i];
+        struct measured m;
+
+        if (!selected(options->policy, policy->name))
+            continue;
+        row.policy = policy->name;
+        if (!strcmp(policy->name, "uvm-model"))
+            m = modelled(native, native->by_age[ratio], UVM_SLOWER_PER_MILLE / 1000.0);
+        else if (!strcmp(policy->name, "belady"))
+            m = modelled(native, native->least[ratio], 1);
+        else if (!run(program, row.profile, graph, policy,
+                      policy->all_away ? native->written + 4 * MIB : budget, &m)) {
+            fprintf(stderr, "bench: %s with %s failed\n", program->name, policy->name);
+            good = false;
+            continue;
+        }
+        report(options, &row, native, &m, ratio, steady);
+        fflush(stdout);
+    }
+    return good;
+}
+
+static bool run_program(const struct options *options, const char *profile, const char *form,
+                        const struct program *program)
+{
+    struct row row = {.profile = profile, .program = program->name, .form = form};
+    bool graph = !strcmp(form, "graph");
+    struct measured native;
+    bool good = true;
+
+    if (!run(program, profile, graph, NULL, 0, &native)) {
+        fprintf(stderr, "bench: %s failed with ample memory\n", program->name);
+        return false;
+    }
+    for (uint32_t i = 0; i < ARRAY_SIZE(ratios); i++) {
+        if (options->ratio == 0 || options->ratio == ratios[i])
+            good &= run_ratio(options, row, graph, program, &native, i);
+    }
+    return good;
+}
+
+static int usage(int status)
+{
+    fprintf(status ? stderr : stdout,
+            "usage: bench [--json] [--profile NAME] [--program NAME] [--form eager|graph]\n"
+            "             [--policy NAME] [--ratio 1.1|1.5|2|4]\n"
+            "\n"
+            "Runs programs that are larger than the simulated card, in virtual time.\n");
+    return status;
+}
+
+static int run_all(const struct options *options)
+{
+    static const char *const profiles[] = {"rtx3060", "rtx4090", "h200"};
+    static const char *const forms[] = {"eager", "graph"};
+    bool good = true;
+
+    if (options->json)
+        printf("[");
+    else
+        printf("profile    program     form     W/B  policy       bytes/least time/roofline"
+               "    link part  to steady       written\n");
+    for (size_t p = 0; p < ARRAY_SIZE(profiles); p++) {
+        for (size_t f = 0; f < ARRAY_SIZE(forms); f++) {
+            for (uint32_t i = 0; i < n_programs; i++) {
+                if (selected(options->profile, profiles[p]) && selected(options->form, forms[f]) &&
+                    selected(options->program, programs[i].name))
+                    good &= run_program(options, profiles[p], forms[f], &programs[i]);
+            }
+        }
+    }
+    if (options->json)
+        printf("\n]\n");
+    return good ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option long_options[] = {
+        {"json", no_argument, NULL, 'j'},          {"profile", required_argument, NULL, 'p'},
+        {"program", required_argument, NULL, 'g'}, {"form", required_argument, NULL, 'f'},
+        {"policy", required_argument, NULL, 'o'},  {"ratio", required_argument, NULL, 'r'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+    };
+    struct options options = {.json = false};
+    int option;
+
+    self = "/proc/self/exe";
+    if (argc == 6 && !strcmp(argv[1], "--measure"))
+        return measure_here(argv);
+    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        switch (option) {
+        case 'j':
+            options.json = true;
+            break;
+        case 'p':
+            options.profile = optarg;
+            break;
+        case 'g':
+            options.program = optarg;
+            break;
+        case 'f':
+            options.form = optarg;
+            break;
+        case 'o':
+            options.policy = optarg;
+            break;
+        case 'r':
+            options.ratio = atof(optarg);
+            break;
+        case 'h':
+            return usage(0);
+        default:
+            return usage(2);
+        }
+    }
+    return optind == argc ? run_all(&options) : usage(2);
+}

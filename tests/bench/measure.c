@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/bench/measure.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "runtime/util.h"
+#include "tests/bench/belady.h"
+#include "tests/sim/sim.h"
+
+enum {
+    PROBE = 64 << 20, /* bytes by which the link is measured */
+    FOLLOWED = 4,     /* last passes whose touches are followed */
+    TOUCHES_MAX = 1 << 22,
+};
+
+static void must(CUresult result, const char *what)
+{
+    if (result == CUDA_SUCCESS)
+        return;
+    fprintf(stderr, "bench: %s gives error %d\n", what, (int)result);
+    exit(1);
+}
+#define MUST(call) must(call, #call)
+
+static double measure_link(void)
+{
+    CUdeviceptr to;
+    uint64_t from_ns;
+    uint64_t ns;
+    void *from;
+
+    MUST(cuMemHostAlloc(&from, PROBE, 0));
+    MUST(cuMemAlloc_v2(&to, PROBE));
+    MUST(cuMemcpyHtoD_v2(to, from, PROBE));
+    from_ns = sim_clock_now();
+    MUST(cuMemcpyHtoDAsync_v2(to, from, PROBE, program_stream));
+    MUST(cuStreamSynchronize(program_stream));
+    ns = sim_clock_now() - from_ns;
+    MUST(cuMemFree_v2(to));
+    MUST(cuMemFreeHost(from));
+    return (double)PROBE * 1e9 / (double)ns;
+}
+
+static CUgraphExec capture(const struct program *program)
+{
+    CUgraphExec exec;
+    CUgraph graph;
+
+    MUST(cuStreamBeginCapture_v2(program_stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+    program->pass(UINT32_MAX);
+    MUST(cuStreamEndCapture(program_stream, &graph));
+    MUST(cuGraphInstantiateWithFlags(&exec, graph, 0));
+    MUST(cuGraphDestroy(graph));
+    return exec;
+}
+
+static void one_pass(const struct program *program, CUgraphExec exec, uint32_t number)
+{
+    if (!exec) {
+        program->pass(number);
+        return;
+    }
+    MUST(cuGraphLaunch(exec, program_stream));
+    MUST(cuStreamSynchronize(program_stream));
+    sim_clock_charge(30000);
+}
+
+static void follow(const double *ratios, uint32_t n_ratios, size_t from, struct measured *out)
+{
+    struct sim_touch *touches = calloc(TOUCHES_MAX, sizeof(*touches));
+    uint64_t *pages = calloc(TOUCHES_MAX, sizeof(*pages));
+    size_t n = sim_touches(touches, TOUCHES_MAX);
+
+    if (!touches || !pages || n > TOUCHES_MAX)
+        exit(1);
+    for (size_t i = 0; i < n; i++)
+        pages[i] = touches[i].page;
+    for (uint32_t i = 0; i < n_ratios; i++) {
+        size_t capacity =
+            (size_t)(((double)out->weights / ratios[i] + (double)out->written) / (2 << 20));
+
+        out->least[i] = (uint64_t)belady_misses(pages, n, from, capacity, 1) * 2 * MIB;
+        out->by_age[i] = (uint64_t)belady_misses(pages, n, from, capacity, 0) * 2 * MIB;
+    }
+    free(pages);
+    free(touches);
+}
+
+void measure(const struct program *program, bool graph, const double *ratios, uint32_t n_ratios,
+             struct measured *out)
+{
+    CUgraphExec exec = NULL;
+    size_t last_pass_from = 0;
+    CUcontext context;
+
+    *out = (struct measured){.passes = program->passes};
+    MUST(cuInit(0));
+    MUST(cuDevicePrimaryCtxRetain(&context, 0));
+    MUST(cuCtxSetCurrent(context));
+    programs_init();
+    out->link = measure_link();
+    program->start();
+    out->weights = program_weights;
+    out->written = program_written;
+    if (graph)
+        exec = capture(program);
+    for (uint32_t i = 0; i < out->passes; i++) {
+        struct sim_stats before;
+        struct sim_stats after;
+        uint64_t from_ns = sim_clock_now();
+
+        if (n_ratios && i + FOLLOWED == out->passes)
+            sim_touch_log(1);
+        if (n_ratios && i + 1 == out->passes)
+            last_pass_from = sim_touches(NULL, 0);
+        sim_get_stats(&before);
+        one_pass(program, exec, i);
+        sim_get_stats(&after);
+        out->pass_ns[i] = sim_clock_now() - from_ns;
+        out->in_place = after.kernel_bytes_host - before.kernel_bytes_host;
+        out->pass_up[i] = after.bytes_to_device - before.bytes_to_device + out->in_place;
+        out->pass_down[i] = after.bytes_to_host - before.bytes_to_host;
+    }
+    if (n_ratios)
+        follow(ratios, n_ratios, last_pass_from, out);
+}

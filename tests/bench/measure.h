@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* One run of one program in this process, and what it shows. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tests/bench/programs.h"
+
+enum {
+    PASSES_MAX = 128,
+    RATIOS_MAX = 8,
+};
+
+struct measured {
+    uint64_t weights; /* bytes */
+    uint64_t written; /* bytes of activations and caches */
+    double link;      /* bytes per second, copies to the device */
+    uint32_t passes;
+    uint64_t pass_ns[PASSES_MAX];
+    uint64_t pass_up[PASSES_MAX];   /* bytes over the link to the device, in place or copied */
+    uint64_t pass_down[PASSES_MAX]; /* bytes copied to the host */
+    uint64_t in_place;              /* of pass_up, reached by kernels, in the last pass */
+    uint64_t least[RATIOS_MAX];     /* bytes to the device in the last pass, at best, and */
+    uint64_t by_age[RATIOS_MAX];    /* by LRU, with a card of weights / ratio */
+};
+
+/* `graph`: the pass is captured once and launched again and again. `ratios`: also follow the
+ * touches with as many cards. */
+void measure(const struct program *program, bool graph, const double *ratios, uint32_t n_ratios,
+             struct measured *out);

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/bench/programs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/util.h"
+#include "tests/sim/sim.h"
+
+CUstream program_stream;
+uint64_t program_weights;
+uint64_t program_written;
+
+enum {
+    STEP = 128 << 10, /* bytes per access of a kernel */
+    LAYERS = 24,
+    EXPERTS = 32,
+    EXPERTS_USED = 4,
+    ROW = 64 << 10, /* bytes of a cache that a token fills, per layer */
+};
+
+static void must(CUresult result, const char *what)
+{
+    if (result == CUDA_SUCCESS)
+        return;
+    fprintf(stderr, "bench: %s gives error %d\n", what, (int)result);
+    exit(1);
+}
+#define MUST(call) must(call, #call)
+
+static bool touch(uint64_t at, uint64_t bytes, bool write)
+{
+    for (uint64_t done = 0; done < bytes;) {
+        uint64_t left = STEP - (at + done) % STEP;
+        uint64_t run = min_u64(left, bytes - done);
+
+        if (!sim_kernel_access(at + done, run, write))
+            return false;
+        done += run;
+    }
+    return true;
+}
+
+/* multiply(out, weights, bytes, times): reads the weights so often, writes a little. */
+struct multiply_params {
+    uint64_t out;
+    uint64_t weights;
+    uint64_t bytes;
+    uint64_t times;
+};
+static const size_t multiply_offsets[] = {0, 8, 16, 24};
+static const size_t multiply_sizes[] = {8, 8, 8, 8};
+
+static void multiply_run(const void *params)
+{
+    const struct multiply_params *p = params;
+
+    for (uint64_t i = 0; i < p->times; i++) {
+        if (!touch(p->weights, p->bytes, false))
+            return;
+    }
+    touch(p->out, 4096, true);
+}
+
+/* attend(out, cache, filled): appends a row and reads what there is. */
+struct attend_params {
+    uint64_t out;
+    uint64_t cache;
+    uint64_t filled;
+};
+static const size_t attend_offsets[] = {0, 8, 16};
+static const size_t attend_sizes[] = {8, 8, 8};
+
+static void attend_run(const void *params)
+{
+    const struct attend_params *p = params;
+    uint64_t *row;
+
+    touch(p->cache, p->filled + ROW, false);
+    row = sim_kernel_access(p->cache + p->filled, 8, 1);
+    if (row)
+        *row = p->filled + 1;
+    touch(p->out, 4096, true);
+}
+
+/* experts(out, stack, ids, bytes): reads those experts of the stack that the ids name. */
+struct experts_params {
+    uint64_t out;
+    uint64_t stack;
+    uint64_t ids;
+    uint64_t bytes;
+};
+
+static void experts_run(const void *params)
+{
+    const struct experts_params *p = params;
+    const uint32_t *ids = sim_kernel_access(p->ids, EXPERTS_USED * sizeof(*ids), 0);
+
+    for (int i = 0; ids && i < EXPERTS_USED; i++)
+        touch(p->stack + ids[i] * p->bytes, p->bytes, false);
+    touch(p->out, 4096, true);
+}
+
+static const struct sim_native_kernel kernels[] = {
+    {"multiply", 4, multiply_offsets, multiply_sizes, multiply_run},
+    {"attend", 3, attend_offsets, attend_sizes, attend_run},
+    {"experts", 4, multiply_offsets, multiply_sizes, experts_run},
+};
+static CUfunction functions[ARRAY_SIZE(kernels)];
+enum { MULTIPLY, ATTEND, EXPERT_READ };
+
+void programs_init(void)
+{
+    CUmodule module;
+
+    for (size_t i = 0; i < ARRAY_SIZE(kernels); i++)
+        sim_register_kernel(&kernels[i]);
+    MUST(cuModuleLoadData(&module, "SIM-NATIVE"));
+    for (size_t i = 0; i < ARRAY_SIZE(kernels); i++)
+        MUST(cuModuleGetFunction(&functions[i], module, kernels[i].name));
+    MUST(cuStreamCreate(&program_stream, CU_STREAM_NON_BLOCKING));
+}
+
+static void launch(int kernel, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    void *params[] = {&a, &b, &c, &d};
+
+    MUST(cuLaunchKernel(functions[kernel], 1, 1, 1, 1, 1, 1, 0, program_stream, params, NULL));
+}
+
+/* A component: tensors of one slab, read in order. */
+struct component {
+    uint64_t *bytes;
+    uint32_t n;
+    CUdeviceptr base;
+    uint64_t total;
+};
+
+static CUdeviceptr activations;
+
+static void add(struct component *c, uint64_t bytes)
+{
+    c->bytes = realloc(c->bytes, (c->n + 1) * sizeof(*c->bytes));
+    c->bytes[c->n++] = bytes;
+    c->total += bytes;
+}
+
+/* An upload says where a tensor begins; the kernels do not look at what is there. */
+static void load(struct component *c)
+{
+    static uint8_t bytes[4096];
+    uint64_t at = 0;
+
+    MUST(cuMemAlloc_v2(&c->base, c->total));
+    for (uint32_t i = 0; i < c->n; i++) {
+        memset(bytes, (int)i + 1, sizeof(bytes));
+        MUST(cuMemcpyHtoD_v2(c->base + at, bytes, sizeof(bytes)));
+        at += c->bytes[i];
+    }
+    program_weights += c->total;
+}
+
+static CUdeviceptr allocate_written(uint64_t bytes)
+{
+    CUdeviceptr at;
+
+    MUST(cuMemAlloc_v2(&at, bytes));
+    program_written += align_up(bytes, 2 * MIB);
+    return at;
+}
+
+static void read_component(const struct component *c, uint64_t times)
+{
+    uint64_t at = c->base;
+
+    for (uint32_t i = 0; i < c->n; i++) {
+        launch(MULTIPLY, activations + i % 2 * 64 * KIB, at, c->bytes[i], times);
+        at += c->bytes[i];
+    }
+}
+
+static void add_transformer(struct component *c, uint32_t layers, uint64_t unit)
+{
+    static const uint8_t shares[] = {9, 2, 2, 9, 24, 24, 24};
+
+    for (uint32_t i = 0; i < layers; i++) {
+        for (size_t k = 0; k < ARRAY_SIZE(shares); k++)
+            add(c, shares[k] * unit);
+    }
+}
+
+static void wait_and_think(uint64_t ns)
+{
+    MUST(cuStreamSynchronize(program_stream));
+    sim_clock_charge(ns);
+}
+
+/* A decoder: every token reads all weights once. */
+static struct component decoder;
+static CUdeviceptr caches;
+
+static void decode_start(void)
+{
+    add_transformer(&decoder, LAYERS, 640 * KIB);
+    add(&decoder, 60 * MIB);
+    load(&decoder);
+    activations = allocate_written(2 * MIB);
+    caches = allocate_written((uint64_t)LAYERS * 2 * MIB);
+}
+
+static void decode_pass(uint32_t number)
+{
+    uint64_t at = decoder.base;
+
+    for (uint32_t i = 0; i < decoder.n; i++) {
+        if (i % 7 == 3)
+            launch(ATTEND, activations, caches + (uint64_t)(i / 7) * 2 * MIB,
+                   (uint64_t)(number % 24) * ROW, 0);
+        launch(MULTIPLY, activations + i % 2 * 64 * KIB, at, decoder.bytes[i], 1);
+        at += decoder.bytes[i];
+    }
+    wait_and_think(30000);
+}
+
+/* The same, but with so much to compute for each weight that the link can nearly keep up. */
+static void prefill_pass(uint32_t number)
+{
+    (void)number;
+    read_component(&decoder, 12);
+    wait_and_think(30000);
+}
+
+/* Three components: a text encoder, a model that is read many times, and a decoder. */
+static struct component parts[3];
+
+static void pipeline_start(void)
+{
+    add_transformer(&parts[0], 6, 640 * KIB);
+    add_transformer(&parts[1], 16, 640 * KIB);
+    add_transformer(&parts[2], 2, 640 * KIB);
+    for (int i = 0; i < 3; i++)
+        load(&parts[i]);
+    activations = allocate_written(4 * MIB);
+}
+
+/* A step of the middle one; every twelfth is an image of its own. */
+static void pipeline_pass(uint32_t number)
+{
+    if (number % 12 == 0)
+        read_component(&parts[0], 1);
+    read_component(&parts[1], 4);
+    if (number % 12 == 11)
+        read_component(&parts[2], 2);
+    wait_and_think(30000);
+}
+
+/* A mixture of experts: dense parts, and stacks of which a few experts are read, those that were
+ * read last more likely than others, and some more popular than others. */
+static struct component mixture;
+static CUdeviceptr ids;
+static uint32_t last_used[LAYERS][EXPERTS_USED];
+static uint64_t dice_state = 88172645463325252u;
+
+static uint32_t dice(uint32_t n)
+{
+    dice_state ^= dice_state << 13;
+    dice_state ^= dice_state >> 7;
+    dice_state ^= dice_state << 17;
+    return (uint32_t)(dice_state >> 20) % n;
+}
+
+enum { DENSE = 8 << 20, EXPERT = 3 << 19 };
+
+static void mixture_start(void)
+{
+    for (uint32_t i = 0; i < LAYERS; i++) {
+        add(&mixture, DENSE);
+        add(&mixture, (uint64_t)EXPERTS * EXPERT);
+    }
+    load(&mixture);
+    activations = allocate_written(2 * MIB);
+    MUST(cuMemAlloc_v2(&ids, LAYERS * EXPERTS_USED * sizeof(uint32_t)));
+}
+
+static void choose_experts(void)
+{
+    for (uint32_t layer = 0; layer < LAYERS; layer++) {
+        for (uint32_t i = 0; i < EXPERTS_USED; i++) {
+            uint32_t popular = min_u64(dice(EXPERTS), dice(EXPERTS));
+
+            if (dice(2))
+                last_used[layer][i] = (popular + 7 * layer) % EXPERTS;
+        }
+    }
+    MUST(cuMemcpyHtoDAsync_v2(ids, last_used, sizeof(last_used), program_stream));
+}
+
+static void mixture_pass(uint32_t number)
+{
+    uint64_t at = mixture.base;
+
+    (void)number;
+    choose_experts();
+    for (uint32_t layer = 0; layer < LAYERS; layer++) {
+        launch(MULTIPLY, activations, at, DENSE, 1);
+        launch(EXPERT_READ, activations, at + DENSE, ids + layer * EXPERTS_USED * sizeof(uint32_t),
+               EXPERT);
+        at += DENSE + (uint64_t)EXPERTS * EXPERT;
+    }
+    wait_and_think(30000);
+}
+
+/* Two models that take turns. */
+static struct component pair[2];
+
+static void pair_start(void)
+{
+    for (int i = 0; i < 2; i++) {
+        add_transformer(&pair[i], LAYERS / 2, 640 * KIB);
+        load(&pair[i]);
+    }
+    activations = allocate_written(2 * MIB);
+}
+
+static void pair_pass(uint32_t number)
+{
+    (void)number;
+    read_component(&pair[0], 1);
+    read_component(&pair[1], 1);
+    wait_and_think(30000);
+}
+
+const struct program programs[] = {
+    {"decode", decode_start, decode_pass, 10},       {"prefill", decode_start, prefill_pass, 10},
+    {"pipeline", pipeline_start, pipeline_pass, 60}, {"experts", mixture_start, mixture_pass, 40},
+    {"two-models", pair_start, pair_pass, 10},
+};
+const uint32_t n_programs = ARRAY_SIZE(programs);
