@@ -26,9 +26,10 @@ struct ordered {
 
 static int watchers; /* plans that need all functions and submissions watched */
 
-static void watch(int change)
+static void watch(struct streaming *s, bool on)
 {
-    watchers += change;
+    watchers += (int)on - (int)s->watching;
+    s->watching = on;
     layout_watch(watchers > 0);
     gate_watch(watchers > 0);
 }
@@ -162,7 +163,7 @@ static int begin_comparison(struct pager *pager, const struct driver *drv)
         return r;
     }
     pass_learner_fini(&s->learner);
-    watch(1);
+    watch(s, true);
     s->plan++;
     s->state = STREAMING_COMPARING;
     log_debug("a pass of %u visits was recognised, in %u chunks", s->pass.n, s->n_pieces);
@@ -410,7 +411,17 @@ static int place_pieces(struct pager *pager, const struct driver *drv, uint32_t 
     return r ? r : settle_homes(pager, drv);
 }
 
-/* Homes, and the ring. What the driver will not give after all is not planned with again. */
+static bool reads_in_place(const struct streaming *s)
+{
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        if (s->pieces[i].in_place)
+            return true;
+    }
+    return false;
+}
+
+/* Homes, and the ring. There is none when all that is away is read in place. What the driver will
+ * not give after all is not planned with again. */
 static int make_room(struct pager *pager, const struct driver *drv)
 {
     struct streaming *s = pager->streaming;
@@ -424,10 +435,11 @@ static int make_room(struct pager *pager, const struct driver *drv)
         r = place_pieces(pager, drv, &n_slots);
         if (r)
             return r;
-        if (!n_slots || !count_turns(s))
+        if (!n_slots || (!count_turns(s) && !reads_in_place(s)))
             return -ENOENT;
-        r = ring_init(&s->ring, drv, pool, &pager->access, spread_slots(count_turns(s), n_slots),
-                      residency.space.slot_bytes);
+        if (!count_turns(s))
+            return 0;
+        r = ring_init(&s->ring, drv, pool, &pager->access, n_slots, residency.space.slot_bytes);
     } while (r && pool->budget < budget);
     return r;
 }
@@ -517,6 +529,7 @@ static int begin_run(struct pager *pager, const struct driver *drv)
     trust_earn(&s->trust);
     open_windows(pager, drv);
     run_from_here(s);
+    watch(s, s->ring.n_turns > 0);
     prepare_observation(pager, false);
     stats_add(streaming_plans, 1);
     log_info("streaming: %u chunks, of which %u take turns in %u slots", s->n_pieces,
@@ -633,8 +646,7 @@ void prepare_end(struct pager *pager, const struct driver *drv, bool alive)
     weigh_forget(s, drv, alive);
     if (!alive)
         s->digester = (struct digester){.module = NULL};
-    if (s->pieces)
-        watch(-1);
+    watch(s, false);
     drop_plan(s);
 }
 

@@ -67,21 +67,3 @@ uint64_t spread_residents(struct spread_piece *pieces, uint32_t n, uint64_t budg
     left -= evenly;
     return taken + evenly + take_class(pieces, n, SPREAD_IDLE, &left);
 }
-
-uint32_t spread_slots(uint32_t n, uint32_t most)
-{
-    uint32_t best = most < 1 ? 1 : most;
-    uint32_t best_depth = 0;
-
-    if (n <= best)
-        return n ? n : 1;
-    for (uint32_t slots = best; slots >= 1 && slots > best_depth; slots--) {
-        uint32_t depth = n % slots ? n % slots : slots;
-
-        if (depth > best_depth) {
-            best_depth = depth;
-            best = slots;
-        }
-    }
-    return best;
-}

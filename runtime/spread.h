@@ -34,9 +34,3 @@ struct spread_piece {
  * is at least as many bytes. Returns their bytes.
  */
 uint64_t spread_residents(struct spread_piece *pieces, uint32_t n, uint64_t budget);
-
-/*
- * How many of at most `most` ring slots `n` streamed pieces should take turns in, so that no slot's
- * turns crowd where the pass begins anew. At least 1.
- */
-uint32_t spread_slots(uint32_t n, uint32_t most);

@@ -327,7 +327,7 @@ static struct redirect *run(struct pager *pager, const struct driver *drv,
         s->state = STREAMING_ENDING;
         return NULL;
     }
-    if (!catch_up(pager, drv))
+    if (!s->ring.n_turns || !catch_up(pager, drv))
         return NULL;
     if (!is_trusted(pager, launch, extents)) {
         ring_distrust_all(&s->ring);

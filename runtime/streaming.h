@@ -60,13 +60,13 @@ enum streaming_state {
 struct piece {
     struct block *block;
     uint64_t digest;
-    int32_t turn;       /* its first, or -1 */
-    bool changed;       /* between the last two digests */
-    bool explained;     /* by somebody who was given a pointer to it */
-    bool beside;        /* in one buffer with something that changed */
-    bool in_place;      /* read there in less time than copying takes */
-    double in_place_ms; /* in a lap */
-    bool stays;         /* on the device */
+    int32_t turn;   /* its first, or -1 */
+    bool changed;   /* between the last two digests */
+    bool explained; /* by somebody who was given a pointer to it */
+    bool beside;    /* in one buffer with something that changed */
+    bool in_place;  /* read there in less time than copying takes */
+    bool wanted;    /* by somebody who reads it faster when it was copied */
+    bool stays;     /* on the device */
 };
 
 struct streaming {
@@ -85,6 +85,7 @@ struct streaming {
     CUfunction launched;   /* last, while changes are explained */
     bool blamed;           /* some function, for one of them */
     bool hopeless;         /* there is somebody who writes and was not found */
+    bool watching;         /* functions and submissions of unknown effect */
     uint64_t plan;         /* number of the plan, so that late news of another one is known */
     uint64_t unknown;      /* submissions of unknown effect that have been dealt with */
     uintptr_t unloads;     /* layout_unloads() that the trust is good for */

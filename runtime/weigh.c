@@ -15,20 +15,37 @@ struct probe {
     CUevent begin;
     CUevent end;
     bool ended;
-    uint64_t away_bytes; /* of the stretches */
+    uint64_t function;
     struct probe *next;
     uint32_t n;
-    struct stretch stretches[];
+    struct away {
+        uint64_t range; /* id */
+        uint32_t block; /* in which it begins */
+        uint64_t bytes;
+    } away[]; /* what it was given */
 };
 
+/* All launches of a function. */
+struct weight {
+    uint64_t function;
+    double ms;
+    double away_bytes;
+    UT_hash_handle hh;
+};
+
+/* Of the extent itself, not of the blocks it lies in. */
 static uint64_t bytes_away(const struct extent *extent)
 {
+    uint64_t from = extent->address - extent->range->base;
+    uint64_t to = from + extent->bytes;
     uint64_t bytes = 0;
 
     for (uint32_t i = extent_first(extent); i <= extent_last(extent); i++) {
         const struct block *block = &extent->range->blocks[i];
+        uint64_t begin = (uint64_t)i << residency.slot_shift;
 
-        bytes += block_tier(block) == TIER_HOST ? block->bytes : 0;
+        if (block_tier(block) == TIER_HOST)
+            bytes += min_u64(to, begin + block->bytes) - max_u64(from, begin);
     }
     return bytes;
 }
@@ -45,19 +62,16 @@ static void probe_free(const struct driver *drv, struct probe *probe, bool alive
 static struct probe *probe_new(const struct driver *drv, const struct extents *extents,
                                const struct pager *pager)
 {
-    struct probe *probe = calloc(1, sizeof(*probe) + extents->n * sizeof(probe->stretches[0]));
+    struct probe *probe = calloc(1, sizeof(*probe) + extents->n * sizeof(probe->away[0]));
 
     if (!probe)
         return NULL;
     for (size_t i = 0; i < extents->n; i++) {
         const struct extent *extent = &extents->list[i];
-        uint64_t away = extent->range->pager == pager ? bytes_away(extent) : 0;
+        uint64_t bytes = extent->range->pager == pager ? bytes_away(extent) : 0;
 
-        if (!away)
-            continue;
-        probe->away_bytes += away;
-        probe->stretches[probe->n++] =
-            (struct stretch){extent->range->id, extent_first(extent), extent_last(extent)};
+        if (bytes)
+            probe->away[probe->n++] = (struct away){extent->range->id, extent_first(extent), bytes};
     }
     if (probe->n && drv->cuEventCreate(&probe->begin, CU_EVENT_DEFAULT) == CUDA_SUCCESS &&
         drv->cuEventCreate(&probe->end, CU_EVENT_DEFAULT) == CUDA_SUCCESS)
@@ -88,6 +102,7 @@ struct redirect *weigh_launch(struct streaming *s, const struct driver *drv,
     redirect->plan = s->plan;
     redirect->stream = launch->stream;
     redirect->probe = probe;
+    probe->function = (uintptr_t)launch->function;
     probe->next = s->probes;
     s->probes = probe;
     s->n_probes++;
@@ -100,18 +115,82 @@ void weigh_launched(const struct driver *drv, struct redirect *redirect)
         drv->cuEventRecord(redirect->probe->end, redirect->stream) == CUDA_SUCCESS;
 }
 
-/* Each piece's share of what a launch took. */
-static void charge(struct streaming *s, const struct probe *probe, double ms)
+static struct weight *weight_of(struct weight **all, uint64_t function, bool make)
 {
-    for (uint32_t i = 0; i < s->n_pieces; i++) {
-        struct piece *piece = &s->pieces[i];
+    struct weight *found;
 
-        for (uint32_t k = 0; piece->turn >= 0 && k < probe->n; k++) {
-            const struct stretch *stretch = &probe->stretches[k];
+    HASH_FIND(hh, *all, &function, sizeof(function), found);
+    if (found || !make)
+        return found;
+    found = calloc(1, sizeof(*found));
+    if (!found)
+        return NULL;
+    found->function = function;
+    HASH_ADD(hh, *all, function, sizeof(found->function), found);
+    return found;
+}
 
-            if (piece->block->range->id == stretch->range &&
-                piece->block->index >= stretch->first && piece->block->index <= stretch->last)
-                piece->in_place_ms += ms * (double)piece->block->bytes / (double)probe->away_bytes;
+/* What could have been copied ahead: of what is written nothing can. */
+static uint64_t bytes_to_copy(const struct streaming *s, const struct probe *probe)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < probe->n; i++) {
+        const struct away *away = &probe->away[i];
+        struct range *range = prepare_range(s, away->range);
+        const struct piece *piece = range ? prepare_piece(s, &range->blocks[away->block]) : NULL;
+
+        if (piece && !piece->changed && !piece->beside)
+            bytes += away->bytes;
+    }
+    return bytes;
+}
+
+static struct weight *add_up(const struct streaming *s, const struct driver *drv)
+{
+    struct weight *all = NULL;
+
+    for (struct probe *probe = s->probes; probe; probe = probe->next) {
+        uint64_t bytes = bytes_to_copy(s, probe);
+        struct weight *weight = bytes ? weight_of(&all, probe->function, true) : NULL;
+        float ms = 0;
+
+        if (!weight || !probe->ended ||
+            drv->cuEventElapsedTime(&ms, probe->begin, probe->end) != CUDA_SUCCESS)
+            continue;
+        weight->ms += (double)ms;
+        weight->away_bytes += (double)bytes;
+    }
+    return all;
+}
+
+static void weights_free(struct weight *all)
+{
+    struct weight *weight;
+    struct weight *next;
+
+    HASH_ITER(hh, all, weight, next)
+    {
+        HASH_DEL(all, weight);
+        free(weight);
+    }
+}
+
+/* What a function was seen to do where its memory was away it is taken to do everywhere. */
+static void judge(struct streaming *s, struct weight **all, double copied_ms_per_byte)
+{
+    for (const struct trusted_use *u = s->trust.uses; u; u = u->hh.next) {
+        const struct weight *weight = weight_of(all, u->use.function, false);
+        struct range *range = prepare_range(s, u->use.range);
+        bool slow = weight && weight->ms >= copied_ms_per_byte * weight->away_bytes;
+
+        for (uint32_t i = u->use.first; range && i <= u->use.last && i < range->n_blocks; i++) {
+            struct piece *piece = prepare_piece(s, &range->blocks[i]);
+
+            if (!piece || !weight || !weight->away_bytes)
+                continue;
+            piece->wanted |= slow;
+            piece->in_place |= !slow;
         }
     }
 }
@@ -146,21 +225,15 @@ static double measure_link(struct streaming *s, const struct driver *drv)
 
 uint32_t weigh_pieces(struct streaming *s, const struct driver *drv)
 {
-    double ms_per_byte = measure_link(s, drv);
+    struct weight *all = add_up(s, drv);
+    double ms_per_byte = all ? measure_link(s, drv) : 0;
     uint32_t in_place = 0;
 
-    for (struct probe *probe = s->probes; probe; probe = probe->next) {
-        float ms = 0;
-
-        if (probe->ended && drv->cuEventElapsedTime(&ms, probe->begin, probe->end) == CUDA_SUCCESS)
-            charge(s, probe, (double)ms);
-    }
+    judge(s, &all, ms_per_byte);
+    weights_free(all);
     for (uint32_t i = 0; i < s->n_pieces; i++) {
-        struct piece *piece = &s->pieces[i];
-        double copied = ms_per_byte * (double)piece->block->bytes;
-
-        piece->in_place = piece->turn >= 0 && piece->in_place_ms > 0 && piece->in_place_ms < copied;
-        in_place += piece->in_place;
+        s->pieces[i].in_place &= !s->pieces[i].wanted;
+        in_place += s->pieces[i].in_place;
     }
     if (in_place)
         log_info("%u chunks are read in place, in less time than copying takes", in_place);

@@ -84,18 +84,3 @@ Test(spread, what_is_written_comes_first_and_then_what_is_read_most)
     cr_expect_eq(spread_residents(pieces, N, 20), 20);
     cr_expect(pieces[150].resident && pieces[20].resident);
 }
-
-Test(spread, slots_leave_most_of_the_ring_ahead_where_the_pass_begins_anew)
-{
-    for (uint32_t n = 1; n < 400; n++) {
-        for (uint32_t most = 1; most <= 16; most++) {
-            uint32_t slots = spread_slots(n, most);
-            uint32_t rest = n % slots ? n % slots : slots;
-
-            cr_assert_geq(slots, 1);
-            cr_assert_leq(slots, most);
-            for (uint32_t other = 1; other <= most; other++)
-                cr_assert_leq(n % other ? n % other : other, rest, "n %u most %u", n, most);
-        }
-    }
-}

@@ -206,7 +206,7 @@ static bool selected(const char *wanted, const char *name)
 static bool run_ratio(const struct options *options, struct row row, bool graph,
                       const struct program *program, const struct measured *native, uint32_t ratio)
 {
-    uint32_t steady = program->passes > 20 ? program->passes / 2 : STEADY;
+    uint32_t steady = steady_passes(native);
     uint64_t budget = (uint64_t)((double)native->weights / ratios[ratio]) + native->written;
     bool good = true;
 

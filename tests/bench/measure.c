@@ -66,6 +66,12 @@ static void one_pass(const struct program *program, CUgraphExec exec, uint32_t n
     sim_clock_charge(30000);
 }
 
+uint32_t steady_passes(const struct measured *measured)
+{
+    return measured->passes > 20 ? measured->passes / 2 : 3;
+}
+
+/* By the passes up to the steady ones, and then these. */
 static void follow(const double *ratios, uint32_t n_ratios, size_t from, struct measured *out)
 {
     struct sim_touch *touches = calloc(TOUCHES_MAX, sizeof(*touches));
@@ -80,8 +86,10 @@ static void follow(const double *ratios, uint32_t n_ratios, size_t from, struct 
         size_t capacity =
             (size_t)(((double)out->weights / ratios[i] + (double)out->written) / (2 << 20));
 
-        out->least[i] = (uint64_t)belady_misses(pages, n, from, capacity, 1) * 2 * MIB;
-        out->by_age[i] = (uint64_t)belady_misses(pages, n, from, capacity, 0) * 2 * MIB;
+        out->least[i] =
+            (uint64_t)belady_misses(pages, n, from, capacity, 1) * 2 * MIB / steady_passes(out);
+        out->by_age[i] =
+            (uint64_t)belady_misses(pages, n, from, capacity, 0) * 2 * MIB / steady_passes(out);
     }
     free(pages);
     free(touches);
@@ -91,7 +99,7 @@ void measure(const struct program *program, bool graph, const double *ratios, ui
              struct measured *out)
 {
     CUgraphExec exec = NULL;
-    size_t last_pass_from = 0;
+    size_t steady_from = 0;
     CUcontext context;
 
     *out = (struct measured){.passes = program->passes};
@@ -110,10 +118,10 @@ void measure(const struct program *program, bool graph, const double *ratios, ui
         struct sim_stats after;
         uint64_t from_ns = sim_clock_now();
 
-        if (n_ratios && i + FOLLOWED == out->passes)
+        if (n_ratios && i + 2 * steady_passes(out) == out->passes)
             sim_touch_log(1);
-        if (n_ratios && i + 1 == out->passes)
-            last_pass_from = sim_touches(NULL, 0);
+        if (n_ratios && i + steady_passes(out) == out->passes)
+            steady_from = sim_touches(NULL, 0);
         sim_get_stats(&before);
         one_pass(program, exec, i);
         sim_get_stats(&after);
@@ -123,5 +131,5 @@ void measure(const struct program *program, bool graph, const double *ratios, ui
         out->pass_down[i] = after.bytes_to_host - before.bytes_to_host;
     }
     if (n_ratios)
-        follow(ratios, n_ratios, last_pass_from, out);
+        follow(ratios, n_ratios, steady_from, out);
 }

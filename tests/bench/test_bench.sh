@@ -1,0 +1,33 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The figures of a dense model half as large again as the card, against what is promised of them.
+#
+#   test_bench.sh BENCH
+. "$(dirname "$0")/../tap.sh"
+
+bench=$1
+expect 0 "$bench" --json --profile rtx3060 --program decode --form eager --ratio 1.5
+cp "$scratch/out" "$scratch/json"
+ok "the bench runs" "$status_right"
+
+# The value of FIGURE for POLICY.
+value() {
+    sed -n "s/.*\"policy\": \"$1\", \"figure\": \"$2\", \"value\": \([-+.e0-9]*\)}.*/\1/p" \
+        "$scratch/json"
+}
+holds() { awk "BEGIN { exit !($1) }" </dev/null; }
+
+ok "passes take at most a tenth longer than the link needs" \
+    holds "$(value engine time_over_roofline) <= 1.10"
+ok "what is copied is little more than what has to be" \
+    holds "$(value engine bytes_over_min) <= 1.10"
+ok "the link is busy" holds "$(value engine link_fraction) >= 0.90"
+ok "two passes after the first it is steady" holds "$(value engine passes_to_steady) <= 2"
+ok "nothing clean is written back" holds "$(value engine clean_bytes_written) == 0"
+ok "it is faster than a split that stays as it is" \
+    holds "$(value first-n time_over_roofline) >= 1.3 * $(value engine time_over_roofline)"
+ok "it is faster than paging by age" \
+    holds "$(value lru time_over_roofline) >= 2.5 * $(value engine time_over_roofline)"
+expect 2 "$bench" --speed
+ok "an option that is none is said" has "$err" "usage: bench"
+finish
