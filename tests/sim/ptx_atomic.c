@@ -133,20 +133,19 @@ static enum ptx_step run_atomic(struct ptx_warp *warp, const struct ptx_insn *in
     bool alone = insn->space == PTX_SPACE_SHARED;
     unsigned int bytes = insn->bytes;
     uint8_t *pointers[PTX_LANES];
+    uint64_t old = 0;
 
-    /* Locks are taken by these. */
-    if (!alone && (insn->op == OP_CAS || insn->op == OP_EXCH))
-        ptx_warp_look(warp);
     if (ptx_resolve(warp, insn, mask, bytes, true, pointers))
         return PTX_STEP_STOP;
     EACH_ACTIVE_LANE(lane, mask)
     {
         uint64_t x = read_lane(warp, insn->src[1], lane, bytes);
         uint64_t y = insn->op == OP_CAS ? read_lane(warp, insn->src[2], lane, bytes) : 0;
-        uint64_t old =
-            alone ? change_alone(insn, pointers[lane], x, y) : change(insn, pointers[lane], x, y);
+        old = alone ? change_alone(insn, pointers[lane], x, y) : change(insn, pointers[lane], x, y);
         memcpy((uint8_t *)ptx_slot(warp, insn->dst) + lane * bytes, &old, bytes);
     }
+    if (!alone)
+        ptx_warp_look(warp, pointers[__builtin_ctz(mask)], old);
     return PTX_STEP_NEXT;
 }
 

@@ -130,7 +130,7 @@ static enum ptx_step run_fence(struct ptx_warp *warp, const struct ptx_insn *ins
 /* What sleeps waits for something. */
 static enum ptx_step run_sleep(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
 {
-    ptx_warp_look(warp);
+    ptx_warp_wait(warp);
     return PTX_STEP_NEXT;
 }
 

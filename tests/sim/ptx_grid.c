@@ -63,7 +63,12 @@ static struct worker *worker_take(void)
     if (worker)
         idle = worker->next;
     pthread_mutex_unlock(&idle_lock);
-    return worker ? worker : calloc(1, sizeof(*worker));
+    if (worker)
+        return worker;
+    worker = calloc(1, sizeof(*worker));
+    if (worker)
+        ptx_memory_init(&worker->state);
+    return worker;
 }
 
 static void worker_give(struct worker *worker)
@@ -118,7 +123,6 @@ static void worker_begin(struct worker *worker, struct ptx_grid *grid)
     state->outcome = PTX_DONE;
     state->instructions = 0;
     state->call_at = UINT64_MAX;
-    ptx_memory_reset(state);
 }
 
 /* What the worker's blocks have done becomes the launch's. */

@@ -113,7 +113,9 @@ struct ptx_warp {
     uint32_t carry;    /* of each lane, from the last .cc */
     uint32_t patience; /* backward jumps until others get a turn */
     uint32_t lane_pc[PTX_LANES];
-    uint64_t steps; /* instructions issued */
+    uint64_t steps;        /* instructions issued */
+    const void *looked_at; /* ptx_warp_look() */
+    uint64_t looked_value;
 };
 
 #define PTX_BARRIERS 17 /* the last one is the cluster's */
@@ -132,13 +134,13 @@ struct ptx_block {
     struct ptx_warp *warps;
     unsigned int n_warps;
     unsigned int live; /* threads that have not exited */
-    bool looks;        /* it has read, in this turn, what another block may be about to write */
+    bool waits;        /* in this turn, a warp seemed to wait for what another block does */
     uint8_t *shared;
     size_t shared_bytes;
     struct ptx_barrier barriers[PTX_BARRIERS];
 };
 
-#define PTX_CACHE 64
+#define PTX_CACHE 64 /* a bit of 64 stands for each */
 
 /* One translated stretch of device memory, within one page. */
 struct ptx_stretch {
@@ -160,10 +162,11 @@ struct ptx_launch_state {
     uint64_t call_at;      /* so many of them are reason for ptx_grid_call() */
     struct ptx_grid *grid;
     struct ptx_stretch cache[2][PTX_CACHE]; /* for reading, for writing; by page number */
+    uint64_t cached[2];                     /* which of these are not empty */
 };
 
-/* Empties the cache; accounts what is left in it. */
-void ptx_memory_reset(struct ptx_launch_state *state);
+/* Makes the cache empty, once; then accounts what is in it and empties it. */
+void ptx_memory_init(struct ptx_launch_state *state);
 void ptx_memory_flush(struct ptx_launch_state *state);
 
 static inline void *ptx_slot(const struct ptx_warp *warp, uint32_t slot)
@@ -191,14 +194,23 @@ static inline uint32_t ptx_pc(const struct ptx_warp *warp, const struct ptx_insn
 /* How many backward jumps a warp makes until others get a turn. */
 #define PTX_PATIENCE 4096
 
-/* The warp looks at memory that another block may be about to write: when it does nothing else, the
- * turn of others comes sooner. */
-static inline void ptx_warp_look(struct ptx_warp *warp)
+/* The warp seems to wait: the turn of others comes sooner. */
+static inline void ptx_warp_wait(struct ptx_warp *warp)
 {
     uint32_t patience = warp->patience;
 
-    warp->block->looks = true;
+    warp->block->waits = true;
     warp->patience = patience > PTX_PATIENCE / 64 ? patience - PTX_PATIENCE / 64 : 1;
+}
+
+/* The warp finds `value` at `at`, where others may be about to write. When that is what it found
+ * the last time, it may wait for something else. */
+static inline void ptx_warp_look(struct ptx_warp *warp, const void *at, uint64_t value)
+{
+    if (warp->looked_at == at && warp->looked_value == value)
+        ptx_warp_wait(warp);
+    warp->looked_at = at;
+    warp->looked_value = value;
 }
 
 /* Notes where these lanes go on. */

@@ -158,18 +158,19 @@ static enum ptx_step run_load_ordered(struct ptx_warp *warp, const struct ptx_in
 {
     const uint32_t *slots = warp->launch->kernel->lists + insn->dst;
     uint8_t *pointers[PTX_LANES];
+    uint64_t bits = 0;
 
-    ptx_warp_look(warp);
     if (ptx_resolve(warp, insn, mask, (unsigned int)insn->bytes * insn->count, false, pointers))
         return PTX_STEP_STOP;
     for (unsigned int i = 0; i < insn->count; i++) {
         uint8_t *to = ptx_slot(warp, slots[i]);
         EACH_ACTIVE_LANE(lane, mask)
         {
-            uint64_t bits = read_ordered(pointers[lane] + i * insn->bytes, insn);
+            bits = read_ordered(pointers[lane] + i * insn->bytes, insn);
             memcpy(to + lane * insn->width, &bits, insn->width);
         }
     }
+    ptx_warp_look(warp, pointers[__builtin_ctz(mask)], bits);
     return PTX_STEP_NEXT;
 }
 

@@ -20,19 +20,25 @@ static void stretch_flush(struct ptx_stretch *stretch)
     stretch->bytes = 0;
 }
 
-void ptx_memory_reset(struct ptx_launch_state *state)
+void ptx_memory_init(struct ptx_launch_state *state)
 {
     for (unsigned int i = 0; i < PTX_CACHE; i++) {
         state->cache[0][i] = (struct ptx_stretch){.from = 1};
         state->cache[1][i] = (struct ptx_stretch){.from = 1};
     }
+    state->cached[0] = 0;
+    state->cached[1] = 0;
 }
 
 void ptx_memory_flush(struct ptx_launch_state *state)
 {
-    for (unsigned int i = 0; i < PTX_CACHE; i++) {
-        stretch_flush(&state->cache[0][i]);
-        stretch_flush(&state->cache[1][i]);
+    for (unsigned int write = 0; write < 2; write++) {
+        for (uint64_t rest = state->cached[write]; rest; rest &= rest - 1) {
+            struct ptx_stretch *stretch = &state->cache[write][__builtin_ctzll(rest)];
+            stretch_flush(stretch);
+            *stretch = (struct ptx_stretch){.from = 1};
+        }
+        state->cached[write] = 0;
     }
 }
 
@@ -52,6 +58,7 @@ static struct ptx_stretch *stretch_find(struct ptx_launch_state *state, uint64_t
     if (!host)
         return NULL;
     stretch_flush(stretch);
+    state->cached[write] |= (uint64_t)1 << page % PTX_CACHE;
     stretch->from = from > page * SIM_PAGE_BYTES ? from : page * SIM_PAGE_BYTES;
     stretch->last = (page + 1) * SIM_PAGE_BYTES - 1;
     if (to - 1 < stretch->last)

@@ -122,7 +122,7 @@ static bool warp_select(struct ptx_warp *warp, uint32_t avoid)
     warp->active = lanes_at(warp, runnable, warp->pc);
     warp->stalled &= ~warp->active;
     warp->others = runnable & ~warp->active;
-    warp->meet = lowest_pc(warp, warp->others, warp->pc + 1);
+    warp->meet = warp->others ? lowest_pc(warp, warp->others, warp->pc + 1) : UINT32_MAX;
     return true;
 }
 
@@ -217,7 +217,7 @@ static enum ptx_turn run_round(struct ptx_block *block, bool *progress)
 
 enum ptx_turn ptx_block_run(struct ptx_block *block)
 {
-    block->looks = false;
+    block->waits = false;
     for (unsigned int idle = 0; block->live && idle < ROUNDS;) {
         unsigned int live = block->live;
         bool progress = false;
@@ -227,5 +227,5 @@ enum ptx_turn ptx_block_run(struct ptx_block *block)
     }
     if (!block->live)
         return PTX_TURN_DONE;
-    return block->looks ? PTX_TURN_WAITS : PTX_TURN_TIRED;
+    return block->waits ? PTX_TURN_WAITS : PTX_TURN_TIRED;
 }
