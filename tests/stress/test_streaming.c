@@ -4,7 +4,7 @@
 
 TestSuite(streaming, .timeout = 120, .fini = stop_paged);
 
-enum { TENSORS = 24, TENSOR = 2 * PAGE, MODEL = TENSORS * TENSOR };
+enum { TENSORS = 14, TENSOR = 2 * PAGE, MODEL = TENSORS * TENSOR };
 
 /* read_tensor(sum, at, bytes): adds what it finds in every 64 KiB, and at the end. */
 struct read_params {
@@ -143,7 +143,7 @@ static void passes(struct model *m, int n)
 
 Test(streaming, a_model_twice_as_large_as_the_card_is_read_through_the_ring)
 {
-    struct model m = start_model("48MiB");
+    struct model m = start_model("28MiB");
     uint64_t in_place, streamed, to_host;
 
     passes(&m, 4);
@@ -153,7 +153,7 @@ Test(streaming, a_model_twice_as_large_as_the_card_is_read_through_the_ring)
     to_host = stats_now().bytes_to_host;
     passes(&m, 5);
     cr_expect_eq(stats_now().kernel_bytes_host, in_place, "nothing is read over the link");
-    cr_expect_leq(stats_get(bytes_streamed) - streamed, 5 * (MODEL - 48 * MIB + 10 * PAGE));
+    cr_expect_leq(stats_get(bytes_streamed) - streamed, 5 * (MODEL - 28 * MIB + 10 * PAGE));
     cr_expect_leq(stats_now().bytes_to_host - to_host, 4096, "nothing is written back");
     cr_expect_eq(stats_now().illegal_addresses, 0);
     stop_model(&m);
@@ -192,10 +192,10 @@ static void write_weight(struct model *m, enum way way, uint32_t tensor, uint32_
 /* Tensors that are being read, have just been read, or are about to be, and so may be staged. */
 static void write_beside_reading(enum way way)
 {
-    struct model m = start_model("48MiB");
+    struct model m = start_model("28MiB");
 
     passes(&m, 5);
-    for (uint32_t i = 0; i < 48; i++) {
+    for (uint32_t i = 0; i < 28; i++) {
         uint32_t at = i * 5 % TENSORS;
 
         for (uint32_t k = 0; k < TENSORS; k++) {
@@ -237,12 +237,12 @@ Test(streaming, a_write_through_a_pointer_in_device_memory_is_seen_by_the_next_l
 
 Test(streaming, weights_that_are_written_in_every_pass_stay_on_the_card)
 {
-    struct model m = start_model("48MiB");
+    struct model m = start_model("28MiB");
 
     for (uint32_t i = 0; i < 12; i++) {
         pass(&m);
         for (uint32_t k = 0; k < 4; k++) {
-            uint64_t offset = (uint64_t)k * 5 * TENSOR;
+            uint64_t offset = (uint64_t)k * 3 * TENSOR;
 
             ok(launch_fill(&m.code, m.weights + offset, 1, i * 10 + k, m.stream));
             *mirror_at(&m, offset) = i * 10 + k;
@@ -254,11 +254,11 @@ Test(streaming, weights_that_are_written_in_every_pass_stay_on_the_card)
 
 Test(streaming, a_random_order_is_read_right)
 {
-    struct model m = start_model("48MiB");
+    struct model m = start_model("28MiB");
     unsigned int seed = 5;
 
     passes(&m, 5);
-    for (uint32_t i = 0; i < 600; i++) {
+    for (uint32_t i = 0; i < 400; i++) {
         read_tensor(&m, (uint32_t)rand_r(&seed) % TENSORS);
         if (i % 16 == 0)
             expect_sum(&m);
@@ -270,7 +270,7 @@ Test(streaming, a_random_order_is_read_right)
 
 Test(streaming, a_buffer_freed_and_another_at_its_place_are_told_apart)
 {
-    struct model m = start_model("48MiB");
+    struct model m = start_model("28MiB");
 
     passes(&m, 5);
     for (uint32_t round = 0; round < 3; round++) {
@@ -293,12 +293,12 @@ Test(streaming, a_buffer_freed_and_another_at_its_place_are_told_apart)
 
 Test(streaming, a_pass_of_another_order_is_learned_anew)
 {
-    struct model m = start_model("48MiB");
+    struct model m = start_model("28MiB");
 
     passes(&m, 5);
     for (int round = 0; round < 10; round++) {
         for (uint32_t i = 0; i < TENSORS; i++)
-            read_tensor(&m, i * 7 % TENSORS);
+            read_tensor(&m, i * 5 % TENSORS);
         expect_sum(&m);
     }
     cr_expect_geq(stats_get(streaming_plans), 2);
@@ -307,7 +307,7 @@ Test(streaming, a_pass_of_another_order_is_learned_anew)
 
 Test(streaming, what_is_allocated_meanwhile_does_not_disturb)
 {
-    struct model m = start_model("48MiB");
+    struct model m = start_model("28MiB");
 
     passes(&m, 5);
     for (uint32_t i = 0; i < 10; i++) {
