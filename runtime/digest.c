@@ -14,27 +14,27 @@ enum {
     BATCH = 4096, /* spans between two waits */
 };
 
-static const char kernel_text[] = ".version 5.0\n"
+const char digest_kernel_text[] = ".version 5.0\n"
                                   ".target sm_50\n"
                                   ".address_size 64\n"
                                   ".visible .entry vramshim_digest(\n"
                                   "    .param .u64 at, .param .u64 units, .param .u64 sum)\n"
                                   "{\n"
                                   "    .reg .pred %done;\n"
-                                  "    .reg .b32 %tid, %ntid, %block, %blocks;\n"
+                                  "    .reg .b32 %thread, %threads, %block, %blocks;\n"
                                   "    .reg .b64 %at, %units, %sum, %unit, %stride, %end;\n"
                                   "    .reg .b64 %low, %high, %mixed, %high_bits, %total;\n"
                                   "    ld.param.u64 %at, [at];\n"
                                   "    ld.param.u64 %units, [units];\n"
                                   "    ld.param.u64 %sum, [sum];\n"
-                                  "    mov.u32 %tid, %tid.x;\n"
-                                  "    mov.u32 %ntid, %ntid.x;\n"
+                                  "    mov.u32 %thread, %tid.x;\n"
+                                  "    mov.u32 %threads, %ntid.x;\n"
                                   "    mov.u32 %block, %ctaid.x;\n"
                                   "    mov.u32 %blocks, %nctaid.x;\n"
-                                  "    mad.lo.u32 %tid, %block, %ntid, %tid;\n"
-                                  "    mul.lo.u32 %ntid, %ntid, %blocks;\n"
-                                  "    cvt.u64.u32 %unit, %tid;\n"
-                                  "    cvt.u64.u32 %stride, %ntid;\n"
+                                  "    mad.lo.u32 %thread, %block, %threads, %thread;\n"
+                                  "    mul.lo.u32 %threads, %threads, %blocks;\n"
+                                  "    cvt.u64.u32 %unit, %thread;\n"
+                                  "    cvt.u64.u32 %stride, %threads;\n"
                                   "    shl.b64 %end, %unit, 4;\n"
                                   "    add.u64 %at, %at, %end;\n"
                                   "    shl.b64 %end, %stride, 4;\n"
@@ -63,7 +63,7 @@ static const char kernel_text[] = ".version 5.0\n"
 
 int digester_init(struct digester *digester, const struct driver *drv)
 {
-    int r = driver_errno(drv->cuModuleLoadData(&digester->module, kernel_text));
+    int r = driver_errno(drv->cuModuleLoadData(&digester->module, digest_kernel_text));
 
     if (r) {
         digester->module = NULL;

@@ -14,6 +14,9 @@
 #include <stdint.h>
 #include "runtime/driver.h"
 
+/* PTX. */
+extern const char digest_kernel_text[];
+
 struct digester {
     CUmodule module; /* NULL until digester_init() */
     CUfunction function;
