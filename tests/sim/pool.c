@@ -149,6 +149,7 @@ static CUresult allocate(struct pool *pool, size_t bytes, struct stream *stream,
 {
     struct pool_work *work;
     struct allocation *allocation;
+    CUdeviceptr address;
     CUresult res;
 
     if (stream->capture)
@@ -169,13 +170,14 @@ static CUresult allocate(struct pool *pool, size_t bytes, struct stream *stream,
     pool->n_allocations++;
     pool->used += bytes;
     pool->used_high = max_u64(pool->used_high, pool->used);
-    work->address = allocation->range.base;
+    address = allocation->range.base;
+    work->address = address;
     work->id = allocation->id;
-    res = stream_submit(stream, &work->work);
+    res = stream_submit(stream, &work->work); /* it may be over by now, and the work is gone */
     if (res)
         allocation_retire(allocation);
     else
-        *out = work->address;
+        *out = address;
     return res;
 }
 
