@@ -215,16 +215,27 @@ static size_t count_ready(struct stream **out)
     return n;
 }
 
-void context_stir(void)
+/* Any stream may have come further since the last call, or none. */
+static bool stir_once(void)
 {
-    size_t n = context_random() % 4 ? 0 : count_ready(NULL);
+    size_t n = count_ready(NULL);
     struct stream **ready = n ? calloc(n, sizeof(*ready)) : NULL;
+    bool any;
 
     if (!ready)
-        return;
+        return false;
     count_ready(ready);
-    stream_progress(ready[context_random() % n]);
+    any = stream_progress(ready[context_random() % n]);
     free(ready);
+    return any;
+}
+
+void context_stir(void)
+{
+    uint64_t steps = context_random() % 4 ? 0 : 1 + context_random() % 8;
+
+    while (steps-- && stir_once())
+        ;
 }
 
 CUresult sim_cuDevicePrimaryCtxRetain(CUcontext *ctx, CUdevice device)
