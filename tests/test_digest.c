@@ -93,7 +93,7 @@ Test(digest, the_assembler_of_the_toolkit_takes_the_kernel)
     int fd;
 
     if (system("command -v ptxas >/dev/null 2>&1"))
-        cr_skip("no ptxas here");
+        cr_skip_test("no ptxas here");
     fd = mkstemp(path);
     cr_assert_geq(fd, 0);
     cr_assert_eq(dprintf(fd, "%s", digest_kernel_text), (int)strlen(digest_kernel_text));
