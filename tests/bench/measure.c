@@ -48,7 +48,9 @@ static CUgraphExec capture(const struct program *program)
     CUgraph graph;
 
     MUST(cuStreamBeginCapture_v2(program_stream, CU_STREAM_CAPTURE_MODE_RELAXED));
-    program->pass(UINT32_MAX);
+    program_captured = true;
+    program->pass(0);
+    program_captured = false;
     MUST(cuStreamEndCapture(program_stream, &graph));
     MUST(cuGraphInstantiateWithFlags(&exec, graph, 0));
     MUST(cuGraphDestroy(graph));

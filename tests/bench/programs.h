@@ -24,6 +24,7 @@ extern const uint32_t n_programs;
 
 /* The program's stream, and what it has allocated. */
 extern CUstream program_stream;
+extern bool program_captured;    /* the pass is being captured: it waits for nothing */
 extern uint64_t program_weights; /* bytes */
 extern uint64_t program_written; /* of activations and caches, whole chunks */
 
