@@ -10,10 +10,11 @@
 #include "runtime/driver.h"
 #include "runtime/gate.h"
 
-/* Waiting at the gate is a function of its own, so that passing it saves no arguments. */
+/* Waiting at the gate is a function of its own, so that passing it saves no arguments; the driver
+ * comes last there, so that it moves none either. */
 #define GATE(symbol, since, twin, params, args)                                                    \
     static __attribute__((noinline, cold))                                                         \
-    CUresult refused_##symbol(const struct driver *drv AND(params))                                \
+    CUresult refused_##symbol(params, const struct driver *drv)                                    \
     {                                                                                              \
         CUresult result;                                                                           \
                                                                                                    \
@@ -28,7 +29,7 @@
         CUresult result;                                                                           \
                                                                                                    \
         if (unlikely(!gate_try_enter()))                                                           \
-            return refused_##symbol(drv AND(args));                                                \
+            return refused_##symbol(args, drv);                                                    \
         result = drv->symbol(args);                                                                \
         gate_leave();                                                                              \
         return result;                                                                             \

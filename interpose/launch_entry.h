@@ -11,6 +11,23 @@
 #include "runtime/gate.h"
 #include "runtime/pager.h"
 
+/* interpose/hooks_launch.c: launches with other parameters than the program gave. The gate has been
+ * entered for them. */
+CUresult redirected_cuLaunchKernel(CUfunction func, unsigned int grid_dim_x,
+                                   unsigned int grid_dim_y, unsigned int grid_dim_z,
+                                   unsigned int block_dim_x, unsigned int block_dim_y,
+                                   unsigned int block_dim_z, unsigned int shared_mem_bytes,
+                                   CUstream stream, struct redirect *redirect,
+                                   const struct driver *drv);
+CUresult redirected_cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction func,
+                                     struct redirect *redirect, const struct driver *drv);
+CUresult redirected_cuLaunchCooperativeKernel(CUfunction func, unsigned int grid_dim_x,
+                                              unsigned int grid_dim_y, unsigned int grid_dim_z,
+                                              unsigned int block_dim_x, unsigned int block_dim_y,
+                                              unsigned int block_dim_z,
+                                              unsigned int shared_mem_bytes, CUstream stream,
+                                              struct redirect *redirect, const struct driver *drv);
+
 ALWAYS_INLINE CUresult hook_cuLaunchKernel(const struct driver *drv, CUfunction func,
                                            unsigned int grid_dim_x, unsigned int grid_dim_y,
                                            unsigned int grid_dim_z, unsigned int block_dim_x,
@@ -21,17 +38,14 @@ ALWAYS_INLINE CUresult hook_cuLaunchKernel(const struct driver *drv, CUfunction 
     struct redirect *redirect = pager_before_launch(drv, func, stream, kernel_params, extra);
     CUresult result;
 
-    if (unlikely(redirect)) {
-        kernel_params = redirect->kernel_params;
-        extra = redirect->extra;
-    } else {
-        gate_enter();
-    }
+    if (unlikely(redirect))
+        return redirected_cuLaunchKernel(func, grid_dim_x, grid_dim_y, grid_dim_z, block_dim_x,
+                                         block_dim_y, block_dim_z, shared_mem_bytes, stream,
+                                         redirect, drv);
+    gate_enter();
     result = drv->cuLaunchKernel(func, grid_dim_x, grid_dim_y, grid_dim_z, block_dim_x, block_dim_y,
                                  block_dim_z, shared_mem_bytes, stream, kernel_params, extra);
     gate_leave();
-    if (unlikely(redirect))
-        pager_launched(drv, redirect);
     return result;
 }
 
@@ -42,16 +56,11 @@ ALWAYS_INLINE CUresult hook_cuLaunchKernelEx(const struct driver *drv, const CUl
         pager_before_launch(drv, func, config ? config->hStream : NULL, kernel_params, extra);
     CUresult result;
 
-    if (unlikely(redirect)) {
-        kernel_params = redirect->kernel_params;
-        extra = redirect->extra;
-    } else {
-        gate_enter();
-    }
+    if (unlikely(redirect))
+        return redirected_cuLaunchKernelEx(config, func, redirect, drv);
+    gate_enter();
     result = drv->cuLaunchKernelEx(config, func, kernel_params, extra);
     gate_leave();
-    if (unlikely(redirect))
-        pager_launched(drv, redirect);
     return result;
 }
 
@@ -64,15 +73,14 @@ ALWAYS_INLINE CUresult hook_cuLaunchCooperativeKernel(
     CUresult result;
 
     if (unlikely(redirect))
-        kernel_params = redirect->kernel_params;
-    else
-        gate_enter();
+        return redirected_cuLaunchCooperativeKernel(func, grid_dim_x, grid_dim_y, grid_dim_z,
+                                                    block_dim_x, block_dim_y, block_dim_z,
+                                                    shared_mem_bytes, stream, redirect, drv);
+    gate_enter();
     result = drv->cuLaunchCooperativeKernel(func, grid_dim_x, grid_dim_y, grid_dim_z, block_dim_x,
                                             block_dim_y, block_dim_z, shared_mem_bytes, stream,
                                             kernel_params);
     gate_leave();
-    if (unlikely(redirect))
-        pager_launched(drv, redirect);
     return result;
 }
 

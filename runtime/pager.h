@@ -193,11 +193,12 @@ ALWAYS_INLINE struct redirect *pager_before_launch(const struct driver *drv, CUf
     if (!layout)
         return NULL;
     look.now = residency_tick();
+    look.away = layout->excused != NULL;
     if (likely(kernel_params && !extra))
         layout_scan(layout, kernel_params, NULL, pager_look_at, &look);
     else
-        look.away = pager_look_slowly(layout, kernel_params, extra, look.now);
-    if (unlikely(look.away || layout->excused)) {
+        look.away |= pager_look_slowly(layout, kernel_params, extra, look.now);
+    if (unlikely(look.away)) {
         struct launch launch = {function, layout, stream, kernel_params, extra};
 
         return pager_fetch(drv, &launch);
