@@ -55,7 +55,6 @@ static void set_number(const char *name, uint64_t value)
 static void child(const struct program *program, const char *profile, bool graph,
                   const struct policy *policy, uint64_t budget, int to)
 {
-    struct measured measured;
     char number[16];
     char form[8];
 
@@ -69,7 +68,6 @@ static void child(const struct program *program, const char *profile, bool graph
         setenv("VRAMSHIM_ENGINE", policy->engine, 1);
         set_number("VRAMSHIM_VRAM", budget);
     }
-    (void)measured;
     snprintf(number, sizeof(number), "%d", to);
     snprintf(form, sizeof(form), "%d", graph);
     execl(self, self, "--measure", program->name, form, policy ? "" : "follow", number, NULL);

@@ -134,4 +134,5 @@ void measure(const struct program *program, bool graph, const double *ratios, ui
     }
     if (n_ratios)
         follow(ratios, n_ratios, steady_from, out);
+    MUST(cuDevicePrimaryCtxRelease_v2(0));
 }
