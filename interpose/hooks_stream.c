@@ -7,6 +7,7 @@
 #include "interpose/hooks.h"
 #include "runtime/gate.h"
 #include "runtime/pager.h"
+#include "runtime/replay.h"
 
 /*
  * A stream in which a capture was begun: only there can it be ended. It ends with the stream, too,
@@ -83,12 +84,14 @@ static void captures_ended(unsigned int n)
         pager_capture_ended();
 }
 
-static CUresult stream_destroy(CUresult (*destroy)(CUstream), CUstream stream)
+static CUresult stream_destroy(const struct driver *drv, CUresult (*destroy)(CUstream),
+                               CUstream stream)
 {
     const struct origin gone = {.stream = stream};
     CUresult result;
 
     pager_stream_gone(stream);
+    replay_stream_going(drv, stream);
     result = destroy(stream);
     if (result == CUDA_SUCCESS && pager_capture_is_open())
         captures_ended(origin_remove(&gone, NULL));
@@ -97,12 +100,12 @@ static CUresult stream_destroy(CUresult (*destroy)(CUstream), CUstream stream)
 
 CUresult hook_cuStreamDestroy(const struct driver *drv, CUstream stream)
 {
-    return stream_destroy(drv->cuStreamDestroy, stream);
+    return stream_destroy(drv, drv->cuStreamDestroy, stream);
 }
 
 CUresult hook_cuStreamDestroy_v2(const struct driver *drv, CUstream stream)
 {
-    return stream_destroy(drv->cuStreamDestroy_v2, stream);
+    return stream_destroy(drv, drv->cuStreamDestroy_v2, stream);
 }
 
 /* A capture counts from before it begins, so that no home is moving when it does. */

@@ -10,6 +10,7 @@
 #include "runtime/driver.h"
 #include "runtime/gate.h"
 #include "runtime/pager.h"
+#include "runtime/replay.h"
 
 /* interpose/hooks_launch.c: launches with other parameters than the program gave. The gate has been
  * entered for them. */
@@ -84,7 +85,7 @@ ALWAYS_INLINE CUresult hook_cuLaunchCooperativeKernel(
     return result;
 }
 
-/* interpose/hooks_graph.c: a launch that more has to be done for. */
+/* interpose/hooks_exec.c: a launch that more has to be done for. */
 CUresult graph_launch_aside(const struct driver *drv, CUgraphExec exec, CUstream stream);
 
 ALWAYS_INLINE CUresult hook_cuGraphLaunch(const struct driver *drv, CUgraphExec graph_exec,
@@ -92,7 +93,7 @@ ALWAYS_INLINE CUresult hook_cuGraphLaunch(const struct driver *drv, CUgraphExec 
 {
     CUresult result;
 
-    if (unlikely(pager_graphs_call_host()))
+    if (unlikely(pager_graphs_call_host() || replay_are_there()))
         return graph_launch_aside(drv, graph_exec, stream);
     if (unlikely(!gate_try_enter()))
         gate_enter_unknown();

@@ -268,6 +268,32 @@ uint32_t pager_look_slowly(const struct layout *layout, void *const *kernel_para
     return look.away;
 }
 
+static bool is_away(const uint64_t *addresses, size_t n)
+{
+    struct pager_look look = {.view = residency_view(), .now = residency_tick()};
+
+    for (size_t i = 0; i < n; i++)
+        pager_look_at(&look, NULL, addresses[i]);
+    return look.away;
+}
+
+bool pager_wants_pieces(const uint64_t *addresses, size_t n, uint32_t n_kernels)
+{
+    bool wants = false;
+
+    if (pager_capture_is_open() || pagers.config.engine != ENGINE_STREAM || !is_away(addresses, n))
+        return false;
+    pthread_mutex_lock(&pagers.lock);
+    for (size_t i = 0; i < n && !wants; i++) {
+        struct range *range = residency_range(addresses[i]);
+
+        wants = range && range->pager->state == CARD_PAGED &&
+                streaming_wants_pieces(range->pager, n_kernels);
+    }
+    pthread_mutex_unlock(&pagers.lock);
+    return wants;
+}
+
 static bool names_memory_of(const struct pager *pager, const struct extents *extents)
 {
     for (size_t i = 0; i < extents->n; i++) {

@@ -437,6 +437,13 @@ void layout_forget_all(void)
     pthread_mutex_unlock(&lock);
 }
 
+const struct layout *layout_known(const struct layout *layout)
+{
+    if (!layout || !layout->excused)
+        return layout;
+    return layout->excused == &unknown_excused ? NULL : layout->excused;
+}
+
 uintptr_t layout_unloads(void)
 {
     return atomic_load(&unloads);

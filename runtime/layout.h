@@ -78,6 +78,8 @@ static inline const struct layout *layout_find(const struct driver *drv, CUfunct
  */
 void layout_watch(bool on);
 void layout_excuse(CUfunction function);
+/* The same layout, watched or not; NULL for that of a watched function of unknown parameters. */
+const struct layout *layout_known(const struct layout *layout);
 /* Changes whenever handles may have come to mean other functions. */
 uintptr_t layout_unloads(void);
 

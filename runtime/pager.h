@@ -206,5 +206,12 @@ ALWAYS_INLINE struct redirect *pager_before_launch(const struct driver *drv, CUf
     return NULL;
 }
 
+/*
+ * A graph with so many kernels, which name these addresses, is about to be launched. False when the
+ * driver had better launch it as a whole: all of it is resident, or nobody can do better than read
+ * in place what is not. Locking: as pager_before_launch().
+ */
+bool pager_wants_pieces(const uint64_t *addresses, size_t n, uint32_t n_kernels);
+
 /* Whether the launch was accepted or not. */
 void pager_launched(const struct driver *drv, struct redirect *redirect);

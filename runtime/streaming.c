@@ -49,6 +49,18 @@ static void rest(struct streaming *s)
     s->rest = REST;
 }
 
+/* So many launches more. */
+static void rest_on(struct pager *pager, uint64_t n)
+{
+    struct streaming *s = pager->streaming;
+
+    s->rest -= min_u64(s->rest, n);
+    if (s->rest)
+        return;
+    prepare_observation(pager, true);
+    learn_anew(s);
+}
+
 static void learn(struct pager *pager, const struct driver *drv, const struct extents *extents)
 {
     struct streaming *s = pager->streaming;
@@ -410,14 +422,20 @@ bool streaming_launch(struct pager *pager, const struct driver *drv, const struc
         *out = run(pager, drv, launch, extents);
         return true;
     case STREAMING_RESTING:
-        if (s->rest && --s->rest == 0) {
-            prepare_observation(pager, true);
-            learn_anew(s);
-        }
+        rest_on(pager, 1);
         return false;
     default:
         return true;
     }
+}
+
+bool streaming_wants_pieces(struct pager *pager, uint32_t n_launches)
+{
+    struct streaming *s = pager->streaming;
+
+    if (s && s->state == STREAMING_RESTING)
+        rest_on(pager, n_launches);
+    return !s || s->state != STREAMING_RESTING;
 }
 
 void streaming_launched(const struct driver *drv, struct redirect *redirect)

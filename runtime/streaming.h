@@ -104,6 +104,8 @@ struct streaming {
  */
 bool streaming_launch(struct pager *pager, const struct driver *drv, const struct launch *launch,
                       struct extents *extents, struct redirect **out);
+/* Whether so many launches that are about to come as one graph had better come one by one. */
+bool streaming_wants_pieces(struct pager *pager, uint32_t n_launches);
 /* The redirected launch was given to the driver, in whatever context. */
 void streaming_launched(const struct driver *drv, struct redirect *redirect);
 

@@ -15,7 +15,7 @@ layers='
 3 image story vmm
 4 digest layout pool space transfer trust
 5 redirect residency ring
-6 evict move window
+6 evict move window replay
 7+ blame card fetch gather pager peer prepare streaming weigh
 '
 

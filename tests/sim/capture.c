@@ -82,12 +82,15 @@ CUresult capture_invalidate(struct capture *capture, CUresult error)
     return error;
 }
 
-/* Kernels have the priority of the stream that they were captured in. */
-static void note_priority(const struct stream *stream, struct task *task)
+/* Kernels have the priority of the stream that they were captured in, and are what they were
+ * launched as. */
+static void note_attributes(const struct stream *stream, struct task *task)
 {
     if (task->type != CU_GRAPH_NODE_TYPE_KERNEL)
         return;
     task->kernel->attributes[CU_LAUNCH_ATTRIBUTE_PRIORITY].priority = stream->priority;
+    task->kernel->attributes[CU_LAUNCH_ATTRIBUTE_COOPERATIVE].cooperative =
+        task->kernel->shape.cooperative;
     task->kernel->attributes_set |= 1u << CU_LAUNCH_ATTRIBUTE_PRIORITY;
 }
 
@@ -103,7 +106,7 @@ CUresult capture_add(struct stream *stream, struct task *task)
         task_fini(task);
         return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
     }
-    note_priority(stream, task);
+    note_attributes(stream, task);
     res = graph_add(capture->graph, task, set->nodes, set->data, set->n, &node);
     if (res)
         return capture_invalidate(capture, res);

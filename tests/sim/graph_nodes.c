@@ -348,25 +348,38 @@ CUresult sim_cuGraphMemAllocNodeGetParams(CUgraphNode node, CUDA_MEM_ALLOC_NODE_
     return res;
 }
 
-/* Attributes of a kernel that change only how fast or how early it runs. */
-static CUresult check_attribute(CUkernelNodeAttrID attr)
+static bool is_attribute(CUkernelNodeAttrID attr)
 {
     switch ((int)attr) {
     case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
+    case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
+    case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
+    case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
     case CU_LAUNCH_ATTRIBUTE_PRIORITY:
     case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP:
     case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN:
+    case CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION:
+    case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE:
     case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
-        return CUDA_SUCCESS;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Those that can be set change only how fast or how early a kernel runs. */
+static CUresult check_attribute(CUkernelNodeAttrID attr)
+{
+    switch ((int)attr) {
     case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
     case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
     case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
     case CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION:
     case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE:
-        core_say("attribute %d of kernel nodes is not simulated", (int)attr);
+        core_say("setting attribute %d of kernel nodes is not simulated", (int)attr);
         return CUDA_ERROR_NOT_SUPPORTED;
     default:
-        return CUDA_ERROR_INVALID_VALUE;
+        return is_attribute(attr) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     }
 }
 
@@ -391,7 +404,7 @@ CUresult sim_cuGraphKernelNodeGetAttribute(CUgraphNode node, CUkernelNodeAttrID 
     struct node *asked;
     CUresult res = resolve_typed(node, CU_GRAPH_NODE_TYPE_KERNEL, &asked);
 
-    if (!res && (!value_out || check_attribute(attr) == CUDA_ERROR_INVALID_VALUE))
+    if (!res && (!value_out || !is_attribute(attr)))
         res = CUDA_ERROR_INVALID_VALUE;
     if (!res)
         *value_out = asked->task.kernel->attributes[attr];

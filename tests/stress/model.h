@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* A model in one allocation, larger than the card it is on, and what its tensors hold. */
+
+#include "tests/stress/paged.h"
+
+enum { TENSORS = 14, TENSOR = 2 * PAGE, MODEL = TENSORS * TENSOR };
+
+struct model {
+    struct device_code code;
+    CUfunction read;
+    CUfunction through;
+    CUstream stream;
+    CUdeviceptr weights;
+    CUdeviceptr sum;
+    CUdeviceptr pointers; /* to all tensors, in device memory */
+    uint32_t *mirror;     /* one word for each 64 KiB */
+    uint32_t expected;    /* sum of all that was read */
+};
+
+struct model start_model(const char *vram);
+void stop_model(struct model *m);
+
+/* The word that stands for the 64 KiB at `offset`. */
+uint32_t *mirror_at(struct model *m, uint64_t offset);
+
+/* Adds what is in a tensor to the sum. */
+void read_tensor(struct model *m, uint32_t tensor);
+/* That it will be: a launch of it was captured. */
+void expect_tensor(struct model *m, uint32_t tensor);
+void expect_sum(struct model *m);
+
+/* All tensors in order. */
+void pass(struct model *m);
+void passes(struct model *m, int n);
+
+/* How a weight can be written. */
+enum way { BY_COPY, BY_COPY_IN_STREAM, BY_MEMSET, BY_KERNEL, THROUGH_A_POINTER };
+void write_weight(struct model *m, enum way way, uint32_t tensor, uint32_t value);
