@@ -8,6 +8,7 @@
 
 static CUresult launched(const struct driver *drv, struct redirect *redirect, CUresult result)
 {
+    pager_guard(drv, redirect);
     gate_leave();
     pager_launched(drv, redirect);
     return result;

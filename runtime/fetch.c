@@ -332,6 +332,12 @@ struct redirect *pager_fetch(const struct driver *drv, const struct launch *laun
     return redirect;
 }
 
+void pager_guard(const struct driver *drv, struct redirect *redirect)
+{
+    redirect->unguarded = redirect->n_slots && guard_launch(redirect->guard, drv, redirect->stream,
+                                                            redirect->entries, redirect->n_slots);
+}
+
 void pager_launched(const struct driver *drv, struct redirect *redirect)
 {
     pthread_mutex_lock(&pagers.lock);

@@ -213,5 +213,7 @@ ALWAYS_INLINE struct redirect *pager_before_launch(const struct driver *drv, CUf
  */
 bool pager_wants_pieces(const uint64_t *addresses, size_t n, uint32_t n_kernels);
 
-/* Whether the launch was accepted or not. */
+/* Directly behind the launch, still inside the gate. */
+void pager_guard(const struct driver *drv, struct redirect *redirect);
+/* Outside of it. Whether the launch was accepted or not. */
 void pager_launched(const struct driver *drv, struct redirect *redirect);

@@ -16,6 +16,7 @@ enum {
     AHEAD_LEAST = 2, /* slots beside those that are read, */
     AHEAD_SHARE = 4, /* or so large a part of these */
     REST = 2048,     /* launches */
+    REWRITES_MOST = 2,
 };
 
 /* A piece, and where in the pass it is first visited. */
@@ -449,7 +450,21 @@ static int make_ring(struct pager *pager, const struct driver *drv)
     struct streaming *s = pager->streaming;
     int r = make_room(pager, drv);
 
+    if (!r && s->ring.n_slots)
+        r = guard_init(&s->guard, drv, s->transfer->stream, s->ring.n_slots, s->n_pieces);
     return r ? r : make_turns(s, s->ring.n_slots);
+}
+
+/* What somebody wrote who was not expected to is remembered: something of a launch at once; other
+ * changes when there are more of them. */
+static void remember_rewrites(struct streaming *s)
+{
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        enum guard_flag flag = guard_flag(&s->guard, i);
+
+        if (flag != GUARD_SILENT)
+            s->pieces[i].block->rewrites += flag == GUARD_WRITTEN ? REWRITES_MOST : 1;
+    }
 }
 
 static void drop_ring(struct pager *pager, const struct driver *drv, bool alive)
@@ -460,6 +475,9 @@ static void drop_ring(struct pager *pager, const struct driver *drv, bool alive)
         atomic_store_explicit(&s->pieces[i].block->takes_turns, false, memory_order_relaxed);
         s->pieces[i].turn = -1;
     }
+    if (alive && guard_noticed(&s->guard))
+        remember_rewrites(s);
+    guard_fini(&s->guard, drv, alive);
     free(s->ring.turns);
     s->ring.turns = NULL;
     ring_fini(&s->ring, drv, &pager->pools[TIER_DEVICE], alive);
@@ -564,12 +582,24 @@ int prepare_run(struct pager *pager, const struct driver *drv)
     return r;
 }
 
+/* What was written under another plan may be so again, whether it was in this lap or not. */
+static void recall_rewrites(struct streaming *s)
+{
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        struct piece *piece = &s->pieces[i];
+
+        if (piece->block->rewrites >= REWRITES_MOST && !piece->changed)
+            piece->changed = piece->explained = true;
+    }
+}
+
 static int make_plan(struct pager *pager, const struct driver *drv)
 {
     struct streaming *s = pager->streaming;
     uint32_t changed;
     int r = compare_digests(s, drv, false, &changed);
 
+    recall_rewrites(s);
     pass_fini(&s->pass);
     if (!r)
         r = pass_init(&s->pass, &s->learner, (uint32_t)(s->learner.n - s->learner.first));

@@ -45,7 +45,8 @@ struct redirect *redirect_new(const struct launch *launch)
     if (!redirect)
         return NULL;
     redirect->packed = malloc(launch->layout->bytes + 1);
-    copied = redirect->packed &&
+    redirect->entries = malloc(REDIRECT_SLOTS_MAX * sizeof(*redirect->entries));
+    copied = redirect->packed && redirect->entries &&
              (launch->extra ? copy_extra(redirect, launch) : copy_params(redirect, launch));
     if (copied)
         return redirect;
@@ -59,6 +60,7 @@ void redirect_free(struct redirect *redirect)
         return;
     free(redirect->kernel_params);
     free(redirect->packed);
+    free(redirect->entries);
     free(redirect);
 }
 

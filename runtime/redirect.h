@@ -5,8 +5,10 @@
  * A launch whose parameters have been replaced: copies of them, in which some words differ.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "runtime/driver.h"
+#include "runtime/guard.h"
 #include "runtime/layout.h"
 
 struct pager;
@@ -28,6 +30,9 @@ struct redirect {
     struct probe *probe; /* the launch is timed, nothing else */
     uint32_t n_slots;
     uint32_t slots[REDIRECT_SLOTS_MAX];
+    const struct guard *guard; /* looks at these behind the launch, */
+    struct guard_entry *entries;
+    bool unguarded; /* and could not */
 
     void *extra_words[5];
     size_t bytes;

@@ -132,6 +132,7 @@ int range_take(uint64_t bytes, uint64_t granularity, struct range **out)
         block->bytes = min_u64(slot_bytes, range->mapped_bytes - i * slot_bytes);
         block->chunk = NULL;
         block->needed = 0;
+        block->rewrites = 0;
         block->piece = 0;
         atomic_store_explicit(&block->takes_turns, false, memory_order_relaxed);
         block_touch(block, atomic_load_explicit(&residency.clock, memory_order_relaxed));

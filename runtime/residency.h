@@ -36,6 +36,7 @@ struct block {
     _Atomic uint64_t last_use; /* residency_now() of the last launch or copy that named it */
     uint64_t needed;           /* pager: number of the request it was last needed by */
     uint32_t piece;            /* streaming: one more than its number in the plan, or 0 */
+    uint32_t rewrites;         /* streaming: plans that it has ended by being written after all */
 };
 
 /* Offsets in a range, sorted, without 0. */

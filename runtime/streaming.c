@@ -238,6 +238,18 @@ static bool is_staged(struct streaming *s, const struct extent *extent)
     return true;
 }
 
+static struct guard_entry guarded(const struct streaming *s, const struct piece *piece,
+                                  uint32_t slot)
+{
+    struct guard_entry entry = guard_entry(&s->guard, slot, piece->block->piece - 1);
+
+    entry.slot = s->ring.slots[slot].at;
+    entry.home = block_address(piece->block);
+    entry.units = piece->block->bytes / 16;
+    entry.expected = piece->digest;
+    return entry;
+}
+
 static bool pin(struct pager *pager, const struct driver *drv, const struct extent *extent,
                 struct redirect *redirect)
 {
@@ -253,6 +265,7 @@ static bool pin(struct pager *pager, const struct driver *drv, const struct exte
         if (redirect->n_slots == REDIRECT_SLOTS_MAX ||
             ring_pin(&s->ring, drv, slot, redirect->stream))
             return false;
+        redirect->entries[redirect->n_slots] = guarded(s, piece, slot);
         redirect->slots[redirect->n_slots++] = slot;
     }
     return true;
@@ -277,6 +290,7 @@ static bool redirect_extent(struct pager *pager, const struct driver *drv,
             return false;
         (*redirect)->pager = pager;
         (*redirect)->plan = s->plan;
+        (*redirect)->guard = &s->guard;
         (*redirect)->stream = launch->stream;
     }
     if (!pin(pager, drv, extent, *redirect))
@@ -334,6 +348,11 @@ static struct redirect *run(struct pager *pager, const struct driver *drv,
     CUcontext ctx;
 
     follow(pager, extents);
+    if (guard_noticed(&s->guard)) {
+        log_info("what was streamed is written after all; the pass is learned anew");
+        s->state = STREAMING_ENDING;
+        return NULL;
+    }
     if (s->pass.jumps - s->jumps > s->pass.n / JUMPS_SHARE + 4 ||
         (s->pass.moves - s->moves >= s->pass.n && !end_round(pager, drv))) {
         s->state = STREAMING_ENDING;
@@ -448,6 +467,8 @@ void streaming_launched(const struct driver *drv, struct redirect *redirect)
         weigh_launched(drv, redirect);
     if (s->state != STREAMING_RUNNING)
         return;
+    if (redirect->unguarded)
+        s->state = STREAMING_ENDING;
     for (uint32_t i = 0; i < redirect->n_slots; i++)
         ring_unpin(&s->ring, drv, s->transfer, redirect->slots[i], redirect->stream);
 }

@@ -22,6 +22,7 @@
 #include <stdint.h>
 #include "runtime/card.h"
 #include "runtime/digest.h"
+#include "runtime/guard.h"
 #include "runtime/pass.h"
 #include "runtime/redirect.h"
 #include "runtime/ring.h"
@@ -78,6 +79,7 @@ struct streaming {
     uint32_t n_pieces;
     struct ring ring;
     struct windows windows;
+    struct guard guard;
     struct trust trust;
     struct digester digester;
     struct probe *probes; /* launches that were timed */

@@ -13,7 +13,7 @@ layers='
 1 gate host_memory log nearest nvinfo pass spread stats
 2 config config_types driver fatbin
 3 image story vmm
-4 digest layout pool space transfer trust
+4 digest guard layout pool space transfer trust
 5 redirect residency ring
 6 evict move window replay
 7+ blame card fetch gather pager peer prepare streaming weigh

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Behind every launch that reads staged copies: looks, on the device and in the same stream,
+ * whether it has written to them. What it wrote is taken to the home before anything that follows
+ * in that stream can look there, and the host is told.
+ *
+ * That a launch leaves memory alone is learned from what it did, so it is a prediction; this is
+ * what makes it no more than that.
+ *
+ * Locking: guard_launch() none, between guard_init() and guard_fini(); all else the pager's. The
+ * guard's context is current.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "runtime/driver.h"
+
+enum {
+    GUARD_AT_ONCE = 32, /* entries of one launch of the kernel */
+};
+
+/* PTX. */
+extern const char guard_kernel_text[];
+
+/* What the kernel is given of one slot. */
+struct guard_entry {
+    uint64_t slot;     /* where the copy is, */
+    uint64_t home;     /* and what it is a copy of; both 16-aligned */
+    uint64_t units;    /* of 16 bytes */
+    uint64_t expected; /* digest */
+    uint64_t flag;     /* address of the piece's flag */
+    uint64_t state;    /* address of the slot's state */
+};
+
+enum guard_flag {
+    GUARD_SILENT,
+    GUARD_WRITTEN, /* a launch wrote to the copy; it is in the home now */
+    GUARD_CHANGED, /* the home is not what was expected, so nor was the copy */
+};
+
+struct guard {
+    CUmodule module; /* NULL: there is none */
+    CUfunction function;
+    CUdeviceptr states; /* of slots */
+    uint32_t *flags;    /* pinned: whether any is set, then one for each piece */
+};
+
+/* 0 or -errno: this driver cannot run it. */
+int guard_init(struct guard *guard, const struct driver *drv, CUstream stream, uint32_t n_slots,
+               uint32_t n_pieces);
+/* Nothing that it launched is in flight. `alive`: the context still is. */
+void guard_fini(struct guard *guard, const struct driver *drv, bool alive);
+
+struct guard_entry guard_entry(const struct guard *guard, uint32_t slot, uint32_t piece);
+
+/* Behind a launch in the same stream. 0 or -errno. */
+int guard_launch(const struct guard *guard, const struct driver *drv, CUstream stream,
+                 const struct guard_entry *entries, uint32_t n);
+
+/* Whether something was found, by launches that have been executed. */
+static inline bool guard_noticed(const struct guard *guard)
+{
+    return guard->flags && *(const volatile uint32_t *)guard->flags;
+}
+
+enum guard_flag guard_flag(const struct guard *guard, uint32_t piece);

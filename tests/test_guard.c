@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "runtime/digest.h"
+#include "runtime/guard.h"
+#include "tests/sim_test.h"
+
+enum {
+    SLOTS = 40, /* more than one launch of the kernel looks at */
+    BYTES = 64 * KIB,
+};
+
+/* The guard calls the simulated driver as it is. */
+static struct driver direct(void)
+{
+    return (struct driver){
+        .cuModuleLoadData = cuModuleLoadData,
+        .cuModuleGetFunction = cuModuleGetFunction,
+        .cuModuleUnload = cuModuleUnload,
+        .cuMemAlloc_v2 = cuMemAlloc_v2,
+        .cuMemFree_v2 = cuMemFree_v2,
+        .cuMemHostAlloc = cuMemHostAlloc,
+        .cuMemFreeHost = cuMemFreeHost,
+        .cuMemsetD32Async = cuMemsetD32Async,
+        .cuLaunchKernel = cuLaunchKernel,
+        .cuMemcpyDtoHAsync_v2 = cuMemcpyDtoHAsync_v2,
+        .cuStreamSynchronize = cuStreamSynchronize,
+    };
+}
+
+/* Slots, each a copy of its home, all of them different. */
+struct guarded {
+    struct driver drv;
+    struct guard guard;
+    CUdeviceptr slots;
+    CUdeviceptr homes;
+    struct guard_entry entries[SLOTS];
+};
+
+static uint64_t digest_of(const struct driver *drv, CUdeviceptr at)
+{
+    struct digest_span span = {.at = at, .bytes = BYTES};
+    struct digester digester;
+
+    cr_assert_eq(digester_init(&digester, drv), 0);
+    cr_assert_eq(digest_spans(&digester, drv, NULL, &span, 1), 0);
+    digester_fini(&digester, drv);
+    return span.digest;
+}
+
+static void begin(struct guarded *g)
+{
+    start();
+    g->drv = direct();
+    cr_assert_eq(guard_init(&g->guard, &g->drv, NULL, SLOTS, SLOTS), 0);
+    ok(cuMemAlloc_v2(&g->slots, SLOTS * BYTES));
+    ok(cuMemAlloc_v2(&g->homes, SLOTS * BYTES));
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        struct guard_entry *entry = &g->entries[i];
+
+        *entry = guard_entry(&g->guard, i, SLOTS - 1 - i);
+        entry->slot = g->slots + (uint64_t)i * BYTES;
+        entry->home = g->homes + (uint64_t)i * BYTES;
+        entry->units = BYTES / 16;
+        ok(cuMemsetD8_v2(entry->slot, (unsigned char)(i + 1), BYTES));
+        ok(cuMemsetD8_v2(entry->home, (unsigned char)(i + 1), BYTES));
+        entry->expected = digest_of(&g->drv, entry->home);
+    }
+}
+
+static void look(struct guarded *g)
+{
+    cr_assert_eq(guard_launch(&g->guard, &g->drv, NULL, g->entries, SLOTS), 0);
+    ok(cuStreamSynchronize(NULL));
+}
+
+static void finish(struct guarded *g)
+{
+    guard_fini(&g->guard, &g->drv, true);
+    ok(cuMemFree_v2(g->slots));
+    ok(cuMemFree_v2(g->homes));
+}
+
+static void expect_flags(const struct guarded *g, uint32_t slot, enum guard_flag flag)
+{
+    for (uint32_t i = 0; i < SLOTS; i++)
+        cr_expect_eq(guard_flag(&g->guard, SLOTS - 1 - i), i == slot ? flag : GUARD_SILENT,
+                     "slot %u", i);
+}
+
+Test(guard, says_nothing_while_nothing_is_written)
+{
+    struct guarded g;
+
+    begin(&g);
+    for (int i = 0; i < 3; i++)
+        look(&g);
+    cr_expect_not(guard_noticed(&g.guard));
+    expect_flags(&g, SLOTS, GUARD_SILENT);
+    finish(&g);
+}
+
+Test(guard, takes_home_what_was_written_to_a_copy)
+{
+    static const uint32_t slots[] = {0, 31, 32, SLOTS - 1};
+    struct guarded g;
+
+    for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
+        uint64_t at = slots[i] * (uint64_t)BYTES + BYTES - 4;
+
+        begin(&g);
+        look(&g);
+        ok(cuMemsetD32_v2(g.slots + at, 0x12345678, 1));
+        look(&g);
+        cr_expect(guard_noticed(&g.guard));
+        expect_flags(&g, slots[i], GUARD_WRITTEN);
+        cr_expect_eq(read_word(g.homes + at), 0x12345678);
+        cr_expect_eq(digest_of(&g.drv, g.entries[slots[i]].home),
+                     digest_of(&g.drv, g.entries[slots[i]].slot));
+        finish(&g);
+    }
+}
+
+Test(guard, leaves_a_home_alone_that_was_written_itself)
+{
+    struct guarded g;
+
+    begin(&g);
+    ok(cuMemsetD32_v2(g.homes + 5 * BYTES, 7, 1));
+    ok(cuMemsetD32_v2(g.slots + 5 * BYTES, 8, 1));
+    look(&g);
+    expect_flags(&g, 5, GUARD_CHANGED);
+    cr_expect_eq(read_word(g.homes + 5 * BYTES), 7);
+    finish(&g);
+}
+
+Test(guard, is_not_misled_by_a_sum_that_others_added_to)
+{
+    struct guarded g;
+
+    begin(&g);
+    ok(cuMemsetD32_v2(g.guard.states + 3 * 16, 99, 2));
+    for (int i = 0; i < 2; i++)
+        look(&g);
+    cr_expect_not(guard_noticed(&g.guard));
+    finish(&g);
+}
+
+/* The simulator forgives what a driver does not. */
+Test(guard, the_assembler_of_the_toolkit_takes_the_kernel)
+{
+    char path[] = "/tmp/guard-XXXXXX";
+    char command[256];
+    int fd;
+
+    if (system("command -v ptxas >/dev/null 2>&1"))
+        cr_skip_test("no ptxas here");
+    fd = mkstemp(path);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(dprintf(fd, "%s", guard_kernel_text), (int)strlen(guard_kernel_text));
+    close(fd);
+    snprintf(command, sizeof(command), "ptxas -arch=sm_90 -o /dev/null %s", path);
+    cr_expect_eq(system(command), 0);
+    unlink(path);
+}
