@@ -141,7 +141,7 @@ static void drop_plan(struct streaming *s)
     s->pieces = NULL;
     pass_fini(&s->pass);
     pass_learner_fini(&s->learner);
-    trust_forget_uses(&s->trust);
+    trust_stop(&s->trust);
 }
 
 static int begin_comparison(struct pager *pager, const struct driver *drv)
@@ -455,10 +455,11 @@ static int make_ring(struct pager *pager, const struct driver *drv)
     return r ? r : make_turns(s, s->ring.n_slots);
 }
 
-/* What somebody wrote who was not expected to is remembered: something of a launch at once; other
- * changes when there are more of them. */
+/* Somebody wrote who was trusted: nobody is, now. What he wrote is remembered: something of a
+ * launch at once; other changes when there are more of them. */
 static void remember_rewrites(struct streaming *s)
 {
+    trust_forget(&s->trust);
     for (uint32_t i = 0; i < s->n_pieces; i++) {
         enum guard_flag flag = guard_flag(&s->guard, i);
 
@@ -507,6 +508,7 @@ static void open_windows(struct pager *pager, const struct driver *drv)
 {
     struct streaming *s = pager->streaming;
 
+    windows_expect(&s->windows, HASH_COUNT(s->trust.uses));
     for (const struct trusted_use *u = s->trust.uses; u; u = u->hh.next) {
         struct stretch stretch = {u->use.range, u->use.first, u->use.last};
         struct range *range = prepare_range(s, u->use.range);

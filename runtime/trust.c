@@ -72,7 +72,7 @@ bool trust_bar_strangers(struct trust *trust)
     return true;
 }
 
-void trust_forget_uses(struct trust *trust)
+static void forget_uses(struct trust *trust)
 {
     struct trusted_use *use;
     struct trusted_use *next;
@@ -85,15 +85,28 @@ void trust_forget_uses(struct trust *trust)
     trust->waiting = false;
 }
 
-void trust_forget(struct trust *trust)
+static void forget_functions(struct trust *trust, bool all)
 {
     struct trusted_function *function;
     struct trusted_function *next;
 
     HASH_ITER(hh, trust->functions, function, next)
     {
+        if (!all && (function->earned || function->barred))
+            continue;
         HASH_DEL(trust->functions, function);
         free(function);
     }
-    trust_forget_uses(trust);
+}
+
+void trust_stop(struct trust *trust)
+{
+    forget_functions(trust, false);
+    forget_uses(trust);
+}
+
+void trust_forget(struct trust *trust)
+{
+    forget_functions(trust, true);
+    forget_uses(trust);
 }

@@ -54,7 +54,8 @@ void trust_bar(struct trust *trust, CUfunction function);
 /* Somebody does so. If there are functions that have run without, it is one of the others, and
  * they are barred. False: it could be any. */
 bool trust_bar_strangers(struct trust *trust);
-/* Blocks have other meanings now; functions have not. */
-void trust_forget_uses(struct trust *trust);
+/* Nobody looks any more whether something changes: what was noted is not trusted. Nor are uses,
+ * whose blocks have other meanings now. */
+void trust_stop(struct trust *trust);
 /* Handles have other meanings now. */
 void trust_forget(struct trust *trust);

@@ -6,6 +6,16 @@
 #include "runtime/log.h"
 #include "runtime/stats.h"
 
+enum {
+    MAPPINGS_MOST = 1 << 16, /* of blocks beside stretches, in all windows together */
+    MARGIN_LEAST = 16,
+};
+
+void windows_expect(struct windows *windows, uint32_t n)
+{
+    windows->margin = (uint32_t)max_u64(MAPPINGS_MOST / (2 * (uint64_t)n + 1), MARGIN_LEAST);
+}
+
 static uint64_t place_bytes(const struct window *window)
 {
     return (uint64_t)(window->to - window->from + 1) << residency.slot_shift;
@@ -64,9 +74,9 @@ int window_open(struct windows *windows, const struct driver *drv, const struct 
                 struct range *range, const struct stretch *stretch, window_chunk_fn *chunk_of,
                 void *context, struct window **out)
 {
-    uint32_t from = stretch->first > WINDOW_MARGIN ? stretch->first - WINDOW_MARGIN : 0;
-    uint32_t to = stretch->last + WINDOW_MARGIN < range->n_blocks ? stretch->last + WINDOW_MARGIN
-                                                                  : range->n_blocks - 1;
+    uint32_t margin = windows->margin;
+    uint32_t from = stretch->first > margin ? stretch->first - margin : 0;
+    uint32_t to = (uint32_t)min_u64((uint64_t)stretch->last + margin, range->n_blocks - 1);
     struct window *window = calloc(1, sizeof(*window) + (to - from + 1) * sizeof(*window->bytes));
     int r;
 

@@ -6,9 +6,10 @@
  * holds of them instead of their homes.
  *
  * In a window a block that takes turns in the ring is mapped to its slot's chunk, and every other
- * block to its home's. A few more blocks stand on either side, mapped to their homes, so that a
- * kernel that reads somewhat before or behind the stretch still finds the right bytes. A window is
- * mapped once; it is good until one of the homes moves.
+ * block to its home's. More blocks stand on either side, mapped to their homes, so that a kernel
+ * that reads before or behind the stretch still finds the right bytes: all of the range, unless
+ * that takes too many mappings for all windows together. A window is mapped once; it is good until
+ * one of the homes moves.
  *
  * Locking: the pager's. A context of the device is current.
  */
@@ -17,10 +18,6 @@
 #include <uthash.h>
 #include "runtime/residency.h"
 #include "runtime/vmm.h"
-
-enum {
-    WINDOW_MARGIN = 1, /* blocks on either side */
-};
 
 /* A stretch of blocks of one range, both ends included. */
 struct stretch {
@@ -41,7 +38,11 @@ struct window {
 
 struct windows {
     struct window *all; /* uthash, by stretch */
+    uint32_t margin;    /* blocks on either side, as far as the range has any */
 };
+
+/* How many windows are expected; none is open. */
+void windows_expect(struct windows *windows, uint32_t n);
 
 /* The chunk that takes turns for a block; NULL for blocks that have none. */
 typedef const struct chunk *window_chunk_fn(void *context, const struct block *block);

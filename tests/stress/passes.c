@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runs every program of passes_programs.c on an ample card, and then on cards that are too small
+ * for it, in several orders of what may run in any order. What comes out has to be the same.
+ *
+ *   passes [--seeds N] [--program NAME] [--ratio R] [--form launches|graphs]
+ *
+ * Output is TAP, a line for each program and form.
+ */
+#include "tests/stress/passes.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "runtime/util.h"
+
+enum {
+    SPARE = 4 << 20, /* bytes of the card beside weights / ratio and what is written */
+};
+
+static const double ratios[] = {1.1, 1.5, 2, 4};
+
+struct options {
+    uint32_t seeds;
+    const char *program;
+    const char *form;
+    double ratio;
+};
+
+static bool is_graph(const char *form)
+{
+    return !strcmp(form, "graphs");
+}
+
+static int run_here(char **argv)
+{
+    for (uint32_t i = 0; i < n_passes_programs; i++) {
+        struct passes_result result;
+
+        if (strcmp(passes_programs[i].name, argv[2]))
+            continue;
+        result = passes_run(&passes_programs[i], is_graph(argv[3]));
+        return write(atoi(argv[4]), &result, sizeof(result)) == sizeof(result) ? 0 : 1;
+    }
+    return 2;
+}
+
+static void set_number(const char *name, uint64_t value)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+    setenv(name, text, 1);
+}
+
+/* `budget`: bytes of the card, 0 for an ample one without the shim. */
+static void child(const struct passes_program *program, const char *form, uint64_t budget,
+                  uint32_t seed, int to)
+{
+    static const char *const orders[] = {"restless", "lazy", "eager", "timed"};
+    char number[16];
+
+    setenv("SIM_VRAM", "1GiB", 1);
+    setenv("SIM_ORDER", seed < 4 ? orders[seed] : "restless", 1);
+    set_number("SIM_SEED", seed);
+    setenv("VRAMSHIM_DISABLE", budget ? "0" : "1", 1);
+    setenv("VRAMSHIM_ENGINE", "stream", 1);
+    setenv("VRAMSHIM_RAM", "1GiB", 1);
+    setenv("VRAMSHIM_CHUNK", "2MiB", 1);
+    setenv("VRAMSHIM_SMALL", "64KiB", 1);
+    if (budget)
+        set_number("VRAMSHIM_VRAM", budget);
+    snprintf(number, sizeof(number), "%d", to);
+    execl("/proc/self/exe", "passes", "--run", program->name, form, number, NULL);
+    _exit(127);
+}
+
+static bool run(const struct passes_program *program, const char *form, uint64_t budget,
+                uint32_t seed, struct passes_result *out)
+{
+    int ends[2];
+    int status;
+    ssize_t got;
+    pid_t pid;
+
+    if (pipe(ends))
+        return false;
+    pid = fork();
+    if (pid == 0) {
+        close(ends[0]);
+        child(program, form, budget, seed, ends[1]);
+    }
+    close(ends[1]);
+    got = pid > 0 ? read(ends[0], out, sizeof(*out)) : -1;
+    close(ends[0]);
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0 && got == sizeof(*out);
+}
+
+struct tally {
+    uint32_t runs;
+    uint32_t wrong;
+    uint64_t redirected;
+    uint64_t in_place;
+};
+
+/* One card and order. */
+static void run_one(const struct passes_program *program, const char *form,
+                    const struct passes_result *ample, double ratio, uint32_t seed,
+                    struct tally *tally)
+{
+    uint64_t budget = (uint64_t)((double)ample->weights / ratio) + ample->written + SPARE;
+    struct passes_result result;
+    bool ended = run(program, form, budget, seed, &result);
+
+    tally->runs++;
+    if (ended && result.sum == ample->sum && !result.faults) {
+        tally->redirected += result.redirected;
+        tally->in_place += result.in_place;
+        return;
+    }
+    tally->wrong++;
+    printf("# %s as %s, W/B %g, seed %u: %s\n", program->name, form, ratio, seed,
+           !ended           ? "did not end well"
+           : !result.faults ? "another result"
+                            : "illegal addresses");
+}
+
+static bool run_program(const struct options *options, const struct passes_program *program,
+                        const char *form, uint32_t number)
+{
+    struct passes_result ample;
+    struct tally tally = {0};
+
+    if (!run(program, form, 0, 1, &ample) || ample.faults) {
+        printf("not ok %u - %s as %s runs on an ample card\n", number, program->name, form);
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(ratios); i++) {
+        for (uint32_t seed = 0; seed < options->seeds; seed++) {
+            if (options->ratio == 0 || options->ratio == ratios[i])
+                run_one(program, form, &ample, ratios[i], seed, &tally);
+        }
+    }
+    printf("# %u runs, launches redirected %llu, in place %llu\n", tally.runs,
+           (unsigned long long)tally.redirected, (unsigned long long)tally.in_place);
+    printf("%s %u - %s as %s computes the same on cards that are too small\n",
+           tally.wrong ? "not ok" : "ok", number, program->name, form);
+    fflush(stdout);
+    return !tally.wrong;
+}
+
+static bool selected(const char *wanted, const char *name)
+{
+    return !wanted || !strcmp(wanted, name);
+}
+
+static int run_all(const struct options *options)
+{
+    static const char *const forms[] = {"launches", "graphs"};
+    uint32_t number = 0;
+    bool good = true;
+
+    for (uint32_t i = 0; i < n_passes_programs; i++) {
+        const struct passes_program *program = &passes_programs[i];
+
+        for (size_t f = 0; f < ARRAY_SIZE(forms); f++) {
+            if (selected(options->program, program->name) && selected(options->form, forms[f]) &&
+                !(is_graph(forms[f]) && program->never_captured))
+                good &= run_program(options, program, forms[f], ++number);
+        }
+    }
+    printf("1..%u\n", number);
+    return good ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option long_options[] = {
+        {"seeds", required_argument, NULL, 's'},
+        {"program", required_argument, NULL, 'p'},
+        {"ratio", required_argument, NULL, 'r'},
+        {"form", required_argument, NULL, 'f'},
+        {NULL, 0, NULL, 0},
+    };
+    struct options options = {.seeds = 2};
+    int option;
+
+    if (argc == 5 && !strcmp(argv[1], "--run"))
+        return run_here(argv);
+    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        switch (option) {
+        case 's':
+            options.seeds = (uint32_t)atoi(optarg);
+            break;
+        case 'p':
+            options.program = optarg;
+            break;
+        case 'r':
+            options.ratio = atof(optarg);
+            break;
+        case 'f':
+            options.form = optarg;
+            break;
+        default:
+            return 2;
+        }
+    }
+    return run_all(&options);
+}

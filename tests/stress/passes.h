@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Programs that read a model in passes, and do to streaming whatever a program may do. Each keeps a
+ * sum over all that its kernels read, in device memory, which must come out the same whatever the
+ * memory it ran on.
+ */
+
+#include <cuda.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A pass as launches, or captured, and launched as a graph that is updated from pass to pass. */
+struct passes_program {
+    const char *name;
+    uint32_t passes;
+    void (*start)(void);
+    void (*pass)(uint32_t number);    /* only what may be captured, in passes_stream */
+    void (*between)(uint32_t number); /* after it has ended; NULL for nothing */
+    bool never_captured;
+};
+
+extern const struct passes_program passes_programs[];
+extern const uint32_t n_passes_programs;
+
+extern CUstream passes_stream;
+
+struct passes_result {
+    uint32_t sum;
+    uint64_t weights; /* bytes */
+    uint64_t written; /* bytes of allocations that are written all the time */
+    uint64_t faults;  /* illegal addresses */
+    uint64_t redirected;
+    uint64_t in_place; /* launches that read something at home in host memory */
+};
+
+/* Runs it in this process, which ends after that. */
+struct passes_result passes_run(const struct passes_program *program, bool graph);
