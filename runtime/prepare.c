@@ -25,6 +25,10 @@ struct ordered {
     uint32_t at;
 };
 
+/* What pieces stand for whose range is gone. */
+static struct range gone_range = {.n_blocks = 1};
+static struct block gone = {.range = &gone_range, .tier = TIER_DEVICE};
+
 static int watchers; /* plans that need all functions and submissions watched */
 
 static void watch(struct streaming *s, bool on)
@@ -125,6 +129,8 @@ static int compare_digests(struct streaming *s, const struct driver *drv, bool c
 
         if (clean_only && !is_clean(piece))
             continue;
+        if (piece->block == &gone)
+            spans[n].digest = piece->digest;
         piece->changed = piece->digest != spans[n].digest;
         changed += piece->changed;
         piece->digest = spans[n++].digest;
@@ -299,7 +305,8 @@ static size_t misplaced(const struct streaming *s, enum tier tier, struct block 
     for (uint32_t i = 0; i < s->n_pieces; i++) {
         const struct piece *piece = &s->pieces[i];
 
-        if (block_tier(piece->block) == tier && piece->stays != (tier == TIER_DEVICE))
+        if (piece->block != &gone && block_tier(piece->block) == tier &&
+            piece->stays != (tier == TIER_DEVICE))
             out[n++] = piece->block;
     }
     return n;
@@ -531,6 +538,7 @@ static void run_from_here(struct streaming *s)
     s->check_after = 1;
     s->hits = s->misses = 0;
     s->jumps = s->pass.jumps;
+    s->outsider = s->outsider_before = 0;
     s->state = STREAMING_RUNNING;
 }
 
@@ -656,6 +664,23 @@ void prepare_forget(struct streaming *s)
     }
     s->n_pieces = 0;
     s->ring.n_turns = 0;
+}
+
+bool prepare_detach(struct streaming *s, const struct range *range)
+{
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        if (s->pieces[i].block->range == range && s->pieces[i].turn >= 0)
+            return false;
+    }
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        struct piece *piece = &s->pieces[i];
+
+        if (piece->block->range != range)
+            continue;
+        piece->block->piece = 0;
+        *piece = (struct piece){.block = &gone, .turn = -1};
+    }
+    return true;
 }
 
 bool prepare_names(const struct streaming *s, const struct range *range)

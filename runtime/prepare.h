@@ -47,6 +47,8 @@ int prepare_check(struct pager *pager, const struct driver *drv);
 void prepare_end(struct pager *pager, const struct driver *drv, bool alive);
 /* The blocks of the plan must not be looked at again. */
 void prepare_forget(struct streaming *s);
+/* The range goes. True when the plan can do without it: none of it takes turns. */
+bool prepare_detach(struct streaming *s, const struct range *range);
 bool prepare_names(const struct streaming *s, const struct range *range);
 
 /* window_chunk_fn: `context` is the struct streaming. */

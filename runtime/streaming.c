@@ -326,19 +326,35 @@ static bool end_round(struct pager *pager, const struct driver *drv)
 {
     struct streaming *s = pager->streaming;
     bool lost = s->misses > s->hits + 4 && s->rounds > 2;
+    bool stayed = s->outsider && s->outsider == s->outsider_before;
 
+    s->outsider_before = s->outsider;
+    s->outsider = 0;
     s->rounds++;
     s->moves = s->pass.moves;
     s->jumps = s->pass.jumps;
     s->hits = 0;
     s->misses = 0;
-    if (lost && !s->trust.waiting)
+    if (stayed || (lost && !s->trust.waiting))
         return false;
     if (!s->trust.waiting || s->rounds < s->check_round)
         return true;
     s->check_round = s->rounds + s->check_after;
     s->check_after = min_u64(2 * s->check_after, CHECK_ROUNDS);
     return prepare_check(pager, drv) == 0;
+}
+
+/* Memory that came when the plan was made already, and is away: if it stays, it is planned with. */
+static void note_outsiders(struct pager *pager, const struct extents *extents)
+{
+    struct streaming *s = pager->streaming;
+
+    for (size_t i = 0; i < extents->n && !s->outsider; i++) {
+        const struct range *range = extents->list[i].range;
+
+        if (range->pager == pager && !range->blocks[0].piece && range_is_away(range))
+            s->outsider = range->id;
+    }
 }
 
 static struct redirect *run(struct pager *pager, const struct driver *drv,
@@ -348,6 +364,7 @@ static struct redirect *run(struct pager *pager, const struct driver *drv,
     CUcontext ctx;
 
     follow(pager, extents);
+    note_outsiders(pager, extents);
     if (guard_noticed(&s->guard)) {
         log_info("what was streamed is written after all; the pass is learned anew");
         s->state = STREAMING_ENDING;
@@ -479,7 +496,7 @@ void streaming_forget(struct pager *pager, const struct driver *drv, const struc
 
     if (!s || s->state < STREAMING_COMPARING || s->state > STREAMING_ENDING)
         return;
-    if (!prepare_names(s, range))
+    if (!prepare_names(s, range) || (s->state != STREAMING_ENDING && prepare_detach(s, range)))
         return;
     (void)transfer_wait(s->transfer, drv);
     windows_close(&s->windows, drv, range);

@@ -84,20 +84,22 @@ struct streaming {
     struct digester digester;
     struct probe *probes; /* launches that were timed */
     uint32_t n_probes;
-    CUfunction launched;   /* last, while changes are explained */
-    bool blamed;           /* some function, for one of them */
-    bool hopeless;         /* there is somebody who writes and was not found */
-    bool watching;         /* functions and submissions of unknown effect */
-    uint64_t plan;         /* number of the plan, so that late news of another one is known */
-    uint64_t unknown;      /* submissions of unknown effect that have been dealt with */
-    uintptr_t unloads;     /* layout_unloads() that the trust is good for */
-    uint64_t rounds;       /* times that as many moves as the pass is long were made */
-    uint64_t moves;        /* pass.moves and */
-    uint64_t jumps;        /* pass.jumps at the begin of the round */
-    uint64_t hits, misses; /* launches of the round that named pieces with turns */
-    uint64_t check_round;  /* for the next look at what was noted */
-    uint64_t check_after;  /* rounds between two, growing */
-    uint64_t rest;         /* launches still to rest */
+    CUfunction launched;      /* last, while changes are explained */
+    bool blamed;              /* some function, for one of them */
+    bool hopeless;            /* there is somebody who writes and was not found */
+    bool watching;            /* functions and submissions of unknown effect */
+    uint64_t plan;            /* number of the plan, so that late news of another one is known */
+    uint64_t unknown;         /* submissions of unknown effect that have been dealt with */
+    uintptr_t unloads;        /* layout_unloads() that the trust is good for */
+    uint64_t rounds;          /* times that as many moves as the pass is long were made */
+    uint64_t moves;           /* pass.moves and */
+    uint64_t jumps;           /* pass.jumps at the begin of the round */
+    uint64_t hits, misses;    /* launches of the round that named pieces with turns */
+    uint64_t outsider;        /* id of a range that is away and not in the plan; 0 for none */
+    uint64_t outsider_before; /* in the round before */
+    uint64_t check_round;     /* for the next look at what was noted */
+    uint64_t check_after;     /* rounds between two, growing */
+    uint64_t rest;            /* launches still to rest */
 };
 
 /*

@@ -182,3 +182,42 @@ Test(streaming, what_is_allocated_meanwhile_does_not_disturb)
     cr_expect_eq(stats_now().illegal_addresses, 0);
     stop_model(&m);
 }
+
+Test(streaming, memory_that_comes_and_goes_with_every_pass_ends_no_plan)
+{
+    struct model m = start_model("28MiB");
+
+    for (uint32_t i = 0; i < 12; i++) {
+        CUdeviceptr more = alloc(PAGE);
+
+        ok(launch_fill(&m.code, more, 16, i, m.stream));
+        pass(&m);
+        cr_expect_eq(read_word(more), i);
+        ok(cuMemFree_v2(more));
+    }
+    cr_expect_eq(stats_get(streaming_plans), 1);
+    cr_expect_eq(stats_get(streaming_ends), 0);
+    stop_model(&m);
+    expect_nothing_paged();
+}
+
+Test(streaming, memory_that_came_later_and_stays_is_planned_with)
+{
+    struct model m = start_model("28MiB");
+    uint64_t in_place;
+    CUdeviceptr more;
+
+    passes(&m, 5);
+    more = alloc(3 * PAGE);
+    cr_assert_eq(stats_get(streaming_plans), 1);
+    for (uint32_t i = 0; i < 12; i++) {
+        in_place = stats_now().kernel_bytes_host;
+        ok(launch_fill(&m.code, more + 2 * PAGE, 16, i, m.stream));
+        pass(&m);
+        cr_expect_eq(read_word(more + 2 * PAGE), i);
+    }
+    cr_expect_eq(stats_get(streaming_plans), 2);
+    cr_expect_eq(stats_now().kernel_bytes_host, in_place, "what is written is on the card");
+    ok(cuMemFree_v2(more));
+    stop_model(&m);
+}
