@@ -52,6 +52,7 @@ struct pager {
     struct pending *pending;     /* oldest first */
     uint64_t request;            /* number of the last fetch */
     bool observed;               /* launches on resident memory are looked into too */
+    uint64_t next_look;          /* milliseconds: when room_follow() is due */
     struct streaming *streaming; /* NULL until something was away */
 };
 

@@ -17,6 +17,7 @@
 #include "runtime/log.h"
 #include "runtime/move.h"
 #include "runtime/pager.h"
+#include "runtime/room.h"
 #include "runtime/streaming.h"
 
 struct wanted {
@@ -246,6 +247,7 @@ static bool provide(struct pager *pager, const struct driver *drv, const struct 
                     struct extents *extents, struct redirect **out)
 {
     (void)card_reclaim(pager, drv, false);
+    room_follow(pager, drv);
     switch (pagers.config.engine) {
     case ENGINE_STREAM:
         if (streaming_launch(pager, drv, launch, extents, out))
@@ -257,6 +259,19 @@ static bool provide(struct pager *pager, const struct driver *drv, const struct 
         break;
     }
     return false;
+}
+
+void pager_follow_room(const struct driver *drv)
+{
+    CUdevice device;
+
+    if (!pagers.config.vram.leave_free || !drv->cuCtxGetDevice ||
+        drv->cuCtxGetDevice(&device) != CUDA_SUCCESS || device < 0 || device >= DEVICES_MAX)
+        return;
+    pthread_mutex_lock(&pagers.lock);
+    if (pagers.cards[device].state == CARD_PAGED)
+        room_follow(&pagers.cards[device], drv);
+    pthread_mutex_unlock(&pagers.lock);
 }
 
 uint32_t pager_look_slowly(const struct layout *layout, void *const *kernel_params,

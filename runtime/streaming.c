@@ -408,6 +408,14 @@ static void end(struct pager *pager, const struct driver *drv)
     }
 }
 
+void streaming_more_room(struct pager *pager)
+{
+    struct streaming *s = pager->streaming;
+
+    if (s && s->state == STREAMING_RUNNING)
+        s->state = STREAMING_ENDING;
+}
+
 void streaming_reclaim(struct pager *pager, const struct driver *drv)
 {
     struct transfer *transfer;

@@ -113,6 +113,9 @@ bool streaming_wants_pieces(struct pager *pager, uint32_t n_launches);
 /* The redirected launch was given to the driver, in whatever context. */
 void streaming_launched(const struct driver *drv, struct redirect *redirect);
 
+/* There is more device memory than the plan was made for. */
+void streaming_more_room(struct pager *pager);
+
 /* Gives back what a plan that is over holds, if a safe point can be had. */
 void streaming_reclaim(struct pager *pager, const struct driver *drv);
 

@@ -15,9 +15,12 @@ shift 2
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
+# What the shim said, its counters in one line.
 fail() {
     echo "churn.sh: $1" >&2
-    cat "$scratch/log" >&2
+    sed -n 's/^vramshim: \([a-z_]* [1-9][0-9]*\)$/\1,/p' "$scratch/log" | tr '\n' ' ' >&2
+    echo >&2
+    grep -vE '^vramshim: [a-z_]+ [0-9]+$' "$scratch/log" >&2
     exit 1
 }
 

@@ -529,3 +529,55 @@ Test(memory_pressure, the_end_of_one_threads_capture_is_not_the_end_of_anothers)
         ok(launch_fill(&code, at[i % 4], 8, i, stream));
     ok(end_capturing(&first));
 }
+
+/* Device memory that the driver gave to somebody else, as far as the shim knows. */
+static CUmemGenericAllocationHandle take_memory(size_t bytes)
+{
+    CUmemAllocationProp prop = device_prop();
+    CUmemGenericAllocationHandle handle;
+
+    ok(cuMemCreate(&handle, bytes, &prop, 0));
+    return handle;
+}
+
+static uint64_t free_memory(void)
+{
+    return 64 * MIB - sim_device_used(0);
+}
+
+static void launch_for_a_while(const struct device_code *code, CUdeviceptr at)
+{
+    usleep(600 * 1000);
+    for (int i = 0; i < 1100; i++)
+        ok(launch_fill(code, at, 1, 1, NULL));
+    ok(cuCtxSynchronize());
+}
+
+Test(memory_pressure, what_was_to_be_left_free_is_left_free_when_others_take_memory)
+{
+    CUmemGenericAllocationHandle theirs;
+    struct device_code code;
+    CUdeviceptr at;
+
+    setenv("VRAMSHIM_VRAM", "-16MiB", 1);
+    start_paged("64MiB", "256MiB");
+    code = load_code();
+    at = alloc(20 * PAGE);
+    launch_for_a_while(&code, at);
+    cr_assert_eq(stats_get(host_bytes), 0);
+    theirs = take_memory(5 * PAGE);
+    cr_assert_lt(free_memory(), 16 * MIB);
+    launch_for_a_while(&code, at);
+    cr_expect_geq(free_memory(), 16 * MIB);
+    cr_expect_gt(stats_get(host_bytes), 0);
+
+    /* They give it back, and homes may return. */
+    ok(cuMemRelease(theirs));
+    launch_for_a_while(&code, at);
+    for (int i = 0; i < 20; i++)
+        ok(launch_fill(&code, at + i * PAGE, 1, 1, NULL));
+    ok(cuCtxSynchronize());
+    cr_expect_eq(stats_get(host_bytes), 0);
+    cr_expect_geq(free_memory(), 16 * MIB);
+    ok(cuMemFree_v2(at));
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Following what others take of the card, other processes and the program's own allocations that
+ * are not paged: when VRAMSHIM_VRAM says how much is to be left free, that much is left free as
+ * long as the program runs. Homes move out when there is less, and in when there is more.
+ *
+ * Locking: the pager's. A context of the device is current.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "runtime/card.h"
+
+enum {
+    ROOM_EVERY_MS = 500,
+    ROOM_EVERY_LAUNCHES = 1024, /* a power of two: as often it is asked whether that is over */
+};
+
+struct room_facts {
+    uint64_t free;  /* bytes of the card, as the driver says */
+    uint64_t total; /* bytes it has */
+    uint64_t held;  /* by the pool */
+    uint64_t used;  /* of that, by homes and rings */
+    uint64_t ceiling;
+};
+
+struct room_choice {
+    uint64_t ceiling; /* new, of the pool */
+    uint64_t evict;   /* bytes of homes that have to go */
+    bool more;        /* it is so much higher that a plan should be made anew */
+};
+
+/* Pure. `vram` leaves some free. */
+struct room_choice room_choose(struct amount vram, const struct room_facts *facts);
+
+/* Looks, if it is time to, and does what has to be done. */
+void room_follow(struct pager *pager, const struct driver *drv);
