@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vramshim-plan: what a model file holds and whether its weights fit.
+ * vramshim-plan: whether a model runs, where its bytes would lie, how fast, and with which flags.
  *
- * Exit status: 0 the weights fit, or no budget was given; 1 they do not; 2 usage; 3 the report
- * could not be written; 4 the model file is bad or is one part of several.
+ * Exit status: 0 it runs, or no budget is known; 1 it does not; 2 usage; 3 no card where one is
+ * needed, or the answer could not be written; 4 the model file is bad or is one part of several.
  */
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "planner/report.h"
+#include "planner/answer.h"
+#include "planner/arch_gguf.h"
+#include "planner/change.h"
+#include "planner/options.h"
 #include "runtime/config.h"
-#include "runtime/host_memory.h"
 #include "runtime/nearest.h"
 #include "runtime/util.h"
 
@@ -26,25 +29,15 @@ enum status {
     STATUS_BAD_MODEL = 4,
 };
 
-struct request {
-    const char *path;
-    const char *vram_text;
-    const char *ram_text;
-    bool json;
-    bool help;
-    bool version;
-};
-
-static const struct option {
-    const char *name;
-    size_t offset; /* in struct request */
-    bool has_value;
-} options[] = {
-    {"--vram", offsetof(struct request, vram_text), true},
-    {"--ram", offsetof(struct request, ram_text), true},
-    {"--json", offsetof(struct request, json), false},
-    {"--help", offsetof(struct request, help), false},
-    {"--version", offsetof(struct request, version), false},
+/* All that is known, and who owns what of it. */
+struct plan {
+    struct options options;
+    struct gguf *gguf;
+    struct model model;
+    struct arch arch;
+    struct subject subject;
+    struct strategy_case given;
+    struct strategies strategies;
 };
 
 static int complain(enum status status, const char *format, ...)
@@ -65,177 +58,187 @@ static int complain(enum status status, const char *format, ...)
     return status;
 }
 
-static int complain_of_option(const char *given)
+static int complain_memory(void)
 {
-    const char *names[ARRAY_SIZE(options)];
-
-    for (size_t i = 0; i < ARRAY_SIZE(options); i++)
-        names[i] = options[i].name;
-    return complain(STATUS_USAGE, "no option is called %s; did you mean %s?", given,
-                    nearest_choice(given, names, ARRAY_SIZE(names)));
+    return complain(STATUS_ENVIRONMENT, "out of memory");
 }
 
-static const struct option *find_option(const char *argument)
+static int find_engine(const char *name, const struct engine_row **out)
 {
-    size_t n = strcspn(argument, "=");
+    const char *names[32];
+    size_t n = 0;
 
-    if (strcmp(argument, "-h") == 0)
-        return find_option("--help");
-    for (size_t i = 0; i < ARRAY_SIZE(options); i++)
-        if (strlen(options[i].name) == n && memcmp(options[i].name, argument, n) == 0)
-            return &options[i];
-    return NULL;
-}
-
-/* Takes the option at `*at`, and its value, and moves `*at` behind them. */
-static int take_option(char ***at, struct request *request)
-{
-    const char *argument = *(*at)++;
-    const struct option *option = find_option(argument);
-    const char *value = strchr(argument, '=');
-    char *field;
-
-    if (!option)
-        return complain_of_option(argument);
-    field = (char *)request + option->offset;
-    if (!option->has_value) {
-        if (value)
-            return complain(STATUS_USAGE, "%s takes no value", option->name);
-        *(bool *)field = true;
+    *out = name ? engine_row_find(name) : NULL;
+    if (*out || !name)
         return 0;
-    }
-    if (value)
-        value++;
-    else if (**at)
-        value = *(*at)++;
-    else
-        return complain(STATUS_USAGE, "%s needs a size such as 8GiB", option->name);
-    *(const char **)field = value;
-    return 0;
+    for (; n < ARRAY_SIZE(names) && engine_row_at(n); n++)
+        names[n] = engine_row_at(n)->name;
+    return complain(STATUS_USAGE, "--for \"%s\": nothing is known of it; did you mean %s?", name,
+                    nearest_choice(name, names, n));
 }
 
-static int parse_arguments(char **at, struct request *out)
+static int look_at_machine(struct plan *plan)
 {
-    bool options_end = false;
-
-    while (*at) {
-        if (!options_end && strcmp(*at, "--") == 0) {
-            options_end = true;
-            at++;
-        } else if (!options_end && (*at)[0] == '-' && (*at)[1]) {
-            int status = take_option(&at, out);
-
-            if (status)
-                return status;
-        } else if (out->path) {
-            return complain(STATUS_USAGE, "one model at a time: %s or %s?", out->path, *at);
-        } else {
-            out->path = *at++;
-        }
-    }
-    if (!out->path && !out->help && !out->version)
-        return complain(STATUS_USAGE, "no model; usage: vramshim-plan MODEL.gguf [--vram SIZE]");
-    return 0;
-}
-
-static int parse_budget(const char *option, const char *text, uint64_t *out)
-{
-    if (!text || config_parse_size(text, out))
-        return 0;
-    return complain(STATUS_USAGE,
-                    "%s \"%s\" is no size such as 8GiB (a share would need a card to look at)",
-                    option, text);
-}
-
-/* Without --ram the host tier is what the shim itself would take here and now. */
-static uint64_t default_ram(void)
-{
-    uint64_t available = host_memory_available("");
     struct config config;
+    char error[512];
 
+    if (machine_look(&plan->options.machine, &plan->given.machine, error, sizeof(error)) != 0)
+        return complain(STATUS_USAGE, "%s", error);
     config_load(&config, environ);
-    return amount_resolve(config.ram, available, available);
+    plan->given.chunk = config.chunk;
+    plan->given.no_quantize = plan->options.no_quantize;
+    return find_engine(plan->options.program, &plan->given.engine);
 }
 
-static int print_report(struct request *request, struct report *report)
+static int open_model(struct plan *plan, const struct workload *work,
+                      const struct measured *measured)
 {
-    int r = 0;
-
-    if (request->json)
-        r = report_print_json(report, stdout);
-    else
-        report_print(report, stdout);
-    if (r || fflush(stdout) != 0)
-        return complain(STATUS_ENVIRONMENT, "cannot write the report: %s",
-                        strerror(r ? -r : errno));
-    if (report->budget.has_vram && report->model->parts > 1)
-        return complain(STATUS_BAD_MODEL,
-                        "%s is one of several parts; join them first to see whether they fit",
-                        report->path);
-    return report->fit.verdict == FIT_NOT ? STATUS_DOES_NOT_FIT : STATUS_FITS;
-}
-
-static int plan(struct request *request, struct budget budget)
-{
-    struct report report = {.path = request->path,
-                            .budget = budget,
-                            .vram_text = request->vram_text,
-                            .ram_text = request->ram_text};
-    struct model model;
-    struct gguf *gguf;
     char error[1024];
-    int status;
-    int r = gguf_open(request->path, error, sizeof(error), &gguf);
+    int r = gguf_open(plan->options.path, error, sizeof(error), &plan->gguf);
 
     if (r)
         return complain(r == -ENOMEM ? STATUS_ENVIRONMENT : STATUS_BAD_MODEL, "%s", error);
-    model_init(&model, gguf);
-    report.model = &model;
-    if (model.parts == 1)
-        report.fit = fit_judge(model.bytes, &budget);
-    status = print_report(request, &report);
-    gguf_free(gguf);
-    return status;
+    model_init(&plan->model, plan->gguf);
+    arch_read_gguf(plan->gguf, &plan->arch);
+    return subject_init(&plan->subject, &plan->model, &plan->arch, work, measured)
+               ? complain_memory()
+               : 0;
 }
 
-static void print_help(void)
+static int imagine_model(struct plan *plan, const struct workload *work,
+                         const struct measured *measured)
 {
-    puts("usage: vramshim-plan MODEL.gguf [--vram SIZE] [--ram SIZE] [--json]\n\n"
-         "Shows what a model file holds and whether its weights fit.\n\n"
-         "  --vram SIZE   device memory to use: 8GiB, 1.5G (GiB), 2GB (10^9)\n"
-         "  --ram SIZE    pinned host memory to use; without it what the shim would take on this\n"
-         "                machine: VRAMSHIM_RAM of what is available\n"
-         "  --json        the same as JSON, sizes in bytes\n\n"
-         "Exit status: 0 the weights fit (or no --vram), 1 they do not, 2 usage, 3 the report\n"
-         "cannot be written, 4 the model file is bad.\n\n"
-         "Only weights are counted. This version predicts no speed and writes no plan file.\n\n"
-         "Examples:\n"
-         "  vramshim-plan model.gguf --vram 8GiB\n"
-         "  vramshim-plan model.gguf --vram 8GiB --ram 24GiB --json");
+    struct subject_moe moe;
+    char error[512];
+
+    if (options_moe(&plan->options, &moe, error, sizeof(error)) != 0)
+        return complain(STATUS_USAGE, "%s", error);
+    return subject_imagine(&plan->subject, &moe, &plan->arch, work, measured) ? complain_memory()
+                                                                              : 0;
+}
+
+static int take_subject(struct plan *plan)
+{
+    struct workload work;
+    struct measured measured;
+    char error[512];
+
+    if (options_workload(&plan->options, &work, error, sizeof(error)) != 0 ||
+        options_measured(&plan->options, &measured, error, sizeof(error)) != 0)
+        return complain(STATUS_USAGE, "%s", error);
+    plan->given.subject = &plan->subject;
+    if (plan->options.moe[0] && plan->options.path)
+        return complain(STATUS_USAGE, "--moe is for models without a file: %s or %s?",
+                        plan->options.path, plan->options.moe[0]);
+    return plan->options.moe[0] ? imagine_model(plan, &work, &measured)
+                                : open_model(plan, &work, &measured);
+}
+
+static int finish(int r)
+{
+    if (!r && fflush(stdout) == 0)
+        return 0;
+    return complain(STATUS_ENVIRONMENT, "cannot write the report: %s", strerror(r ? -r : errno));
+}
+
+static int verdict(const struct plan *plan)
+{
+    if (!plan->given.machine.has_card)
+        return STATUS_FITS;
+    if (plan->gguf && plan->model.parts > 1)
+        return complain(STATUS_BAD_MODEL,
+                        "%s is one of several parts; join them first to see whether they fit",
+                        plan->options.path);
+    return plan->strategies.recommended ? STATUS_FITS : STATUS_DOES_NOT_FIT;
+}
+
+static int answer(struct plan *plan)
+{
+    struct answer answer = {
+        .path = plan->options.path,
+        .model = plan->gguf ? &plan->model : NULL,
+        .arch = &plan->arch,
+        .given = &plan->given,
+        .strategies = &plan->strategies,
+        .request = &plan->options.machine,
+        .compare = plan->options.compare,
+        .explain = plan->options.explain,
+    };
+    int r = 0;
+
+    if (plan->options.json)
+        r = answer_print_json(&answer, stdout);
+    else
+        answer_print(&answer, stdout);
+    r = finish(r);
+    return r ? r : verdict(plan);
+}
+
+/* One line. */
+static int answer_check(struct plan *plan)
+{
+    const struct strategy_result *best = plan->strategies.recommended;
+
+    if (!plan->given.machine.has_card)
+        return complain(STATUS_ENVIRONMENT, "%s; say what to check for with --gpu or --vram",
+                        plan->given.machine.why_not);
+    if (best)
+        printf("yes: %s\n", best->name);
+    else
+        puts("no: nothing fits; --compare says what is missing");
+    return finish(0) ? STATUS_ENVIRONMENT : verdict(plan);
+}
+
+static int answer_max(struct plan *plan)
+{
+    bool context = strcmp(plan->options.max, "ctx") == 0;
+    uint64_t most = 0;
+
+    if (!context && strcmp(plan->options.max, "batch") != 0)
+        return complain(STATUS_USAGE, "--max \"%s\" is neither ctx nor batch", plan->options.max);
+    if (!plan->given.machine.has_card)
+        return complain(STATUS_ENVIRONMENT, "%s; say what to look for with --gpu or --vram",
+                        plan->given.machine.why_not);
+    if (context ? change_max_context(&plan->given, &most) : change_max_batch(&plan->given, &most))
+        return complain_memory();
+    printf("%" PRIu64 "\n", most);
+    if (finish(0))
+        return STATUS_ENVIRONMENT;
+    return most ? STATUS_FITS : STATUS_DOES_NOT_FIT;
+}
+
+static int run(struct plan *plan)
+{
+    int status = look_at_machine(plan);
+
+    status = status ? status : take_subject(plan);
+    if (status)
+        return status;
+    if (plan->given.machine.has_card && strategies_judge(&plan->given, &plan->strategies) != 0)
+        return complain_memory();
+    if (plan->options.max)
+        return answer_max(plan);
+    return plan->options.check ? answer_check(plan) : answer(plan);
 }
 
 int main(int argc, char **argv)
 {
-    struct request request = {0};
-    struct budget budget = {0};
-    int status = parse_arguments(argc ? argv + 1 : argv, &request);
+    static struct plan plan;
+    char error[1024];
+    int status;
 
-    if (!status && request.help) {
-        print_help();
+    if (options_parse(argc ? argv + 1 : argv, &plan.options, error, sizeof(error)) != 0)
+        return complain(STATUS_USAGE, "%s", error);
+    if (plan.options.help) {
+        options_print_help();
         return STATUS_FITS;
     }
-    if (!status && request.version) {
+    if (plan.options.version) {
         puts("vramshim-plan " VRAMSHIM_VERSION);
         return STATUS_FITS;
     }
-    budget.has_vram = request.vram_text != NULL;
-    if (!status)
-        status = parse_budget("--vram", request.vram_text, &budget.vram);
-    if (!status)
-        status = parse_budget("--ram", request.ram_text, &budget.ram);
-    if (status)
-        return status;
-    if (!request.ram_text)
-        budget.ram = default_ram();
-    return plan(&request, budget);
+    status = run(&plan);
+    subject_fini(&plan.subject);
+    gguf_free(plan.gguf);
+    return status;
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The report as JSON. Sizes are bytes, exact; names are as in the file where they are clean text,
- * else escaped as in the text report, because JSON has no other bytes than valid UTF-8.
+ * What a model file holds, as JSON. Sizes are bytes, exact; names are as in the file where they are
+ * clean text, else escaped as in the text, because JSON has no other bytes than valid UTF-8.
  */
 #include "planner/report.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -58,56 +57,14 @@ static json_t *tensor_json(const struct gguf_tensor *tensor)
                      (json_int_t)tensor->bytes);
 }
 
-/* Empty where there are none that would help. */
-static json_t *settings_json(const struct report *report)
+json_t *report_json(const char *path, const struct model *model)
 {
-    json_t *settings = json_object();
-
-    if (report->fit.verdict != FIT_DEVICE && report->fit.verdict != FIT_BOTH_TIERS)
-        return settings;
-    if (report->vram_text)
-        json_object_set_new(settings, "VRAMSHIM_VRAM", json_string(report->vram_text));
-    if (report->ram_text)
-        json_object_set_new(settings, "VRAMSHIM_RAM", json_string(report->ram_text));
-    return settings;
-}
-
-static json_t *fit_json(const struct report *report)
-{
-    static const char *const verdicts[] = {
-        [FIT_UNKNOWN] = "not judged",
-        [FIT_DEVICE] = "device",
-        [FIT_BOTH_TIERS] = "device and host",
-        [FIT_NOT] = "no",
-    };
-
-    if (report->fit.verdict == FIT_UNKNOWN)
-        return json_pack("{s:s}", "verdict", verdicts[FIT_UNKNOWN]);
     return json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:I}", "verdict", verdicts[report->fit.verdict], "device_budget",
-        (json_int_t)report->budget.vram, "host_budget", (json_int_t)report->budget.ram,
-        "device_bytes", (json_int_t)report->fit.device_bytes, "host_bytes",
-        (json_int_t)report->fit.host_bytes, "short_bytes", (json_int_t)report->fit.short_bytes);
-}
-
-int report_print_json(const struct report *report, FILE *out)
-{
-    const struct model *model = report->model;
-    json_t *root = json_pack(
-        "{s:o, s:I, s:I, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:I, s:o, s:o, s:[s, s]}", "file",
-        text_json(report->path, strlen(report->path)), "version", (json_int_t)model->gguf->version,
-        "file_bytes", (json_int_t)model->gguf->file_bytes, "name",
-        entry_json(model, "general.name"), "architecture",
-        entry_json(model, "general.architecture"), "tensors", (json_int_t)model->gguf->n_tensors,
-        "bytes", (json_int_t)model->bytes, "types", shares_json(model->types, model->n_types),
-        "roles", shares_json(model->roles, ROLE_COUNT), "largest", tensor_json(model->largest),
-        "parts", (json_int_t)model->parts, "fit", fit_json(report), "settings",
-        settings_json(report), "not_predicted", "speed", "memory beside the weights");
-    int r;
-
-    if (!root)
-        return -ENOMEM;
-    r = json_dumpf(root, out, JSON_INDENT(2)) == 0 && fputc('\n', out) != EOF ? 0 : -EIO;
-    json_decref(root);
-    return r;
+        "{s:o, s:I, s:I, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:I}", "file",
+        text_json(path, strlen(path)), "version", (json_int_t)model->gguf->version, "file_bytes",
+        (json_int_t)model->gguf->file_bytes, "name", entry_json(model, "general.name"),
+        "architecture", entry_json(model, "general.architecture"), "tensors",
+        (json_int_t)model->gguf->n_tensors, "bytes", (json_int_t)model->bytes, "types",
+        shares_json(model->types, model->n_types), "roles", shares_json(model->roles, ROLE_COUNT),
+        "largest", tensor_json(model->largest), "parts", (json_int_t)model->parts);
 }

@@ -7,6 +7,7 @@
  */
 #include "planner/text.h"
 
+#include <stdio.h>
 #include <string.h>
 #include "runtime/util.h"
 
@@ -123,5 +124,19 @@ char *text_escape(const char *text, size_t size, char *out, size_t out_size)
             cut = used;
     }
     out[used] = '\0';
+    return out;
+}
+
+const char *text_size(uint64_t bytes, char out[32])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double value = bytes;
+    size_t unit = 0;
+
+    while (value >= 1024 && unit + 1 < ARRAY_SIZE(units)) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(out, 32, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
     return out;
 }

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * Bytes of the one valid UTF-8 character at `text`, and its code point; 0 when `size` bytes do not
@@ -29,3 +30,7 @@ bool text_is_clean(const char *text, size_t size);
  * replaced by "..." at the end. Returns `out`.
  */
 char *text_escape(const char *text, size_t size, char *out, size_t out_size);
+
+/* "45.2 MiB"; one digit is enough to compare by eye, exact figures are in the JSON. Returns `out`.
+ */
+const char *text_size(uint64_t bytes, char out[32]);

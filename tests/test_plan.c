@@ -2,7 +2,6 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "planner/fit.h"
 #include "planner/model.h"
 #include "runtime/util.h"
 
@@ -39,34 +38,5 @@ Test(plan, tells_roles_by_the_names_in_use)
 
         cr_expect_eq(role_of(name), cases[i].role, "%s is %s", cases[i].name,
                      role_name(role_of(name)));
-    }
-}
-
-Test(plan, fills_the_device_first_and_then_the_host)
-{
-    static const struct {
-        uint64_t weights;
-        struct budget budget;
-        struct fit fit;
-    } cases[] = {
-        {10, {false, 0, 99}, {FIT_UNKNOWN, 0, 0, 0}},
-        {10, {true, 10, 0}, {FIT_DEVICE, 10, 0, 0}},
-        {10, {true, 11, 0}, {FIT_DEVICE, 10, 0, 0}},
-        {10, {true, 9, 1}, {FIT_BOTH_TIERS, 9, 1, 0}},
-        {10, {true, 0, 10}, {FIT_BOTH_TIERS, 0, 10, 0}},
-        {10, {true, 9, 0}, {FIT_NOT, 9, 0, 1}},
-        {10, {true, 3, 4}, {FIT_NOT, 3, 4, 3}},
-        {0, {true, 0, 0}, {FIT_DEVICE, 0, 0, 0}},
-        {UINT64_MAX, {true, UINT64_MAX, UINT64_MAX}, {FIT_DEVICE, UINT64_MAX, 0, 0}},
-        {UINT64_MAX, {true, 1, UINT64_MAX}, {FIT_BOTH_TIERS, 1, UINT64_MAX - 1, 0}},
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct fit fit = fit_judge(cases[i].weights, &cases[i].budget);
-
-        cr_expect_eq(fit.verdict, cases[i].fit.verdict, "case %zu", i);
-        cr_expect_eq(fit.device_bytes, cases[i].fit.device_bytes, "case %zu", i);
-        cr_expect_eq(fit.host_bytes, cases[i].fit.host_bytes, "case %zu", i);
-        cr_expect_eq(fit.short_bytes, cases[i].fit.short_bytes, "case %zu", i);
     }
 }

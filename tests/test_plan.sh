@@ -16,45 +16,103 @@ gives() {
         python3 -c "import json, sys; r = json.load(sys.stdin); print($1)") && [ "$got" = "$2" ]
 }
 
-# 2 MiB of F16, 1 MiB of F32, 34 KiB of Q8_0.
-python3 "$make" "$model" general.architecture=llama 'general.name=red \x1b[31mname' \
-    token_embd.weight:1:1024,1024 blk.0.attn_q.weight:0:512,512 blk.0.ffn_up.weight:8:32,1024
 
-expect 0 "$plan" "$model"
+# 2 MiB of F16, 1 MiB of F32, 34 KiB of Q8_0; an architecture that is not known, so that no cache is
+# counted. A link and a driver of its own: nothing of this machine is looked at.
+python3 "$make" "$model" general.architecture=perceptron 'general.name=red \x1b[31mname' \
+    token_embd.weight:1:1024,1024 blk.0.attn_q.weight:0:512,512 blk.0.ffn_up.weight:8:32,1024
+# The planner with 100 KiB of buffers on a card of SIZE: on SIZE ARGUMENT...
+on() {
+    vram=$1
+    shift
+    "$plan" "$model" --vram "$vram" --link gen4x16 --driver 0 --buffers 100KiB "$@"
+}
+
+expect 0 env LD_LIBRARY_PATH="$scratch" "$plan" "$model"
 ok "a model without a budget is described, not judged" prints "fit             not judged"
-ok "the architecture is named" prints "architecture  llama"
+ok "the architecture is named" prints "architecture  perceptron"
+ok "an architecture that is not known is said" prints '"perceptron" is not among those known'
+ok "control characters of the file are escaped" prints 'red \x1b[31mname'
+ok "a card that is not there is said" prints "say what it is with --vram SIZE or --gpu CARD"
+
+expect 0 "$plan" "$model" --explain
 ok "types are added up" prints "F16                 1      2.0 MiB   65.9%"
 ok "roles are added up" prints "attention           1      1.0 MiB   33.0%"
 ok "the largest tensor is named" prints "token_embd.weight  F16  [1024, 1024]  2.0 MiB"
-ok "control characters of the file are escaped" prints 'red \x1b[31mname'
-ok "what is not predicted is said" prints "predicts no speed"
 
-expect 0 "$plan" "$model" --vram 4MiB
-ok "weights that fit the device say so" prints "yes, in device memory alone"
+expect 0 on 4MiB
+ok "weights that fit the device say so" prints " > resident "
+ok "nothing is to be done then" prints "the library would bring nothing"
 
-expect 0 "$plan" "$model" --vram=2MiB --ram=1GiB
-ok "weights that need host memory say how much" prints "1.0 MiB of 1.0 GiB in host memory"
-ok "the settings to use are printed" prints "VRAMSHIM_VRAM=2MiB VRAMSHIM_RAM=1GiB"
-ok "the command to use is printed" prints "vramshim run --vram 2MiB --ram 1GiB --"
+VRAMSHIM_CHUNK=128KiB
+export VRAMSHIM_CHUNK
+expect 0 on 2MiB --ram 1GiB
+ok "weights that need host memory are streamed" prints " > stream "
+ok "what does not fit says how much it lacks" prints "of device memory too few; fits with --vram"
+ok "the command to use is printed" prints "vramshim run --vram 2MiB -- program"
+expect 0 on 2MiB --pinned 2MiB
+ok "and what may be pinned" prints "vramshim run --vram 2MiB --ram 2MiB -- program"
 
-expect 1 "$plan" "$model" --vram 1MiB --ram 1MiB
-ok "weights that do not fit say by how much" prints "are 1.0 MiB too few"
-ok "no settings are advised that would not help" test "${out#*VRAMSHIM_VRAM}" = "$out"
+expect 1 on 1MiB --ram 1MiB
+ok "a model that does not fit anywhere is said" prints "Nothing fits"
+expect 1 on 1MiB --ram 1MiB --check
+ok "a check says it in one line" test "$out" = "no: nothing fits; --compare says what is missing"
+expect 0 on 4MiB --check
+ok "and when it fits" test "$out" = "yes: resident"
+expect 3 env LD_LIBRARY_PATH="$scratch" "$plan" "$model" --check
+ok "a check without a card cannot be made" says "with --gpu or --vram"
 
-expect 0 env VRAMSHIM_RAM=2MiB "$plan" "$model" --vram 2MiB
-ok "without --ram the shim's own setting counts" prints "1.0 MiB of 2.0 MiB in host memory"
+expect 0 env VRAMSHIM_RAM=3MiB "$plan" "$model" --json --vram 4MiB --link gen4x16 --buffers 1
+ok "without --pinned the shim's own setting counts" gives "r['budget']['pinned_bytes']" 3145728
 
-expect 0 "$plan" --json -- "$model"
-ok "sizes in JSON are exact" gives "r['bytes']" 3180544
-ok "JSON lists the types" gives "[t['bytes'] for t in r['types']]" "[2097152, 1048576, 34816]"
-ok "JSON does not judge without a budget" gives "r['fit']['verdict']" "not judged"
+expect 0 on 4MiB --json --
+ok "sizes in JSON are exact" gives "r['model']['bytes']" 3180544
+ok "JSON counts parameters" gives "r['model']['parameters']" 1343488
+ok "JSON lists the types" gives "[t['bytes'] for t in r['model']['types']]" \
+    "[2097152, 1048576, 34816]"
+ok "JSON does not count a cache that is not known" gives "r['model']['demand']['cache']" None
 
-expect 1 "$plan" "$model" --json --vram 1MiB --ram 1MiB
-ok "JSON gives the shortage" gives "r['fit']['short_bytes']" 1083392
+# What other programs read is kept.
+ok "JSON has these keys" gives "list(r)" "['model', 'budget', 'recommended', 'strategies']"
+ok "strategies have these" gives "sorted({k for s in r['strategies'] for k in s})" \
+    "['bound', 'disk_bytes', 'fits', 'host_bytes', 'name', 'pass_seconds', 'peak_device_bytes', \
+'pinned_bytes', 'quality', 'why']"
+ok "times have these" gives "sorted(r['strategies'][0]['pass_seconds'])" "['high', 'low']"
+expect 1 on 1MiB --ram 1MiB --json
+ok "JSON recommends nothing that does not fit" gives "r['recommended']" None
+ok "JSON gives the shortage, and a change" gives "r['strategies'][0]['why']" \
+    "short of 2234368 bytes of device memory; fits with --vram 4MiB"
+ok "no time is given for what does not fit" gives "r['strategies'][0]['pass_seconds']['low']" None
+expect 0 "$plan" --json "$model" --gpu "RTX 3060" --ram 32GiB --link gen3x16 --compare
+cp "$scratch/out" "$scratch/first"
+expect 0 env LC_ALL=de_DE.UTF-8 "$plan" --json "$model" --gpu "RTX 3060" --ram 32GiB \
+    --link gen3x16 --compare
+ok "a what-if says the same twice, whatever the language" cmp "$scratch/first" "$scratch/out"
 
 cp "$model" "$scratch/$(printf 'a\033[31mb')"
 expect 0 "$plan" "$scratch/$(printf 'a\033[31mb')"
 ok "control characters of the path are escaped" prints 'a\x1b[31mb'
+
+# For programs.
+expect 0 on 4MiB --for llama.cpp --ctx 4096
+ok "flags for a program have their numbers" prints "-fit off -ngl 999 -c 4096"
+ok "and the memory story that goes with them" prints "VRAMSHIM_STORY=virtual"
+expect 2 on 4MiB --for llama.cp
+ok "a mistyped program is answered with the nearest" says "did you mean llama.cpp?"
+expect 0 on 4MiB --max ctx
+ok "the most that fits is a number" test "$out" -gt 0
+
+# A mixture of experts of which there is no file.
+expect 0 "$plan" --moe 120.67B 12.77B 512 22 --gpu h200 --ram 512GiB --json
+ok "parameters are counted, not weighed" gives "r['model']['bytes']" 241340000000
+ok "experts are what their share of active parameters says" \
+    gives "round(r['model']['expert_bytes'] / r['model']['bytes'], 3)" 0.934
+expect 2 "$plan" --moe 120 12 128 8 --gpu h200
+ok "bare numbers are refused: parameters or bytes?" says "no number of parameters such as 120B"
+expect 2 "$plan" --moe 120B 1B 128 8 --gpu h200
+ok "impossible shares are refused" says "at least 7.5B are active"
+expect 2 "$plan" --moe 120B 12B 128
+ok "all four numbers are needed" says "--moe needs T A E K"
 
 # Mistakes of the person.
 expect 2 "$plan"
@@ -65,6 +123,16 @@ expect 2 "$plan" "$model" --vrma 1
 ok "a mistyped option is answered with the nearest" says "did you mean --vram?"
 expect 2 "$plan" "$model" --vram
 ok "a missing size is a mistake" says "--vram needs a size such as 8GiB"
+expect 2 "$plan" "$model" --gpu "RTX 9999"
+ok "a card that is not in the table is answered with the nearest" says "did you mean"
+expect 2 "$plan" "$model" --link gen9x16
+ok "so is a link" says "did you mean gen"
+expect 2 "$plan" "$model" --kv q9_0
+ok "so is a type of the cache" says "did you mean q"
+expect 2 "$plan" "$model" --ctx -5
+ok "a negative context is refused" says '--ctx "-5" is no number from 1 to'
+expect 2 "$plan" "$model" --image 0x5
+ok "an image without width is refused" says "no size such as 1024x768"
 expect 2 "$plan" "$model" --vram 50%
 ok "a share is refused: there is no card to take it of" says '"50%" is no size'
 expect 2 "$plan" "$model" --ram=-1GiB
@@ -77,6 +145,16 @@ expect 3 sh -c '"$1" --json "$2" >/dev/full' sh "$plan" "$model"
 ok "so is one in JSON" says "cannot write the report"
 expect 0 "$plan" --help
 ok "help has examples" prints "vramshim-plan model.gguf --vram 8GiB"
+man=$MESON_SOURCE_ROOT/docs/vramshim-plan.1
+missing=$(printf '%s\n' "$out" | sed -n 's/^  \(--[a-z-]*\).*/\1/p' | while read -r option; do
+    sed 's/\\//g' "$man" | grep -q -e "$option" || echo "$option"
+done)
+ok "the manual has every option ($missing)" test -z "$missing"
+missing=$(sed -n 's/^STRATEGY("\([^"]*\)".*/\1/p' "$MESON_SOURCE_ROOT/planner/strategies.def" |
+    while read -r name; do
+        sed 's/\\//g' "$man" | grep -q -e "$name" || echo "$name"
+    done)
+ok "the manual has every strategy ($missing)" test -z "$missing"
 expect 0 "$plan" --version
 ok "the version is printed" prints "vramshim-plan 0."
 

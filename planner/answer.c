@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The answer as text: what is needed, what there is, what to do, and why not otherwise.
+ *
+ * Times are ranges and every row names the one thing that bounds it. What does not fit says what is
+ * missing and what would make it fit.
+ */
+#include "planner/answer.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "planner/text.h"
+#include "runtime/util.h"
+
+#define SHOWN_TEXT 200
+
+static const char *pass_name(const struct subject *s)
+{
+    static const char *const names[] = {
+        [SUBJECT_LANGUAGE] = "token",
+        [SUBJECT_ENCODER] = "batch",
+        [SUBJECT_IMAGE] = "step",
+    };
+
+    return names[s->kind];
+}
+
+/* "12.3 .. 25.6 ms" */
+static const char *range_text(double low, double high, char out[48])
+{
+    static const struct {
+        double unit;
+        const char *name;
+    } units[] = {{1, "s"}, {1e-3, "ms"}, {0, "us"}};
+    size_t i = 0;
+
+    while (i + 1 < ARRAY_SIZE(units) && high < units[i].unit)
+        i++;
+    if (units[i].unit == 0)
+        snprintf(out, 48, "%.0f .. %.0f us", low * 1e6, high * 1e6);
+    else
+        snprintf(out, 48, "%.3g .. %.3g %s", low / units[i].unit, high / units[i].unit,
+                 units[i].name);
+    return out;
+}
+
+static void print_term(const char *name, const struct term *term, const char *note, FILE *out)
+{
+    char size[32], error[32];
+
+    if (!term->bytes && !term->error)
+        return;
+    fprintf(out, "  %-12s %12s", name, text_size(term->bytes, size));
+    if (term->error)
+        fprintf(out, "  +- %s", text_size(term->error, error));
+    fprintf(out, "%s%s\n", *note ? "  " : "", note);
+}
+
+/* What is not known of the architecture, in one line. */
+static void print_doubt(const struct arch *arch, const struct subject *s, FILE *out)
+{
+    char name[SHOWN_TEXT];
+
+    if (s->demand.cache_known)
+        return;
+    text_escape(arch->name, strlen(arch->name), name, sizeof(name));
+    fputs("  cache        not known: ", out);
+    switch (arch->verdict) {
+    case ARCH_UNNAMED:
+        fputs("the model does not say what it is", out);
+        break;
+    case ARCH_INCOMPLETE:
+        fprintf(out, "the file does not say its %s.%s", name, arch->missing);
+        break;
+    default:
+        fprintf(out, "architecture \"%s\" is not among those known", name);
+        break;
+    }
+    fputs("; nothing is counted for it (--cache SIZE)\n", out);
+}
+
+static void print_demand(const struct answer *a, FILE *out)
+{
+    const struct subject *s = a->given->subject;
+    const struct demand *d = &s->demand;
+    struct term weights = {s->bytes, 0};
+    struct term driver = {a->given->machine.driver, a->given->machine.driver_error};
+    char note[64] = "";
+
+    fputs("\nNeeds\n", out);
+    if (s->parameters)
+        snprintf(note, sizeof(note), "%.2f billion parameters", (double)s->parameters / 1e9);
+    print_term("weights", &weights, note, out);
+    snprintf(note, sizeof(note), "%" PRIu64 " tokens, %s", d->context, s->work.keys->name);
+    print_doubt(a->arch, s, out);
+    print_term("cache", &d->cache, s->measured.cache ? "as measured" : note, out);
+    print_term("states", &d->state, "", out);
+    print_term("buffers", &d->compute, s->measured.compute ? "as measured" : "", out);
+    print_term("driver", &driver, "context and libraries", out);
+}
+
+static void print_budget(const struct machine *m, FILE *out)
+{
+    char card[SHOWN_TEXT], device[32], memory[32], host[32], pinned[32];
+
+    fputs("\nBudget\n", out);
+    if (!m->has_card) {
+        fprintf(out, "  not known: %s;\n  say what it is with --vram SIZE or --gpu CARD\n",
+                m->why_not);
+        return;
+    }
+    fprintf(out, "  card         %s%s\n", text_escape(m->card, strlen(m->card), card, sizeof(card)),
+            m->what_if    ? ", as in the table"
+            : m->measured ? ", measured"
+                          : "");
+    fprintf(out, "  device       %12s", text_size(m->device, device));
+    if (m->memory)
+        fprintf(out, "  of %s", text_size(m->memory, memory));
+    fprintf(out, "\n  host         %12s  %s of it may be pinned\n", text_size(m->host, host),
+            text_size(m->pinned, pinned));
+    fprintf(out, "  link         %7.1f GB/s  %s\n", m->link_rate / 1e9, m->link);
+    if (m->unified)
+        fputs("  host and device memory are one here: moving anything to the host gains nothing\n",
+              out);
+}
+
+static void print_row(const struct answer *a, const struct strategy_result *r, FILE *out)
+{
+    char peak[32], host[32], time[48];
+
+    fprintf(out, " %s %-16s", r == a->strategies->recommended ? ">" : " ", r->name);
+    if (!r->fits) {
+        fprintf(out, " does not fit: %s of %s too few", text_size(r->short_by, peak),
+                strategy_lack_name(r->lack));
+        fprintf(out, r->change[0] ? "; fits with %s\n" : "%s\n", r->change);
+        return;
+    }
+    fprintf(out, " %10s %10s  %-20s %-14s %s\n", text_size(r->peak, peak), text_size(r->host, host),
+            range_text(r->low, r->high, time), r->bound, r->quality);
+}
+
+static void print_table(const struct answer *a, FILE *out)
+{
+    char title[32];
+
+    snprintf(title, sizeof(title), "per %s", pass_name(a->given->subject));
+    fprintf(out, "\n   %-16s %10s %10s  %-20s %-14s %s\n", "strategy", "device", "host", title,
+            "bound", "answers");
+    for (size_t i = 0; i < a->strategies->n; i++) {
+        const struct strategy_result *r = &a->strategies->list[i];
+
+        if (a->compare || r == a->strategies->recommended || i == 0)
+            print_row(a, r, out);
+    }
+}
+
+static void print_why(const struct answer *a, FILE *out)
+{
+    const struct strategy_result *best = a->strategies->recommended;
+
+    if (best)
+        fprintf(out, "\nBecause          %s: %s\n", best->help, best->why);
+    for (size_t i = 0; a->compare && i < a->strategies->n; i++) {
+        const struct strategy_result *r = &a->strategies->list[i];
+
+        if (r->kind == STRATEGY_ADVICE && r->fits)
+            fprintf(out, "%-16s %s: %s\n", r->name, r->help, r->why);
+        if (r->kind == STRATEGY_LATER || r->kind == STRATEGY_ENGINE)
+            fprintf(out, "%-16s %s\n", r->name, r->why);
+    }
+}
+
+/* Flags with their numbers. */
+static void print_flags(const struct answer *a, const char *flags, FILE *out)
+{
+    const struct demand *d = &a->given->subject->demand;
+
+    for (; *flags; flags++) {
+        if (flags[0] == '%' && flags[1] == 'c')
+            fprintf(out, "%" PRIu64, d->context);
+        else if (flags[0] == '%' && flags[1] == 'k')
+            fprintf(out, "%" PRIu64, d->cache.bytes);
+        else
+            fputc(*flags, out);
+        flags += flags[0] == '%';
+    }
+    fputc('\n', out);
+}
+
+static void print_engine(const struct answer *a, FILE *out)
+{
+    const struct engine_row *engine = a->given->engine;
+    const struct strategy_result *best = a->strategies->recommended;
+
+    if (!engine)
+        return;
+    fprintf(out, "\nFor %s\n", engine->name);
+    if (best && best->kind == STRATEGY_ENGINE) {
+        fprintf(out, "  its own offload is faster here: %s\n", engine->offload_flags);
+        return;
+    }
+    fprintf(out, "  story        VRAMSHIM_STORY=%s\n  flags        ", engine->story);
+    print_flags(a, engine->flags, out);
+}
+
+static void print_next(const struct answer *a, FILE *out)
+{
+    const struct strategy_result *best = a->strategies->recommended;
+    const struct machine_request *given = a->request;
+
+    if (!best) {
+        fputs("\nNothing fits: --compare says what is missing\n", out);
+        return;
+    }
+    if (best->kind == STRATEGY_ENGINE || strcmp(best->name, "resident") == 0) {
+        fputs("\nNext             run the program as it is; the library would bring nothing\n",
+              out);
+        return;
+    }
+    fputs("\nNext             vramshim run", out);
+    if (given->vram)
+        fprintf(out, " --vram %s", given->vram);
+    if (given->pinned)
+        fprintf(out, " --ram %s", given->pinned);
+    if (a->given->engine)
+        fprintf(out, " --story %s", a->given->engine->story);
+    if (strcmp(best->name, "in-place") == 0)
+        fputs(" --engine none", out);
+    fputs(" -- program arguments\n", out);
+}
+
+static void print_explanation(const struct answer *a, FILE *out)
+{
+    const struct machine *m = &a->given->machine;
+    const struct arch *arch = a->arch;
+
+    if (a->model)
+        report_print_shares(a->model, out);
+    if (arch->verdict == ARCH_KNOWN)
+        fprintf(out, "\nmemory          %s; %u layers\n", arch_cache_name(arch->cache),
+                arch->n_layers);
+    if (arch->n_experts)
+        fprintf(out, "experts         %u of %u for a token; all are taken as equally likely\n",
+                arch->n_experts_used, arch->n_experts);
+    fprintf(out,
+            "rates           device memory %.0f GB/s, link %.1f (read in place %.1f, not pinned "
+            "%.1f),\n                host memory %.0f, disk %.1f GB/s; %.0f TFLOP/s; %.1f us a "
+            "launch\n",
+            m->device_rate / 1e9, m->link_rate / 1e9, m->in_place_rate / 1e9,
+            m->pageable_rate / 1e9, m->ram_rate / 1e9, m->disk_rate / 1e9, m->flops / 1e12,
+            m->launch * 1e6);
+    fputs("a pass          the longer of computing and copying, then what is read in place\n"
+          "errors          weights and cache none; buffers a quarter, at least 128 MiB; times a\n"
+          "                third, until a run is measured (--cache, --buffers, --driver, --pass)\n",
+          out);
+}
+
+void answer_print(const struct answer *a, FILE *out)
+{
+    if (a->model)
+        report_print(a->path, a->model, out);
+    else
+        fputs("a mixture of experts\n", out);
+    if (a->explain)
+        print_explanation(a, out);
+    print_demand(a, out);
+    print_budget(&a->given->machine, out);
+    if (!a->given->machine.has_card) {
+        fputs("\nfit             not judged\n", out);
+        return;
+    }
+    print_table(a, out);
+    print_why(a, out);
+    print_engine(a, out);
+    print_next(a, out);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* What vramshim-plan says, as text and as JSON. Nothing in it depends on the time or the locale. */
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "planner/report.h"
+#include "planner/strategy.h"
+
+struct answer {
+    const char *path; /* NULL for a model that is only imagined */
+    const struct model *model;
+    const struct arch *arch;
+    const struct strategy_case *given;
+    const struct strategies *strategies;
+    const struct machine_request *request;
+    bool compare, explain;
+};
+
+void answer_print(const struct answer *answer, FILE *out);
+/* 0, -EIO or -ENOMEM. */
+int answer_print_json(const struct answer *answer, FILE *out);

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The answer as JSON, described in docs/vramshim-plan.1. Its keys are kept: programs read them.
+ */
+#include "planner/answer.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "planner/text.h"
+
+/* Times are known to a few digits; more would change with the compiler. */
+static json_t *seconds_json(const struct strategy_result *r, double seconds)
+{
+    double unit;
+
+    if (!r->fits || seconds <= 0)
+        return json_null();
+    unit = pow(10, floor(log10(seconds)) - 3);
+    return json_real(round(seconds / unit) * unit);
+}
+
+static json_t *why_json(const struct strategy_result *r)
+{
+    char text[384];
+
+    if (r->fits)
+        return json_string(r->why);
+    snprintf(text, sizeof(text), "short of %llu bytes of %s%s%s", (unsigned long long)r->short_by,
+             strategy_lack_name(r->lack), r->change[0] ? "; fits with " : "", r->change);
+    return json_string(text);
+}
+
+static json_t *strategy_json(const struct strategy_result *r)
+{
+    return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:{s:o, s:o}, s:s, s:s, s:o}", "name", r->name,
+                     "fits", (int)r->fits, "peak_device_bytes", (json_int_t)r->peak, "host_bytes",
+                     (json_int_t)r->host, "pinned_bytes", (json_int_t)r->pinned, "disk_bytes",
+                     (json_int_t)r->disk, "pass_seconds", "low", seconds_json(r, r->low), "high",
+                     seconds_json(r, r->high), "bound", r->bound, "quality", r->quality, "why",
+                     why_json(r));
+}
+
+static json_t *strategies_json(const struct strategies *strategies)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < strategies->n; i++)
+        json_array_append_new(array, strategy_json(&strategies->list[i]));
+    return array;
+}
+
+static json_t *term_json(const struct term *term)
+{
+    return json_pack("{s:I, s:I}", "bytes", (json_int_t)term->bytes, "error",
+                     (json_int_t)term->error);
+}
+
+static json_t *cache_json(const struct demand *demand, const struct term *term)
+{
+    return demand->cache_known ? term_json(term) : json_null();
+}
+
+static json_t *demand_json(const struct answer *a)
+{
+    const struct demand *d = &a->given->subject->demand;
+    struct term driver = {a->given->machine.driver, a->given->machine.driver_error};
+
+    return json_pack("{s:I, s:o, s:o, s:o, s:o}", "context", (json_int_t)d->context, "cache",
+                     cache_json(d, &d->cache), "state", cache_json(d, &d->state), "buffers",
+                     term_json(&d->compute), "driver", term_json(&driver));
+}
+
+static json_t *model_json(const struct answer *a)
+{
+    const struct subject *s = a->given->subject;
+    json_t *model = a->model ? report_json(a->path, a->model)
+                             : json_pack("{s:n, s:I}", "file", "bytes", (json_int_t)s->bytes);
+
+    if (!model)
+        return NULL;
+    json_object_set_new(model, "known", json_boolean(s->demand.cache_known));
+    json_object_set_new(model, "parameters", json_integer((json_int_t)s->parameters));
+    json_object_set_new(model, "expert_bytes", json_integer((json_int_t)s->expert_bytes));
+    json_object_set_new(model, "demand", demand_json(a));
+    return model;
+}
+
+static json_t *budget_json(const struct machine *m)
+{
+    char card[256];
+
+    if (!m->has_card)
+        return json_null();
+    return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I}", "card",
+                     text_escape(m->card, strlen(m->card), card, sizeof(card)), "measured",
+                     (int)m->measured, "device_bytes", (json_int_t)m->device, "host_bytes",
+                     (json_int_t)m->host, "pinned_bytes", (json_int_t)m->pinned, "disk_bytes",
+                     (json_int_t)m->disk, "link_bytes_per_second", (json_int_t)m->link_rate);
+}
+
+int answer_print_json(const struct answer *a, FILE *out)
+{
+    const struct strategy_result *best = a->strategies->recommended;
+    json_t *root = json_pack(
+        "{s:o, s:o, s:s?, s:o}", "model", model_json(a), "budget", budget_json(&a->given->machine),
+        "recommended", best ? best->name : NULL, "strategies", strategies_json(a->strategies));
+    int r;
+
+    if (!root)
+        return -ENOMEM;
+    r = json_dumpf(root, out, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) == 0 &&
+                fputc('\n', out) != EOF
+            ? 0
+            : -EIO;
+    json_decref(root);
+    return r;
+}

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Budgets and rates.
+ *
+ * What can be measured without running anything is: free device memory, available host memory by
+ * control group, free disk space, the link that the slot really has. The rest comes from tables,
+ * and every figure can be given instead. With --gpu the answer depends on nothing of this machine
+ * but what was not given.
+ */
+#include "planner/machine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "planner/probe.h"
+#include "runtime/config.h"
+#include "runtime/host_memory.h"
+#include "runtime/nearest.h"
+#include "runtime/util.h"
+
+static const struct card {
+    const char *name;
+    uint64_t memory_mib;
+    double rate, flops, launch_ns, in_place;
+    const char *link;
+    bool unified;
+} cards[] = {
+#define CARD(name, memory_mib, rate, flops, launch_ns, in_place, link, unified, source)            \
+    {name, memory_mib, rate, flops, launch_ns, in_place, link, unified},
+#include "planner/cards.def"
+};
+
+static const struct link {
+    const char *name;
+    unsigned int gen, lanes;
+    double rate;
+} links[] = {
+#define LINK(name, gen, lanes, rate, source) {name, gen, lanes, rate},
+#include "planner/links.def"
+};
+
+/* What is assumed where nothing is known; published or usual figures. */
+#define FREE_SHARE     0.98 /* of a card's memory, when nothing else uses it */
+#define BUDGET_SHARE   0.95 /* VRAMSHIM_VRAM as it is by default */
+#define PINNED_SHARE   0.75 /* VRAMSHIM_RAM as it is by default */
+#define PAGEABLE_SHARE 0.4  /* of the link, for copies of memory that is not pinned */
+#define RAM_RATE       40e9 /* two channels of DDR4 or DDR5 in desktops: 38 to 60 */
+#define DISK_RATE      3e9  /* one consumer NVMe: 2.4 to 7 */
+#define SPEED_ERROR    0.35
+#define DRIVER_MIB     500
+#define DRIVER_ERROR   200
+
+static const struct card *card_by_name(const char *driver_name)
+{
+    const struct card *best = NULL;
+
+    for (size_t i = 0; i < ARRAY_SIZE(cards); i++)
+        if (strcasestr(driver_name, cards[i].name) &&
+            (!best || strlen(cards[i].name) > strlen(best->name)))
+            best = &cards[i];
+    return best;
+}
+
+static bool is_letter_or_digit(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* Letters and digits only: "rtx3060" finds "GeForce RTX 3060". */
+static void squeeze(const char *text, char *out, size_t size)
+{
+    size_t n = 0;
+
+    for (; *text && n + 1 < size; text++)
+        if (is_letter_or_digit(*text))
+            out[n++] = *text;
+    out[n] = '\0';
+}
+
+/* The row that ends in what was given, so that "RTX 3060" is not "RTX 3060 Ti". */
+static const struct card *card_given(const char *given)
+{
+    char wanted[96], name[96];
+
+    squeeze(given, wanted, sizeof(wanted));
+    for (size_t i = 0; i < ARRAY_SIZE(cards); i++) {
+        size_t n = strlen(wanted);
+
+        squeeze(cards[i].name, name, sizeof(name));
+        if (n && n <= strlen(name) && strcasecmp(name + strlen(name) - n, wanted) == 0)
+            return &cards[i];
+    }
+    return card_by_name(given);
+}
+
+static int no_such_card(const char *given, char *error, size_t size)
+{
+    const char *names[ARRAY_SIZE(cards)];
+
+    for (size_t i = 0; i < ARRAY_SIZE(cards); i++)
+        names[i] = cards[i].name;
+    snprintf(error, size,
+             "no card \"%s\" in the table; did you mean \"%s\"? (or give --vram and --link)", given,
+             nearest_choice(given, names, ARRAY_SIZE(names)));
+    return -EINVAL;
+}
+
+static void take_card(const struct card *card, struct machine *m)
+{
+    m->unified = card->unified;
+    m->device_rate = card->rate;
+    m->flops = card->flops;
+    m->launch = card->launch_ns * 1e-9;
+    m->in_place_rate = card->in_place / 100;
+    snprintf(m->link, sizeof(m->link), "%s", card->link);
+}
+
+/* A card that nobody knows: somewhere in the middle, and half as sure. */
+static void take_unknown_card(struct machine *m)
+{
+    static const struct card unknown = {"", 0, 500e9, 60e12, 2500, 60, "gen4x16", false};
+
+    take_card(&unknown, m);
+    m->speed_error = 0.5;
+}
+
+/* "12.3GB/s", or a size, which is then per second. */
+static bool parse_rate(const char *text, double *out)
+{
+    char size_text[32];
+    uint64_t bytes;
+    size_t n = strlen(text);
+
+    if (n >= sizeof(size_text))
+        return false;
+    snprintf(size_text, sizeof(size_text), "%s", text);
+    if (n > 2 && strcmp(text + n - 2, "/s") == 0)
+        size_text[n - 2] = '\0';
+    if (!config_parse_size(size_text, &bytes) || bytes == 0)
+        return false;
+    *out = (double)bytes;
+    return true;
+}
+
+static int bad_link(const char *given, char *error, size_t size)
+{
+    const char *names[ARRAY_SIZE(links)];
+
+    for (size_t i = 0; i < ARRAY_SIZE(links); i++)
+        names[i] = links[i].name;
+    snprintf(error, size,
+             "--link \"%s\" is neither a rate such as 12.3GB/s nor a link; did you mean %s?", given,
+             nearest_choice(given, names, ARRAY_SIZE(names)));
+    return -EINVAL;
+}
+
+static int take_link(const char *given, struct machine *m, char *error, size_t size)
+{
+    const char *name = given ? given : m->link;
+
+    for (size_t i = 0; i < ARRAY_SIZE(links); i++)
+        if (strcasecmp(links[i].name, name) == 0)
+            m->link_rate = links[i].rate;
+    if (m->link_rate == 0 && !parse_rate(name, &m->link_rate))
+        return bad_link(given, error, size);
+    if (name != m->link)
+        snprintf(m->link, sizeof(m->link), "%s", name);
+    return 0;
+}
+
+static void name_slot(const struct probe *probe, struct machine *m)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(links); i++)
+        if (links[i].gen == probe->link_gen && links[i].lanes == probe->link_lanes)
+            snprintf(m->link, sizeof(m->link), "%s", links[i].name);
+}
+
+static int take_given_card(const char *given, struct machine *m, char *error, size_t size)
+{
+    const struct card *card = card_given(given);
+
+    if (!card)
+        return no_such_card(given, error, size);
+    take_card(card, m);
+    snprintf(m->card, sizeof(m->card), "%s", card->name);
+    m->memory = card->memory_mib * MIB;
+    m->free = (uint64_t)((double)m->memory * FREE_SHARE);
+    m->has_card = true;
+    return 0;
+}
+
+/* The card that is here. */
+static void take_present_card(struct machine *m)
+{
+    struct probe probe;
+    const struct card *card;
+
+    if (probe_card(&probe, m->why_not, sizeof(m->why_not)) != 0)
+        return;
+    card = card_by_name(probe.name);
+    if (card)
+        take_card(card, m);
+    name_slot(&probe, m);
+    snprintf(m->card, sizeof(m->card), "%s", probe.name);
+    m->unified = probe.unified;
+    m->memory = probe.total;
+    m->free = probe.free;
+    m->has_card = m->measured = true;
+}
+
+static int parse_size(const char *option, const char *text, uint64_t *out, char *error, size_t size)
+{
+    if (!text || config_parse_size(text, out))
+        return 0;
+    snprintf(error, size,
+             "%s \"%s\" is no size such as 8GiB (a share would need a card to look at)", option,
+             text);
+    return -EINVAL;
+}
+
+static int take_rate(const char *option, const char *text, double *out, char *error, size_t size)
+{
+    if (!text || parse_rate(text, out))
+        return 0;
+    snprintf(error, size, "%s \"%s\" is no rate such as 40GB/s", option, text);
+    return -EINVAL;
+}
+
+/* Space where a program would put what fits nowhere else. */
+static uint64_t free_disk(void)
+{
+    const char *folder = getenv("TMPDIR");
+    struct statvfs stat;
+
+    if (statvfs(folder && *folder ? folder : "/var/tmp", &stat) != 0)
+        return 0;
+    return (uint64_t)stat.f_bavail * stat.f_frsize;
+}
+
+/* What the shim itself would take of the host here. */
+static uint64_t own_pinned(uint64_t host)
+{
+    struct config config;
+
+    config_load(&config, environ);
+    return amount_resolve(config.ram, host, host);
+}
+
+static int take_host(const struct machine_request *request, struct machine *m, char *error,
+                     size_t size)
+{
+    int r = 0;
+
+    if (!request->ram)
+        m->host = host_memory_available("");
+    if (!request->disk && !m->what_if)
+        m->disk = free_disk();
+    r = r ? r : parse_size("--ram", request->ram, &m->host, error, size);
+    m->pinned = m->what_if ? (uint64_t)((double)m->host * PINNED_SHARE) : own_pinned(m->host);
+    r = r ? r : parse_size("--pinned", request->pinned, &m->pinned, error, size);
+    r = r ? r : parse_size("--disk", request->disk, &m->disk, error, size);
+    r = r ? r : take_rate("--ram-rate", request->ram_rate, &m->ram_rate, error, size);
+    r = r ? r : take_rate("--disk-rate", request->disk_rate, &m->disk_rate, error, size);
+    m->pinned = min_u64(m->pinned, m->host);
+    return r;
+}
+
+/* The driver's share goes off what is free; what was asked for is taken as it is. */
+static int take_device(const struct machine_request *request, struct machine *m, char *error,
+                       size_t size)
+{
+    int r = parse_size("--driver", request->driver, &m->driver, error, size);
+
+    if (r)
+        return r;
+    if (request->driver)
+        m->driver_error = 0;
+    m->device = m->free > m->driver ? (uint64_t)((double)(m->free - m->driver) * BUDGET_SHARE) : 0;
+    r = parse_size("--vram", request->vram, &m->device, error, size);
+    if (!r && request->vram && !m->has_card) {
+        m->has_card = true;
+        snprintf(m->card, sizeof(m->card), "a card with that much memory");
+    }
+    return r;
+}
+
+int machine_look(const struct machine_request *request, struct machine *out, char *error,
+                 size_t error_size)
+{
+    int r = 0;
+
+    memset(out, 0, sizeof(*out));
+    out->ram_rate = RAM_RATE;
+    out->disk_rate = DISK_RATE;
+    out->speed_error = SPEED_ERROR;
+    out->driver = DRIVER_MIB * MIB;
+    out->driver_error = DRIVER_ERROR * MIB;
+    out->what_if = request->gpu != NULL;
+    take_unknown_card(out);
+    if (request->gpu) {
+        out->speed_error = SPEED_ERROR;
+        r = take_given_card(request->gpu, out, error, error_size);
+    } else if (!request->vram || !request->link) {
+        take_present_card(out);
+    }
+    r = r ? r : take_link(request->link, out, error, error_size);
+    r = r ? r : take_device(request, out, error, error_size);
+    r = r ? r : take_host(request, out, error, error_size);
+    out->in_place_rate *= out->link_rate;
+    out->pageable_rate = PAGEABLE_SHARE * out->link_rate;
+    return r;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The machine that a plan is for: how much memory of each kind there is, and how fast it is
+ * reached. Measured here, or what-if: then nothing of this machine is looked at that was given
+ * instead.
+ *
+ * Rates are bytes per second, times seconds.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What was asked for. Texts are the person's; NULL where he said nothing. */
+struct machine_request {
+    const char *gpu;    /* a card of cards.def */
+    const char *vram;   /* device memory for what is paged */
+    const char *ram;    /* host memory that may be used */
+    const char *pinned; /* of it, what may be pinned */
+    const char *link;   /* a row of links.def, or a rate such as 12.3GB/s */
+    const char *disk;   /* space for what fits neither */
+    const char *ram_rate;
+    const char *disk_rate;
+    const char *driver; /* device memory that the driver takes for itself */
+};
+
+struct machine {
+    bool has_card;
+    bool measured; /* the card is here, and its free memory was asked for */
+    bool unified;
+    bool what_if;      /* a card or link was given: no figure of this machine counts */
+    char card[96];     /* not escaped */
+    char link[32];     /* a row's name, or the rate that was given */
+    char why_not[160]; /* when there is no card */
+    uint64_t memory;   /* of the card; 0: not known */
+    uint64_t free;     /* of it, before the program starts */
+    uint64_t driver, driver_error;
+    uint64_t device; /* bytes that may be paged */
+    uint64_t host, pinned, disk;
+    double device_rate, flops, launch, link_rate, in_place_rate, pageable_rate;
+    double ram_rate, disk_rate;
+    double speed_error; /* share by which predicted times may be off */
+};
+
+/* 0, or -EINVAL with one line in `error` for a text that cannot be understood. A card that is not
+ * there is no error. */
+int machine_look(const struct machine_request *request, struct machine *out, char *error,
+                 size_t error_size);

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+#include "planner/options.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/config.h"
+#include "runtime/nearest.h"
+#include "runtime/util.h"
+
+static const struct row {
+    const char *name;
+    size_t offset; /* in struct options */
+    const char *value;
+} rows[] = {
+#define OPTION(field, name, value, help) {name, offsetof(struct options, field), value},
+#include "planner/options.def"
+};
+
+static int complain(char *error, size_t size, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static int complain(char *error, size_t size, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(error, size, format, args);
+    va_end(args);
+    return -EINVAL;
+}
+
+static int no_such_option(const char *given, char *error, size_t size)
+{
+    const char *names[ARRAY_SIZE(rows)];
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        names[i] = rows[i].name;
+    return complain(error, size, "no option is called %s; did you mean %s?", given,
+                    nearest_choice(given, names, ARRAY_SIZE(names)));
+}
+
+static const struct row *find_row(const char *argument)
+{
+    size_t n = strcspn(argument, "=");
+
+    if (strcmp(argument, "-h") == 0)
+        return find_row("--help");
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (strlen(rows[i].name) == n && memcmp(rows[i].name, argument, n) == 0)
+            return &rows[i];
+    return NULL;
+}
+
+/* How many values the row's has: words in its description. */
+static size_t count_values(const struct row *row)
+{
+    size_t n = *row->value != '\0';
+
+    for (const char *at = row->value; *at; at++)
+        n += *at == ' ';
+    return n;
+}
+
+/* Takes the option at `*at`, and its values, and moves `*at` behind them. */
+static int take(char ***at, struct options *options, char *error, size_t size)
+{
+    const char *argument = *(*at)++;
+    const struct row *row = find_row(argument);
+    const char *value = strchr(argument, '=');
+    char *field;
+
+    if (!row)
+        return no_such_option(argument, error, size);
+    field = (char *)options + row->offset;
+    if (!*row->value) {
+        if (value)
+            return complain(error, size, "%s takes no value", row->name);
+        *(bool *)field = true;
+        return 0;
+    }
+    for (size_t i = 0, n = count_values(row); i < n; i++) {
+        if (!value && !**at)
+            return complain(error, size, "%s needs %s", row->name,
+                            strcmp(row->value, "SIZE") ? row->value : "a size such as 8GiB");
+        ((const char **)field)[i] = value ? value + 1 : *(*at)++;
+        value = NULL;
+    }
+    return 0;
+}
+
+int options_parse(char **at, struct options *out, char *error, size_t size)
+{
+    bool end = false;
+
+    memset(out, 0, sizeof(*out));
+    while (*at) {
+        if (!end && strcmp(*at, "--") == 0) {
+            end = true;
+            at++;
+        } else if (!end && (*at)[0] == '-' && (*at)[1]) {
+            int r = take(&at, out, error, size);
+
+            if (r)
+                return r;
+        } else if (out->path) {
+            return complain(error, size, "one model at a time: %s or %s?", out->path, *at);
+        } else {
+            out->path = *at++;
+        }
+    }
+    if (!out->path && !out->moe[0] && !out->help && !out->version)
+        return complain(error, size, "no model; usage: vramshim-plan MODEL.gguf [--vram SIZE]");
+    return 0;
+}
+
+/* A whole number from 1 to `most`. */
+static int take_number(const char *name, const char *text, uint64_t most, uint64_t *out,
+                       char *error, size_t size)
+{
+    char *end;
+    unsigned long long value;
+
+    if (!text)
+        return 0;
+    errno = 0;
+    value = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno || value == 0 || value > most)
+        return complain(error, size, "%s \"%s\" is no number from 1 to %" PRIu64, name, text, most);
+    *out = value;
+    return 0;
+}
+
+static int take_u32(const char *name, const char *text, uint32_t most, uint32_t *out, char *error,
+                    size_t size)
+{
+    uint64_t value = *out;
+    int r = take_number(name, text, most, &value, error, size);
+
+    *out = (uint32_t)value;
+    return r;
+}
+
+static int take_kv(const char *text, struct workload *out, char *error, size_t size)
+{
+    const char *names[16];
+    size_t n = 0;
+
+    if (!text)
+        return 0;
+    out->keys = out->values = kv_type_find(text);
+    if (out->keys)
+        return 0;
+    for (; n < ARRAY_SIZE(names) && kv_type_at(n); n++)
+        names[n] = kv_type_at(n)->name;
+    return complain(error, size, "--kv \"%s\" is no type of a cache; did you mean %s?", text,
+                    nearest_choice(text, names, n));
+}
+
+static int take_image(const char *text, struct workload *out, char *error, size_t size)
+{
+    unsigned int width, height;
+    char rest;
+
+    if (!text)
+        return 0;
+    if (sscanf(text, "%6ux%6u%c", &width, &height, &rest) != 2 || !width || !height ||
+        width > 65536 || height > 65536)
+        return complain(error, size, "--image \"%s\" is no size such as 1024x768", text);
+    out->width = width;
+    out->height = height;
+    return 0;
+}
+
+int options_workload(const struct options *options, struct workload *out, char *error, size_t size)
+{
+    int r;
+
+    *out = (struct workload)WORKLOAD_DEFAULT;
+    out->split = options->split;
+    r = take_number("--ctx", options->ctx, (uint64_t)1 << 32, &out->context, error, size);
+    r = r ? r : take_u32("--batch", options->batch, 65536, &out->batch, error, size);
+    r = r ? r : take_u32("--ubatch", options->ubatch, 65536, &out->micro, error, size);
+    r = r ? r : take_u32("--steps", options->steps, 65536, &out->steps, error, size);
+    r = r ? r : take_kv(options->kv, out, error, size);
+    r = r ? r : take_image(options->image, out, error, size);
+    return r;
+}
+
+static int take_size(const char *name, const char *text, uint64_t *out, char *error, size_t size)
+{
+    if (!text || config_parse_size(text, out))
+        return 0;
+    return complain(error, size, "%s \"%s\" is no size such as 8GiB", name, text);
+}
+
+static bool parse_positive(const char *text, double *out)
+{
+    char *end;
+
+    *out = strtod(text, &end);
+    return *text >= '0' && *text <= '9' && !*end && *out > 0 && *out < 1e18;
+}
+
+int options_measured(const struct options *options, struct measured *out, char *error, size_t size)
+{
+    int r;
+
+    memset(out, 0, sizeof(*out));
+    r = take_size("--cache", options->cache, &out->cache, error, size);
+    r = r ? r : take_size("--buffers", options->buffers, &out->compute, error, size);
+    if (!r && options->pass && !parse_positive(options->pass, &out->pass))
+        r = complain(error, size, "--pass \"%s\" is no number of seconds", options->pass);
+    return r;
+}
+
+/* "120B", "350M": parameters are counted, not weighed, and a bare number could be either. */
+static int take_parameters(const char *text, double *out, char *error, size_t size)
+{
+    char digits[32];
+    size_t n = strlen(text);
+    double unit = n && text[n - 1] == 'B' ? 1e9 : n && text[n - 1] == 'M' ? 1e6 : 0;
+
+    if (unit > 0 && n < sizeof(digits)) {
+        snprintf(digits, sizeof(digits), "%.*s", (int)n - 1, text);
+        if (parse_positive(digits, out)) {
+            *out *= unit;
+            return 0;
+        }
+    }
+    return complain(error, size,
+                    "--moe \"%s\" is no number of parameters such as 120B (of bytes? parameters "
+                    "are counted, and --bits says how large each is)",
+                    text);
+}
+
+int options_moe(const struct options *options, struct subject_moe *out, char *error, size_t size)
+{
+    int r;
+
+    *out = (struct subject_moe){.bits = 16};
+    r = take_parameters(options->moe[0], &out->parameters, error, size);
+    r = r ? r : take_parameters(options->moe[1], &out->active, error, size);
+    r = r ? r : take_u32("--moe", options->moe[2], 65536, &out->n_experts, error, size);
+    r = r ? r : take_u32("--moe", options->moe[3], 65536, &out->n_used, error, size);
+    if (!r && options->bits && (!parse_positive(options->bits, &out->bits) || out->bits > 64))
+        r = complain(error, size, "--bits \"%s\" is no number from 1 to 64", options->bits);
+    if (!r && (out->active >= out->parameters || out->n_used >= out->n_experts))
+        r = complain(error, size,
+                     "--moe: there are fewer active parameters than parameters, and experts used "
+                     "than experts");
+    if (!r && (out->parameters - out->active) * out->n_experts >
+                  out->parameters * (out->n_experts - out->n_used))
+        r = complain(error, size, "--moe: with %u of %u experts used, at least %.1fB are active",
+                     out->n_used, out->n_experts,
+                     out->parameters * out->n_used / out->n_experts / 1e9);
+    return r;
+}
+
+static void print_row(const char *name, const char *value, const char *help)
+{
+    char left[64];
+
+    snprintf(left, sizeof(left), "%s %s", name, value);
+    printf("  %-20s %s\n", left, help);
+}
+
+void options_print_help(void)
+{
+    puts("usage: vramshim-plan MODEL.gguf [option...]\n\n"
+         "Says whether a model will run, where each byte would lie, how fast, and what would make\n"
+         "it better.\n\n"
+         "Examples:\n"
+         "  vramshim-plan model.gguf                  on this machine\n"
+         "  vramshim-plan model.gguf --vram 8GiB\n"
+         "  vramshim-plan model.gguf --gpu \"RTX 3060\" --ram 32GiB --link gen3x16 --compare\n"
+         "  vramshim-plan model.gguf --vram 8GiB --for llama.cpp");
+#define GROUP(title)                     puts("\n" title ":");
+#define OPTION(field, name, value, help) print_row(name, value, help);
+#include "planner/options.def"
+    puts("\nExit status: 0 it runs (or no card is known), 1 it does not, 2 usage, 3 no card where "
+         "one\n"
+         "is needed, or the answer cannot be written, 4 the model file is bad.");
+}

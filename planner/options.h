@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The command line of vramshim-plan: the rows of options.def. */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "planner/machine.h"
+#include "planner/subject.h"
+
+struct options {
+    const char *path;
+    struct machine_request machine;
+    const char *ctx, *batch, *ubatch, *kv, *image, *steps, *program;
+    const char *cache, *buffers, *pass;
+    const char *max, *bits;
+    const char *moe[4];
+    bool split, compare, explain, json, check, no_quantize, help, version;
+};
+
+/* Texts point into the arguments. 0, or -EINVAL and one line in `error`. */
+int options_parse(char **arguments, struct options *out, char *error, size_t size);
+
+/* The values among them. */
+int options_workload(const struct options *options, struct workload *out, char *error, size_t size);
+int options_measured(const struct options *options, struct measured *out, char *error, size_t size);
+int options_moe(const struct options *options, struct subject_moe *out, char *error, size_t size);
+
+void options_print_help(void);

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A context is made, because free memory is told only inside one; it is given back at once. The
+ * link is what the kernel says of the slot: the driver has no call for it.
+ */
+#include "planner/probe.h"
+
+#include <cuda.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/driver.h"
+#include "runtime/util.h"
+
+static void *lookup(void *context, const char *symbol)
+{
+    return dlsym(context, symbol);
+}
+
+/* "16.0 GT/s PCIe" is the fourth generation. */
+static unsigned int generation(double transfers)
+{
+    static const double rates[] = {2.5, 5, 8, 16, 32, 64};
+
+    for (size_t i = 0; i < ARRAY_SIZE(rates); i++)
+        if (transfers <= rates[i])
+            return (unsigned int)i + 1;
+    return 0;
+}
+
+static double read_number(const char *bus_id, const char *file)
+{
+    char path[128];
+    double value = 0;
+    FILE *in;
+
+    snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", bus_id, file);
+    in = fopen(path, "re");
+    if (!in)
+        return 0;
+    if (fscanf(in, "%lf", &value) != 1)
+        value = 0;
+    fclose(in);
+    return value;
+}
+
+/* The greatest speed: at rest a slot runs slower. The width does not change. */
+static void read_link(const char *bus_id, struct probe *out)
+{
+    double speed = read_number(bus_id, "max_link_speed");
+    double width = read_number(bus_id, "current_link_width");
+
+    out->link_gen = speed > 0 ? generation(speed) : 0;
+    out->link_lanes = width > 0 && width <= 32 ? (unsigned int)width : 0;
+}
+
+static CUresult ask(const struct driver *drv, CUdevice device, struct probe *out)
+{
+    CUcontext context;
+    size_t total = 0, available = 0;
+    CUresult result = drv->cuDevicePrimaryCtxRetain(&context, device);
+
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = drv->cuCtxPushCurrent_v2(context);
+    if (result == CUDA_SUCCESS) {
+        result = drv->cuMemGetInfo_v2(&available, &total);
+        driver_pop_context(drv);
+    }
+    (void)drv->cuDevicePrimaryCtxRelease_v2(device);
+    out->total = total;
+    out->free = available;
+    return result;
+}
+
+static CUresult describe(const struct driver *drv, void *library, struct probe *out)
+{
+    CUresult (*name_of)(char *, int, CUdevice) =
+        (CUresult(*)(char *, int, CUdevice))dlsym(library, "cuDeviceGetName");
+    CUresult (*bus_of)(char *, int, CUdevice) =
+        (CUresult(*)(char *, int, CUdevice))dlsym(library, "cuDeviceGetPCIBusId");
+    char bus_id[32] = "";
+    CUresult (*get)(CUdevice *, int) = (CUresult(*)(CUdevice *, int))dlsym(library, "cuDeviceGet");
+    CUresult result = CUDA_ERROR_NOT_INITIALIZED;
+    CUdevice device;
+    int integrated = 0;
+
+    if (get)
+        result = get(&device, 0);
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (name_of)
+        (void)name_of(out->name, sizeof(out->name), device);
+    if (bus_of && bus_of(bus_id, sizeof(bus_id), device) == CUDA_SUCCESS)
+        read_link(bus_id, out);
+    if (drv->cuDeviceGetAttribute(&integrated, CU_DEVICE_ATTRIBUTE_INTEGRATED, device) ==
+        CUDA_SUCCESS)
+        out->unified = integrated != 0;
+    return ask(drv, device, out);
+}
+
+int probe_card(struct probe *out, char *why, size_t why_size)
+{
+    void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+    struct driver drv;
+    CUresult result;
+
+    memset(out, 0, sizeof(*out));
+    if (!library) {
+        snprintf(why, why_size, "no NVIDIA driver here (libcuda.so.1 is not found)");
+        return -ENODEV;
+    }
+    driver_bind(&drv, STREAM_LEGACY, lookup, library);
+    result = drv.cuInit ? drv.cuInit(0) : CUDA_ERROR_NOT_INITIALIZED;
+    if (result == CUDA_SUCCESS)
+        result = describe(&drv, library, out);
+    if (result == CUDA_SUCCESS)
+        return 0;
+    snprintf(why, why_size, "the driver finds no card it can use: %s",
+             driver_error_name(&drv, result));
+    return -ENODEV;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Ways to run a model on a machine, each with what it takes and how fast it is expected to be. The
+ * ways are the rows of strategies.def.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "planner/engine_table.h"
+#include "planner/machine.h"
+#include "planner/subject.h"
+
+enum strategy_kind {
+    STRATEGY_OURS,   /* the library does it */
+    STRATEGY_LATER,  /* this version does not do it yet: never recommended */
+    STRATEGY_ENGINE, /* the program does it by itself */
+    STRATEGY_ADVICE, /* needs another file or other options: never recommended by itself */
+};
+
+/* What is to be judged. */
+struct strategy_case {
+    struct machine machine;
+    struct subject *subject;
+    const struct engine_row *engine; /* NULL: not known */
+    uint64_t chunk;                  /* VRAMSHIM_CHUNK */
+    bool no_quantize;
+};
+
+enum strategy_lack {
+    LACK_NONE,
+    LACK_DEVICE,
+    LACK_PINNED,
+    LACK_HOST,
+    LACK_DISK,
+};
+
+struct strategy_result {
+    const char *name;
+    enum strategy_kind kind;
+    const char *quality, *help;
+    bool applies; /* else the row has nothing to say about this model */
+    bool fits;
+    uint64_t peak, peak_error; /* device bytes, the driver's own among them */
+    uint64_t host, pinned, disk;
+    double low, high; /* seconds of a pass; 0 when it does not fit */
+    const char *bound;
+    enum strategy_lack lack;
+    uint64_t short_by;
+    size_t n_streamed, n_dense; /* pieces */
+    uint64_t ring;
+    char why[192];
+    char change[64]; /* options with which it would fit; empty when there are none */
+};
+
+enum {
+    STRATEGIES_MAX = 24,
+};
+
+struct strategies {
+    size_t n;
+    struct strategy_result list[STRATEGIES_MAX];
+    const struct strategy_result *recommended; /* NULL: none fits */
+};
+
+/* Judges every row. 0 or -ENOMEM. The subject is left as it was. */
+int strategies_judge(struct strategy_case *c, struct strategies *out);
+
+/* Judges one; for those who search. */
+int strategy_judge(struct strategy_case *c, size_t row, struct strategy_result *out);
+size_t strategy_count(void);
+
+/* Places the pieces as the strategy of that name would, for a plan. */
+int strategy_place(struct strategy_case *c, const char *name, struct placement *out);
+
+const char *strategy_lack_name(enum strategy_lack lack);

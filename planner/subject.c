@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Files hold tensors in any order; a pass reads the embedding, then the blocks by number, then the
+ * rest. Within a block the file's order is taken: what matters is that blocks follow each other.
+ *
+ * What a pass reads of a tensor follows from its role: all of a dense one, of stacked experts those
+ * that so many sequences are expected to choose if all are equally likely, of an embedding a row
+ * per sequence, unless the same table is the output too.
+ */
+#include "planner/subject.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/util.h"
+
+static const struct family {
+    const char *name;
+    double factor;
+} families[] = {
+#define FAMILY(name, class, factor) {name, factor},
+#include "planner/families.def"
+};
+
+enum {
+    LATENTS_PER_TOKEN = 4, /* of an image, and */
+    IMAGINED_LAYERS = 64,
+    TEXT_TOKENS = 512, /* beside them */
+    PIXELS_PER_LATENT = 64,
+};
+/* Launches per tensor that is read: products, and what is between them. */
+#define LAUNCHES 1.45
+/* Of a card's peak, what products of matrices reach. */
+#define FLOPS_SHARE 0.55
+
+static const struct family *family_of(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+        if (strcmp(families[i].name, name) == 0)
+            return &families[i];
+    return NULL;
+}
+
+/* Where in a pass a tensor is read. */
+struct place_in_pass {
+    const struct gguf_tensor *tensor;
+    int section; /* before the blocks, in them, behind */
+    uint64_t block;
+    size_t index; /* in the file */
+};
+
+/* The first number between two dots, or before one. */
+static bool block_number(struct gguf_string name, uint64_t *out)
+{
+    size_t at = 0;
+
+    while (at < name.size) {
+        size_t end = at;
+        uint64_t value = 0;
+
+        while (end < name.size && isdigit((unsigned char)name.data[end]) && end - at < 9)
+            value = value * 10 + (uint64_t)(name.data[end++] - '0');
+        if (end > at && end < name.size && name.data[end] == '.') {
+            *out = value;
+            return true;
+        }
+        while (at < name.size && name.data[at] != '.')
+            at++;
+        at++;
+    }
+    return false;
+}
+
+static struct place_in_pass place_in_pass(const struct gguf_tensor *tensor, size_t index)
+{
+    struct place_in_pass place = {.tensor = tensor, .index = index};
+
+    if (block_number(tensor->name, &place.block))
+        place.section = 1;
+    else if (role_of(tensor->name) == ROLE_OUTPUT ||
+             gguf_string_equal(tensor->name, "output_norm.weight"))
+        place.section = 2;
+    return place;
+}
+
+static int by_place(const void *left, const void *right)
+{
+    const struct place_in_pass *a = left;
+    const struct place_in_pass *b = right;
+
+    if (a->section != b->section)
+        return a->section - b->section;
+    if (a->block != b->block)
+        return a->block < b->block ? -1 : 1;
+    return a->index < b->index ? -1 : a->index > b->index;
+}
+
+static bool begins(struct gguf_string name, const char *prefix)
+{
+    size_t n = strlen(prefix);
+
+    return name.size >= n && memcmp(name.data, prefix, n) == 0;
+}
+
+/* Parts that a pass over text does not read. */
+static bool is_idle(struct gguf_string name)
+{
+    static const char *const prefixes[] = {"v.", "mm.", "a."};
+
+    for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+        if (begins(name, prefixes[i]))
+            return true;
+    return memmem(name.data, name.size, ".nextn.", 7) != NULL;
+}
+
+/* The share of experts that so many sequences touch. */
+static double experts_touched(const struct arch *arch, uint32_t batch)
+{
+    if (!arch->n_experts || arch->n_experts_used >= arch->n_experts)
+        return 1;
+    return 1 - pow(1 - (double)arch->n_experts_used / arch->n_experts, batch);
+}
+
+static double share_touched(const struct subject *subject, const struct gguf_tensor *tensor,
+                            bool is_tied)
+{
+    uint64_t rows = tensor->dims[1] ? tensor->dims[1] : 1;
+
+    if (is_idle(tensor->name))
+        return 0;
+    switch (role_of(tensor->name)) {
+    case ROLE_EXPERTS:
+        return experts_touched(subject->arch, subject->work.batch);
+    case ROLE_EMBEDDING:
+        if (is_tied || subject->kind != SUBJECT_LANGUAGE)
+            return 1;
+        return fmin(1, (double)subject->work.batch / (double)rows);
+    default:
+        return 1;
+    }
+}
+
+/* Of a model that is only imagined. */
+static void touch_imagined(struct subject *s)
+{
+    double share = experts_touched(s->arch, s->work.batch);
+
+    for (size_t i = 0; i < s->n_pieces; i++) {
+        struct place_piece *piece = &s->pieces[i];
+
+        piece->touched = (uint64_t)((double)piece->bytes * (piece->expert ? share : 1));
+        piece->dense = !piece->expert || share >= 1;
+    }
+    s->touched_numbers = s->active;
+}
+
+static void touch_pieces(struct subject *s)
+{
+    bool is_tied = true;
+
+    if (!s->tensors) {
+        touch_imagined(s);
+        return;
+    }
+
+    for (size_t i = 0; i < s->n_pieces; i++)
+        is_tied &= !gguf_string_equal(s->tensors[i]->name, "output.weight");
+    s->touched_numbers = 0;
+    for (size_t i = 0; i < s->n_pieces; i++) {
+        double share = share_touched(s, s->tensors[i], is_tied);
+        struct place_piece *piece = &s->pieces[i];
+        bool is_expert = role_of(s->tensors[i]->name) == ROLE_EXPERTS;
+
+        piece->touched = (uint64_t)((double)piece->bytes * share);
+        piece->dense = share >= 1;
+        piece->expert = is_expert && share > 0;
+        s->touched_numbers +=
+            (double)s->tensors[i]->elements * (is_expert ? experts_touched(s->arch, 1) : share);
+    }
+}
+
+static int take_tensors(struct subject *s, const struct gguf *gguf)
+{
+    struct place_in_pass *order = calloc(gguf->n_tensors + 1, sizeof(*order));
+
+    s->pieces = calloc(gguf->n_tensors + 1, sizeof(*s->pieces));
+    s->tensors = calloc(gguf->n_tensors + 1, sizeof(const struct gguf_tensor *));
+    if (!order || !s->pieces || !s->tensors) {
+        free(order);
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < gguf->n_tensors; i++)
+        order[i] = place_in_pass(&gguf->tensors[i], i);
+    qsort(order, gguf->n_tensors, sizeof(*order), by_place);
+    for (size_t i = 0; i < gguf->n_tensors; i++) {
+        s->tensors[i] = order[i].tensor;
+        s->pieces[i].bytes = order[i].tensor->bytes;
+        s->parameters += order[i].tensor->elements;
+        s->n_blocks += order[i].section == 1 &&
+                       (!i || order[i - 1].block != order[i].block || order[i - 1].section != 1);
+        if (role_of(order[i].tensor->name) == ROLE_EXPERTS)
+            s->expert_bytes += order[i].tensor->bytes;
+    }
+    s->n_pieces = gguf->n_tensors;
+    free(order);
+    return 0;
+}
+
+static const char *phase_name(enum subject_kind kind)
+{
+    static const char *const names[] = {
+        [SUBJECT_LANGUAGE] = "decode",
+        [SUBJECT_ENCODER] = "encode",
+        [SUBJECT_IMAGE] = "denoise",
+    };
+
+    return names[kind];
+}
+
+static enum subject_kind kind_of(const struct arch *arch)
+{
+    if (arch->verdict == ARCH_UNKNOWN && family_of(arch->name))
+        return SUBJECT_IMAGE;
+    return arch->verdict == ARCH_KNOWN && arch->cache == ARCH_CACHE_NONE ? SUBJECT_ENCODER
+                                                                         : SUBJECT_LANGUAGE;
+}
+
+void subject_judge(struct subject *s, const struct workload *work)
+{
+    const struct family *family = family_of(s->arch->name);
+
+    s->work = *work;
+    demand_judge(s->arch, work, &s->demand);
+    if (s->kind == SUBJECT_IMAGE && family) {
+        s->demand.compute = demand_denoise(work, family->factor);
+        s->demand.cache_known = true;
+    }
+    if (s->measured.cache) {
+        s->demand.cache = (struct term){s->measured.cache, 0};
+        s->demand.state = (struct term){0, 0};
+        s->demand.cache_known = true;
+    }
+    if (s->measured.compute)
+        s->demand.compute = (struct term){s->measured.compute, s->measured.compute / 50};
+    touch_pieces(s);
+    for (size_t i = 0; i < s->n_phases; i++)
+        s->phases[i].compute = s->demand.compute;
+}
+
+int subject_init(struct subject *out, const struct model *model, const struct arch *arch,
+                 const struct workload *work, const struct measured *measured)
+{
+    int r;
+
+    memset(out, 0, sizeof(*out));
+    out->arch = arch;
+    out->measured = *measured;
+    out->kind = kind_of(arch);
+    out->bytes = model->bytes;
+    r = take_tensors(out, model->gguf);
+    if (r) {
+        subject_fini(out);
+        return r;
+    }
+    out->n_phases = 1;
+    out->phases[0] = (struct subject_phase){
+        .name = phase_name(out->kind), .n = out->n_pieces, .bytes = out->bytes, .runs = 1};
+    subject_judge(out, work);
+    return 0;
+}
+
+/* So many layers, of a dense part and a stack of experts each. */
+static int imagine_pieces(struct subject *s, const struct subject_moe *moe, uint64_t dense,
+                          uint64_t experts)
+{
+    s->n_pieces = 2 * IMAGINED_LAYERS;
+    s->n_blocks = IMAGINED_LAYERS;
+    s->pieces = calloc(s->n_pieces, sizeof(*s->pieces));
+    if (!s->pieces)
+        return -ENOMEM;
+    for (size_t i = 0; i < IMAGINED_LAYERS; i++) {
+        s->pieces[2 * i].bytes = dense * (i + 1) / IMAGINED_LAYERS - dense * i / IMAGINED_LAYERS;
+        s->pieces[2 * i + 1].bytes =
+            experts * (i + 1) / IMAGINED_LAYERS - experts * i / IMAGINED_LAYERS;
+        s->pieces[2 * i].dense = true;
+        s->pieces[2 * i + 1].expert = true;
+    }
+    return 0;
+}
+
+int subject_imagine(struct subject *out, const struct subject_moe *moe, struct arch *arch,
+                    const struct workload *work, const struct measured *measured)
+{
+    double share = (double)moe->n_used / moe->n_experts;
+    double experts = (moe->parameters - moe->active) / (1 - share);
+    uint64_t bytes = (uint64_t)(experts * moe->bits / 8);
+    int r;
+
+    memset(out, 0, sizeof(*out));
+    memset(arch, 0, sizeof(*arch));
+    arch->verdict = ARCH_UNNAMED;
+    arch->n_experts = moe->n_experts;
+    arch->n_experts_used = moe->n_used;
+    out->arch = arch;
+    out->measured = *measured;
+    out->parameters = (uint64_t)moe->parameters;
+    out->bytes = (uint64_t)(moe->parameters * moe->bits / 8);
+    out->expert_bytes = min_u64(bytes, out->bytes);
+    r = imagine_pieces(out, moe, out->bytes - out->expert_bytes, out->expert_bytes);
+    if (r)
+        return r;
+    out->n_phases = 1;
+    out->phases[0] = (struct subject_phase){
+        .name = "decode", .n = out->n_pieces, .bytes = out->bytes, .runs = 1};
+    out->active = moe->active;
+    subject_judge(out, work);
+    return 0;
+}
+
+void subject_fini(struct subject *subject)
+{
+    free(subject->pieces);
+    free(subject->tensors);
+    subject->pieces = NULL;
+    subject->tensors = NULL;
+}
+
+uint64_t subject_written(const struct subject *subject, size_t phase, uint64_t *error)
+{
+    const struct demand *demand = &subject->demand;
+    const struct term *compute = &subject->phases[phase].compute;
+
+    if (error)
+        *error = demand->cache.error + demand->state.error + compute->error;
+    return demand->cache.bytes + demand->state.bytes + compute->bytes;
+}
+
+double subject_tokens(const struct subject *s)
+{
+    double latents = (double)s->work.width * s->work.height / PIXELS_PER_LATENT;
+
+    switch (s->kind) {
+    case SUBJECT_IMAGE:
+        return s->work.batch * (latents / LATENTS_PER_TOKEN + TEXT_TOKENS);
+    case SUBJECT_ENCODER:
+        return s->work.micro;
+    default:
+        return s->work.batch;
+    }
+}
+
+struct subject_cost subject_cost(const struct subject *s, size_t phase, double device_rate,
+                                 double flops, double launch)
+{
+    const struct subject_phase *p = &s->phases[phase];
+    double bytes = (double)s->demand.cache.bytes + (double)s->demand.state.bytes;
+    double reading, computing, launching = 0;
+    struct subject_cost cost = {.seconds = s->measured.pass, .bound = "as measured"};
+
+    if (s->measured.pass > 0)
+        return cost;
+    for (size_t i = p->first; i < p->first + p->n; i++) {
+        bytes += (double)s->pieces[i].touched;
+        launching += s->pieces[i].touched ? LAUNCHES * launch : 0;
+    }
+    reading = bytes / device_rate;
+    computing = 2 * s->touched_numbers * subject_tokens(s) / (flops * FLOPS_SHARE);
+    cost.seconds = (reading > computing ? reading : computing) + launching;
+    cost.bound = reading > computing ? "device memory" : "compute";
+    if (launching > reading && launching > computing)
+        cost.bound = "launches";
+    return cost;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "planner/change.h"
+#include "planner/strategy.h"
+#include "runtime/util.h"
+
+enum {
+    ROUNDS = 200,
+};
+
+static uint64_t state = 88172645463325252u;
+
+static uint64_t dice(uint64_t n)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (state >> 20) % n;
+}
+
+static struct subject subject;
+static struct arch arch;
+static struct strategy_case given;
+
+/* A mixture of experts and a machine, both by chance. */
+static void throw_case(void)
+{
+    struct workload work = WORKLOAD_DEFAULT;
+    struct measured measured = {.cache = dice(2) * dice(2 * GIB)};
+    struct subject_moe moe = {.parameters = 1e9 * (double)(1 + dice(100)),
+                              .n_experts = 2 + (uint32_t)dice(127),
+                              .n_used = 1,
+                              .bits = 4.5 + (double)dice(12)};
+
+    moe.active = moe.parameters * (0.1 + 0.9 / moe.n_experts);
+    work.context = 256 * (1 + dice(1024));
+    given = (struct strategy_case){
+        .machine = {.has_card = true,
+                    .device = dice(48 * GIB),
+                    .host = 64 * GIB,
+                    .pinned = dice(64 * GIB),
+                    .disk = dice(256 * GIB),
+                    .driver = 500 * MIB,
+                    .device_rate = 500e9,
+                    .flops = 60e12,
+                    .launch = 2e-6,
+                    .link_rate = 25e9,
+                    .in_place_rate = 15e9,
+                    .pageable_rate = 10e9,
+                    .ram_rate = 40e9,
+                    .disk_rate = 3e9,
+                    .speed_error = 0.35},
+        .subject = &subject,
+        .engine = engine_row_at(dice(9)),
+        .chunk = 16 * MIB,
+    };
+    cr_assert_eq(subject_imagine(&subject, &moe, &arch, &work, &measured), 0);
+}
+
+/* Options as change_find() writes them. */
+static void apply(const char *change)
+{
+    char text[64];
+    char *rest = text;
+    const char *option;
+
+    snprintf(text, sizeof(text), "%s", change);
+    while ((option = strsep(&rest, " "))) {
+        const char *value = strsep(&rest, " ");
+        struct workload work = subject.work;
+
+        cr_assert_not_null(value, "%s", change);
+        if (!strcmp(option, "--vram"))
+            given.machine.device = strtoull(value, NULL, 10) * MIB;
+        else if (!strcmp(option, "--pinned"))
+            given.machine.pinned = strtoull(value, NULL, 10) * MIB;
+        else if (!strcmp(option, "--ram"))
+            given.machine.host = strtoull(value, NULL, 10) * MIB;
+        else if (!strcmp(option, "--disk"))
+            given.machine.disk = strtoull(value, NULL, 10) * MIB;
+        else if (!strcmp(option, "--ctx"))
+            work.context = strtoull(value, NULL, 10);
+        else if (!strcmp(option, "--kv"))
+            work.keys = work.values = kv_type_find(value);
+        else
+            cr_assert_fail("%s is no option of a change", option);
+        subject_judge(&subject, &work);
+    }
+}
+
+Test(strategy, says_for_each_that_does_not_fit_what_would_and_is_right)
+{
+    int n_changes = 0;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        throw_case();
+        for (size_t row = 0; row < strategy_count(); row++) {
+            struct strategy_case before = given;
+            struct workload work = subject.work;
+            struct strategy_result result, changed;
+
+            cr_assert_eq(strategy_judge(&given, row, &result), 0);
+            if (!result.applies || result.fits)
+                continue;
+            cr_assert_eq(change_find(&given, row, &result), 0);
+            cr_assert_gt(result.short_by, 0, "%s", result.name);
+            cr_assert_neq(result.change[0], '\0', "round %d: %s", round, result.name);
+            apply(result.change);
+            cr_assert_eq(strategy_judge(&given, row, &changed), 0);
+            cr_assert(changed.fits, "round %d: %s with %s", round, result.name, result.change);
+            given = before;
+            subject_judge(&subject, &work);
+            n_changes++;
+        }
+        subject_fini(&subject);
+    }
+    cr_expect_gt(n_changes, ROUNDS);
+}
+
+Test(strategy, is_never_slower_with_more_device_memory)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t more = 1 + dice(8 * GIB);
+
+        throw_case();
+        for (size_t row = 0; row < strategy_count(); row++) {
+            struct strategy_result first, second;
+
+            cr_assert_eq(strategy_judge(&given, row, &first), 0);
+            given.machine.device += more;
+            cr_assert_eq(strategy_judge(&given, row, &second), 0);
+            given.machine.device -= more;
+            if (!first.applies || !first.fits || !second.applies)
+                continue;
+            cr_assert(second.fits, "round %d: %s", round, first.name);
+            cr_assert_leq(second.high, first.high * (1 + 1e-9), "round %d: %s", round, first.name);
+        }
+        subject_fini(&subject);
+    }
+}
+
+Test(strategy, takes_no_more_than_there_is)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        throw_case();
+        for (size_t row = 0; row < strategy_count(); row++) {
+            struct strategy_result result;
+
+            cr_assert_eq(strategy_judge(&given, row, &result), 0);
+            if (!result.applies || !result.fits)
+                continue;
+            cr_assert_leq(result.peak, given.machine.device + given.machine.driver, "%s",
+                          result.name);
+            cr_assert_leq(result.pinned, given.machine.pinned, "%s", result.name);
+            cr_assert_leq(result.host, given.machine.host, "%s", result.name);
+            cr_assert_leq(result.disk, given.machine.disk, "%s", result.name);
+            cr_assert_lt(result.low, result.high, "%s", result.name);
+        }
+        subject_fini(&subject);
+    }
+}
+
+Test(strategy, recommends_what_is_as_fast_as_the_fastest_that_can_be_had)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        struct strategies all;
+
+        throw_case();
+        cr_assert_eq(strategies_judge(&given, &all), 0);
+        for (size_t i = 0; i < all.n; i++) {
+            const struct strategy_result *r = &all.list[i];
+
+            if (!r->fits || r->kind == STRATEGY_ADVICE || r->kind == STRATEGY_LATER)
+                continue;
+            cr_assert_not_null(all.recommended);
+            cr_assert_leq(all.recommended->high, 1.1 * r->high, "%s against %s",
+                          all.recommended->name, r->name);
+        }
+        if (all.recommended)
+            cr_assert(all.recommended->kind == STRATEGY_OURS ||
+                      all.recommended->kind == STRATEGY_ENGINE);
+        subject_fini(&subject);
+    }
+}
+
+Test(strategy, leaves_a_model_that_fits_alone)
+{
+    struct strategies all;
+
+    throw_case();
+    given.machine.device = given.machine.pinned = given.machine.host = (uint64_t)1 << 42;
+    cr_assert_eq(strategies_judge(&given, &all), 0);
+    cr_expect_str_eq(all.recommended->name, "resident");
+    cr_expect_eq(all.recommended->host, 0);
+    subject_fini(&subject);
+}
