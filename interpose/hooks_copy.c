@@ -13,7 +13,8 @@ static bool is_ours(CUdeviceptr address)
     return residency_block(address) != NULL;
 }
 
-/* The program writes what launches may be reading copies of. */
+/* Inside the gate, where no plan begins: the program writes what launches may be reading copies of.
+ */
 static void written(CUdeviceptr address, uint64_t bytes)
 {
     if (residency_takes_turns(address, bytes))
@@ -28,13 +29,15 @@ static void touch(CUdeviceptr address)
         block_touch(block, residency_tick());
 }
 
-/* Calls `call` for each piece: `at` is where it begins, `run` its bytes. */
-#define IN_RUNS(total, run_of_rest, call)                                                          \
+/* Calls `note` inside the gate, then `call` for each piece: `at` is where it begins, `run` its
+ * bytes. */
+#define IN_RUNS(total, run_of_rest, note, call)                                                    \
     ({                                                                                             \
         CUresult in_runs_result = CUDA_SUCCESS;                                                    \
         size_t at = 0;                                                                             \
                                                                                                    \
         gate_enter();                                                                              \
+        note;                                                                                      \
         do {                                                                                       \
             size_t rest = (total)-at;                                                              \
             size_t run = (run_of_rest);                                                            \
@@ -59,8 +62,7 @@ static void touch(CUdeviceptr address)
     {                                                                                              \
         touch(dst);                                                                                \
         pager_mark(dst);                                                                           \
-        written(dst, bytes);                                                                       \
-        return IN_RUNS(bytes, pager_run(dst + at, rest),                                           \
+        return IN_RUNS(bytes, pager_run(dst + at, rest), written(dst, bytes),                      \
                        drv->symbol(dst + at, (const char *)src + at, run PASS_ON));                \
     }                                                                                              \
                                                                                                    \
@@ -76,7 +78,7 @@ static void touch(CUdeviceptr address)
                         size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                   \
     {                                                                                              \
         touch(src);                                                                                \
-        return IN_RUNS(bytes, pager_run(src + at, rest),                                           \
+        return IN_RUNS(bytes, pager_run(src + at, rest), (void)0,                                  \
                        drv->symbol((char *)dst + at, src + at, run PASS_ON));                      \
     }                                                                                              \
                                                                                                    \
@@ -93,8 +95,7 @@ static void touch(CUdeviceptr address)
     {                                                                                              \
         touch(dst);                                                                                \
         touch(src);                                                                                \
-        written(dst, bytes);                                                                       \
-        return IN_RUNS(bytes, pager_run(src + at, pager_run(dst + at, rest)),                      \
+        return IN_RUNS(bytes, pager_run(src + at, pager_run(dst + at, rest)), written(dst, bytes), \
                        drv->symbol(dst + at, src + at, run PASS_ON));                              \
     }                                                                                              \
                                                                                                    \
@@ -120,8 +121,7 @@ BETWEEN(cuMemcpyAsync, ON_STREAM, CUstream stream)
 CUresult hook_cuMemcpyPeer(const struct driver *drv, CUdeviceptr dst, CUcontext dst_context,
                            CUdeviceptr src, CUcontext src_context, size_t bytes)
 {
-    written(dst, bytes);
-    return IN_RUNS(bytes, pager_run(src + at, pager_run(dst + at, rest)),
+    return IN_RUNS(bytes, pager_run(src + at, pager_run(dst + at, rest)), written(dst, bytes),
                    drv->cuMemcpyPeer(dst + at, dst_context, src + at, src_context, run));
 }
 
@@ -129,9 +129,8 @@ CUresult hook_cuMemcpyPeerAsync(const struct driver *drv, CUdeviceptr dst, CUcon
                                 CUdeviceptr src, CUcontext src_context, size_t bytes,
                                 CUstream stream)
 {
-    written(dst, bytes);
     return IN_RUNS(
-        bytes, pager_run(src + at, pager_run(dst + at, rest)),
+        bytes, pager_run(src + at, pager_run(dst + at, rest)), written(dst, bytes),
         drv->cuMemcpyPeerAsync(dst + at, dst_context, src + at, src_context, run, stream));
 }
 
@@ -145,8 +144,7 @@ CUresult hook_cuMemcpyPeerAsync(const struct driver *drv, CUdeviceptr dst, CUcon
         if (dst % sizeof(value) || __builtin_mul_overflow(width, sizeof(value), &bytes))           \
             return drv->symbol(dst, value, width PASS_ON);                                         \
         touch(dst);                                                                                \
-        written(dst, bytes);                                                                       \
-        return IN_RUNS(bytes, pager_run(dst + at, rest),                                           \
+        return IN_RUNS(bytes, pager_run(dst + at, rest), written(dst, bytes),                      \
                        drv->symbol(dst + at, value, run / sizeof(value) PASS_ON));                 \
     }                                                                                              \
                                                                                                    \

@@ -99,9 +99,9 @@ static CUresult submit_gated(const struct boxed *call, const struct piece *box)
 {
     CUresult result;
 
+    gate_enter();
     if (side_takes_turns(&call->sides[0], box) || side_takes_turns(&call->sides[1], box))
         gate_note_unknown();
-    gate_enter();
     result = submit_pieces(call, box);
     gate_leave();
     return result;

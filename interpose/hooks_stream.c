@@ -222,7 +222,7 @@ WAIT_VALUE(cuStreamWaitValue32_v2, uint32_t)
 WAIT_VALUE(cuStreamWaitValue64, uint64_t)
 WAIT_VALUE(cuStreamWaitValue64_v2, uint64_t)
 
-/* A batch may hold waits; it is not looked into. */
+/* A batch may hold waits and writes; it is not looked into. */
 #define BATCH_MEM_OP(symbol)                                                                       \
     CUresult hook_##symbol(const struct driver *drv, CUstream stream, unsigned int count,          \
                            CUstreamBatchMemOpParams *param_array, unsigned int flags)              \
@@ -230,7 +230,8 @@ WAIT_VALUE(cuStreamWaitValue64_v2, uint64_t)
         CUresult result;                                                                           \
                                                                                                    \
         pager_value_wait_seen();                                                                   \
-        gate_enter();                                                                              \
+        if (!gate_try_enter())                                                                     \
+            gate_enter_unknown();                                                                  \
         result = drv->symbol(stream, count, param_array, flags);                                   \
         gate_leave();                                                                              \
         return result;                                                                             \

@@ -224,8 +224,7 @@ static bool drain(const struct driver *drv, CUcontext ctx)
     return result == CUDA_SUCCESS;
 }
 
-/* A drain may be waited for without harm, and breaks no capture. */
-static bool may_drain(void)
+bool card_may_drain(void)
 {
     return !card_capture_is_open() && !atomic_load(&pagers.host_calls) &&
            !atomic_load(&pagers.value_waits);
@@ -267,7 +266,7 @@ static bool drain_all(struct pager *pager, const struct driver *drv)
 {
     for (int i = 0; i < DEVICES_MAX; i++) {
         for (struct transfer *t = pagers.cards[i].contexts; t; t = t->next) {
-            if (!may_drain() || !drain(drv, t->ctx))
+            if (!card_may_drain() || !drain(drv, t->ctx))
                 return false;
         }
     }
@@ -276,7 +275,7 @@ static bool drain_all(struct pager *pager, const struct driver *drv)
 
 bool card_enter(struct pager *pager, const struct driver *drv, struct transfer **out)
 {
-    if (!pager->contexts || !may_drain() || !gate_close(GATE_PATIENCE_MS)) {
+    if (!pager->contexts || !card_may_drain() || !gate_close(GATE_PATIENCE_MS)) {
         stats_add(moves_refused, 1);
         return false;
     }
@@ -358,8 +357,8 @@ static bool pending_is_free(struct pager *pager, const struct driver *drv, struc
                             bool wait)
 {
     if (pending->later)
-        return may_drain() && drain(drv, pending->ctx);
-    if (wait && may_drain())
+        return card_may_drain() && drain(drv, pending->ctx);
+    if (wait && card_may_drain())
         (void)ticket_wait(drv, &pending->ticket);
     return ticket_done(drv, &pending->ticket);
 }

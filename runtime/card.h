@@ -85,6 +85,10 @@ uint64_t card_host_budget(const struct config *config);
 /* The engine of a context, made at first use; NULL when memory is short. */
 struct transfer *card_transfer(struct pager *pager, CUcontext ctx);
 
+/* Whether a drain may be waited for without harm: the device does not wait for the host as far as
+ * is known, and no capture would be broken. */
+bool card_may_drain(void);
+
 /*
  * A safe point: the gate is closed and every context of the card is drained, one of them current.
  * False, and nothing changed, when that cannot be had now. Ended by card_leave().

@@ -31,7 +31,10 @@ static void note_extent(void *context, const struct layout_word *word, uint64_t 
 {
     struct extents *extents = context;
 
-    if (residency_block(value) && extents->n < EXTENTS_MAX)
+    if (!residency_block(value))
+        return;
+    extents->more |= extents->n == EXTENTS_MAX;
+    if (!extents->more)
         extents->list[extents->n++] = (struct extent){.address = value, .word = word};
 }
 
@@ -318,6 +321,23 @@ static bool names_memory_of(const struct pager *pager, const struct extents *ext
     return false;
 }
 
+/* While some stream is captured nothing can be looked into, but not all launches are captured. */
+static struct redirect *submit_unseen(const struct driver *drv, const struct launch *launch)
+{
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+    struct redirect *redirect;
+
+    if (!gate_is_watched() || (drv->cuStreamIsCapturing &&
+                               drv->cuStreamIsCapturing(launch->stream, &status) == CUDA_SUCCESS &&
+                               status != CU_STREAM_CAPTURE_STATUS_NONE))
+        return NULL;
+    redirect = redirect_nowhere(launch);
+    if (redirect)
+        gate_enter();
+    gate_note_unknown();
+    return redirect;
+}
+
 struct redirect *pager_fetch(const struct driver *drv, const struct launch *launch)
 {
     struct extents extents = {.n = 0};
@@ -326,7 +346,7 @@ struct redirect *pager_fetch(const struct driver *drv, const struct launch *laun
     bool whole = true;
 
     if (pager_capture_is_open())
-        return NULL;
+        return submit_unseen(drv, launch);
     layout_scan(launch->layout, launch->kernel_params, launch->extra, note_extent, &extents);
 
     pthread_mutex_lock(&pagers.lock);
@@ -338,7 +358,10 @@ struct redirect *pager_fetch(const struct driver *drv, const struct launch *laun
             (names_memory_of(pager, &extents) || (watched && pager->streaming)))
             whole &= provide(pager, drv, launch, &extents, &redirect);
     }
-    /* From here to the launch nobody may reach a safe point: the windows would be closed. */
+    /* From here to the launch nobody may reach a safe point: the windows would be closed, and what
+     * was noted of the launch would be taken for what it had done. */
+    if (!redirect && gate_is_watched())
+        redirect = redirect_nowhere(launch);
     if (redirect)
         gate_enter();
     pthread_mutex_unlock(&pagers.lock);
@@ -349,14 +372,17 @@ struct redirect *pager_fetch(const struct driver *drv, const struct launch *laun
 
 void pager_guard(const struct driver *drv, struct redirect *redirect)
 {
-    redirect->unguarded = redirect->n_slots && guard_launch(redirect->guard, drv, redirect->stream,
-                                                            redirect->entries, redirect->n_slots);
+    redirect->unguarded =
+        redirect->n_entries && guard_launch(redirect->guard, drv, redirect->stream,
+                                            redirect->entries, redirect->n_entries);
 }
 
 void pager_launched(const struct driver *drv, struct redirect *redirect)
 {
-    pthread_mutex_lock(&pagers.lock);
-    streaming_launched(drv, redirect);
-    pthread_mutex_unlock(&pagers.lock);
+    if (redirect->pager) {
+        pthread_mutex_lock(&pagers.lock);
+        streaming_launched(drv, redirect);
+        pthread_mutex_unlock(&pagers.lock);
+    }
     redirect_free(redirect);
 }

@@ -39,12 +39,11 @@ void gate_wait(void)
 
 void gate_enter_unknown(void)
 {
-    uint32_t state = atomic_load(&gate_process.state);
-
-    if (state & GATE_WATCHED)
-        gate_note_unknown();
-    if (state & GATE_CLOSED)
+    if (atomic_load(&gate_process.state) & GATE_CLOSED)
         gate_wait();
+    /* Not before: whoever sees the count must find the submission inside, or behind it. */
+    if (gate_is_watched())
+        gate_note_unknown();
 }
 
 void gate_watch(bool on)

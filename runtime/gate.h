@@ -63,6 +63,11 @@ static inline bool gate_try_enter(void)
 
 void gate_enter_unknown(void);
 
+static inline bool gate_is_watched(void)
+{
+    return atomic_load(&gate_process.state) & GATE_WATCHED;
+}
+
 /* Inside a gate that was entered as known: it is not, after all. */
 static inline void gate_note_unknown(void)
 {

@@ -197,7 +197,7 @@ static bool revive(const struct driver *drv, uint64_t bytes, CUmemoryPool mempoo
         ticket_fini(drv, &pending->ticket);
         free(pending);
         stats_sub(pending_frees, 1);
-        streaming_forget(pager, drv, range);
+        streaming_renew(pager, range);
         range->bytes = bytes;
         range->id = ++residency.next_id;
         range->marks.n = 0;
@@ -426,6 +426,7 @@ void pager_stream_gone(CUstream stream)
     for (int i = 0; i < DEVICES_MAX; i++) {
         for (struct pending *p = pagers.cards[i].pending; p; p = p->next)
             p->stream = p->stream == stream ? NULL : p->stream;
+        streaming_stream_gone(&pagers.cards[i], stream);
     }
     pthread_mutex_unlock(&pagers.lock);
 }

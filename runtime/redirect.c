@@ -54,11 +54,23 @@ struct redirect *redirect_new(const struct launch *launch)
     return NULL;
 }
 
+struct redirect *redirect_nowhere(const struct launch *launch)
+{
+    struct redirect *redirect = calloc(1, sizeof(*redirect));
+
+    if (!redirect)
+        return NULL;
+    redirect->kernel_params = (void **)launch->kernel_params;
+    redirect->extra = (void **)launch->extra;
+    return redirect;
+}
+
 void redirect_free(struct redirect *redirect)
 {
     if (!redirect)
         return;
-    free(redirect->kernel_params);
+    if (redirect->packed)
+        free(redirect->kernel_params);
     free(redirect->packed);
     free(redirect->entries);
     free(redirect);

@@ -30,7 +30,8 @@ struct redirect {
     struct probe *probe; /* the launch is timed, nothing else */
     uint32_t n_slots;
     uint32_t slots[REDIRECT_SLOTS_MAX];
-    const struct guard *guard; /* looks at these behind the launch, */
+    const struct guard *guard; /* looks at some of these behind the launch, */
+    uint32_t n_entries;
     struct guard_entry *entries;
     bool unguarded; /* and could not */
 
@@ -50,5 +51,8 @@ struct launch {
 
 /* A copy of the launch's parameters; NULL when there is no memory or they cannot be copied. */
 struct redirect *redirect_new(const struct launch *launch);
+/* With the program's own parameters, not copied: to be given to the driver while it is known that
+ * nobody is at a safe point. */
+struct redirect *redirect_nowhere(const struct launch *launch);
 void redirect_free(struct redirect *redirect);
 void redirect_word(struct redirect *redirect, const struct layout_word *word, uint64_t value);

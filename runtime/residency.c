@@ -110,7 +110,11 @@ int range_take(uint64_t bytes, uint64_t granularity, struct range **out)
 
     if (!range)
         return -ENOMEM;
-    r = space_take(&residency.space, n_blocks, &range->base);
+    /* Where one range ends no other begins, so that the address of an end is nobody else's. */
+    range->n_slots = (uint32_t)n_blocks + 1;
+    r = space_take(&residency.space, range->n_slots, &range->base);
+    if (r)
+        r = space_take(&residency.space, --range->n_slots, &range->base);
     if (r) {
         range_recycle(range);
         return r;
@@ -172,7 +176,7 @@ void range_restore(struct range *range)
 void range_give(struct range *range)
 {
     slots_set(range, false);
-    space_give(&residency.space, range->base, range->n_blocks);
+    space_give(&residency.space, range->base, range->n_slots);
     range_recycle(range);
 }
 

@@ -65,6 +65,7 @@ struct range {
     CUmemoryPool mempool; /* that the program named, NULL for cuMemAlloc */
     enum range_state state;
     uint32_t n_blocks;
+    uint32_t n_slots;        /* of the space; one more than blocks where there is room for it */
     uint32_t capacity;       /* of blocks[]; a power of two */
     _Atomic uint32_t n_away; /* blocks whose home is not device memory, and RANGE_OBSERVED */
     struct marks marks;      /* where buffers were seen to begin, by uploads and by launches */

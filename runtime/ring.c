@@ -153,25 +153,36 @@ int ring_advance(struct ring *ring, const struct driver *drv, struct transfer *t
     return 0;
 }
 
-/* A stream and the way it was named, which says what stream 0 is. */
-static const void *identity(const struct driver *drv, CUstream stream)
+/* A default stream is another one in every thread, perhaps. */
+static bool has_name(CUstream stream)
 {
-    return stream ? (const void *)stream : (const void *)drv;
+    return stream && stream != CU_STREAM_LEGACY && stream != CU_STREAM_PER_THREAD;
 }
 
 int ring_pin(struct ring *ring, const struct driver *drv, uint32_t index, CUstream stream)
 {
     struct slot *slot = &ring->slots[index];
 
-    if (slot->waiter != identity(drv, stream)) {
+    if (!has_name(stream) || slot->waiter != stream) {
         int r = driver_errno(drv->cuStreamWaitEvent(stream, slot->staged, 0));
 
         if (r)
             return r;
-        slot->waiter = identity(drv, stream);
+        slot->waiter = stream;
     }
     slot->pins++;
     return 0;
+}
+
+void ring_hold(struct ring *ring, uint32_t turn)
+{
+    struct slot *slot = &ring->slots[ring->turns[turn].slot];
+
+    if (ring_holds(ring, turn)) {
+        slot->holds = false;
+        ring->rewind = true;
+    }
+    slot->pins++;
 }
 
 void ring_unpin(struct ring *ring, const struct driver *drv, struct transfer *transfer,
@@ -179,12 +190,22 @@ void ring_unpin(struct ring *ring, const struct driver *drv, struct transfer *tr
 {
     struct slot *slot = &ring->slots[index];
 
-    if (slot->was_used && slot->use_stream != stream)
+    if (slot->was_used && (!has_name(stream) || slot->use_stream != stream))
         (void)transfer_await(transfer, drv, slot->used);
     if (drv->cuEventRecord(slot->used, stream) == CUDA_SUCCESS) {
         slot->was_used = true;
         slot->use_stream = stream;
         slot->pins--;
+    }
+}
+
+void ring_forget_stream(struct ring *ring, CUstream stream)
+{
+    for (uint32_t i = 0; i < ring->n_slots; i++) {
+        struct slot *slot = &ring->slots[i];
+
+        slot->waiter = slot->waiter == stream ? NULL : slot->waiter;
+        slot->use_stream = slot->use_stream == stream ? NULL : slot->use_stream;
     }
 }
 

@@ -31,7 +31,7 @@ struct slot {
     CUevent used;        /* the last launch that read it is done */
     bool was_used;       /* `used` was recorded since the slot was last filled */
     CUstream use_stream; /* in which */
-    const void *waiter;  /* identity of the stream that has already waited for `staged` */
+    CUstream waiter;     /* has already waited for `staged`; NULL for nobody known by name */
 };
 
 struct turn {
@@ -77,9 +77,15 @@ static inline bool ring_holds(const struct ring *ring, uint32_t turn)
 
 /* A launch in `stream` is going to read what the slot holds. 0 or -errno. */
 int ring_pin(struct ring *ring, const struct driver *drv, uint32_t slot, CUstream stream);
+/* A launch is going to be given the home of a turn's piece: whatever it does there is done before
+ * the piece is staged again. */
+void ring_hold(struct ring *ring, uint32_t turn);
 /* It has been given to the driver, or refused by it. */
 void ring_unpin(struct ring *ring, const struct driver *drv, struct transfer *transfer,
                 uint32_t slot, CUstream stream);
+
+/* The handle may come to mean another stream. */
+void ring_forget_stream(struct ring *ring, CUstream stream);
 
 /* What was staged may be out of date: it is staged again. */
 void ring_distrust_all(struct ring *ring);

@@ -151,6 +151,7 @@ static bool is_trusted(struct pager *pager, const struct launch *launch,
     struct streaming *s = pager->streaming;
     bool trusted = !launch->layout->excused || trust_function(&s->trust, launch->function);
 
+    trusted &= !extents->more;
     if (trusted && launch->layout->excused)
         layout_excuse(launch->function);
     for (size_t i = 0; i < extents->n; i++) {
@@ -226,6 +227,13 @@ static bool catch_up(struct pager *pager, const struct driver *drv)
     return true;
 }
 
+/* The launch that follows may write anything. */
+static void distrust(struct streaming *s)
+{
+    ring_distrust_all(&s->ring);
+    gate_note_unknown();
+}
+
 /* The stretch can be read through a window now. */
 static bool is_staged(struct streaming *s, const struct extent *extent)
 {
@@ -265,37 +273,175 @@ static bool pin(struct pager *pager, const struct driver *drv, const struct exte
         if (redirect->n_slots == REDIRECT_SLOTS_MAX ||
             ring_pin(&s->ring, drv, slot, redirect->stream))
             return false;
-        redirect->entries[redirect->n_slots] = guarded(s, piece, slot);
+        redirect->entries[redirect->n_entries++] = guarded(s, piece, slot);
         redirect->slots[redirect->n_slots++] = slot;
     }
     return true;
 }
 
-static bool redirect_extent(struct pager *pager, const struct driver *drv,
-                            const struct launch *launch, const struct extent *extent,
-                            struct redirect **redirect)
-{
-    struct stretch stretch = {extent->range->id, extent_first(extent), extent_last(extent)};
-    struct streaming *s = pager->streaming;
-    struct window *window = window_find(&s->windows, &stretch);
+/* What a launch is given of one range: all of it is read through one window, so that addresses keep
+ * their distances. A kernel may be given where something ends, too. */
+struct group {
+    const struct extents *extents;
+    struct range *range;
+    struct streaming *s;
+    struct window *window;
+    struct redirect *redirect;
+};
 
-    if (!is_staged(s, extent))
-        return false;
-    if (!window && window_open(&s->windows, drv, &pager->access, extent->range, &stretch,
-                               prepare_chunk, s, &window))
-        return false;
-    if (!*redirect) {
-        *redirect = redirect_new(launch);
-        if (!*redirect)
-            return false;
-        (*redirect)->pager = pager;
-        (*redirect)->plan = s->plan;
-        (*redirect)->guard = &s->guard;
-        (*redirect)->stream = launch->stream;
+#define EACH_OF_GROUP(group, extent)                                                               \
+    for (const struct extent *extent = (group)->extents->list;                                     \
+         extent < (group)->extents->list + (group)->extents->n; extent++)                          \
+        if (extent->range == (group)->range)
+
+static struct stretch stretch_of(const struct group *group)
+{
+    struct stretch stretch = {.range = group->range->id, .first = UINT32_MAX};
+    uint64_t parts = 0;
+    uint32_t n = 0;
+
+    EACH_OF_GROUP(group, extent)
+    {
+        uint32_t first = extent_first(extent);
+        uint32_t last = extent_last(extent);
+
+        stretch.first = first < stretch.first ? first : stretch.first;
+        stretch.last = last > stretch.last ? last : stretch.last;
+        parts = (parts ^ ((uint64_t)first << 32 | last)) * 0x9e3779b97f4a7c15u;
+        parts ^= parts >> 29;
+        n++;
     }
-    if (!pin(pager, drv, extent, *redirect))
+    stretch.parts = n > 1 ? parts : 0;
+    return stretch;
+}
+
+/* Only what is named is staged; what lies between is at home. */
+static const struct chunk *chunk_in_group(void *context, const struct block *block)
+{
+    const struct group *group = context;
+
+    EACH_OF_GROUP(group, extent)
+    {
+        if (block->index >= extent_first(extent) && block->index <= extent_last(extent))
+            return prepare_chunk(group->s, block);
+    }
+    return NULL;
+}
+
+static struct window *window_for(struct pager *pager, const struct driver *drv, struct group *group)
+{
+    struct stretch stretch = stretch_of(group);
+    struct window *window = window_find(&group->s->windows, &stretch);
+
+    if (!window && window_open(&group->s->windows, drv, &pager->access, group->range, &stretch,
+                               chunk_in_group, group, &window))
+        return NULL;
+    return window;
+}
+
+/* Where the range ends, or soon after: nobody else's address. */
+static void redirect_end(void *context, const struct layout_word *word, uint64_t value)
+{
+    const struct group *group = context;
+    uint64_t offset = value - group->range->base;
+
+    if (offset >= group->range->bytes && residency_range(value) == NULL &&
+        offset <= (uint64_t)group->range->n_blocks << residency.slot_shift)
+        redirect_word(group->redirect, word, window_address(group->window, value));
+}
+
+static bool redirect_is_made(struct pager *pager, const struct launch *launch,
+                             struct redirect **redirect)
+{
+    if (!*redirect)
+        *redirect = redirect_new(launch);
+    if (!*redirect)
         return false;
-    redirect_word(*redirect, extent->word, window_address(window, extent->address));
+    (*redirect)->pager = pager;
+    (*redirect)->plan = pager->streaming->plan;
+    (*redirect)->guard = &pager->streaming->guard;
+    (*redirect)->stream = launch->stream;
+    return true;
+}
+
+/* The launch is given homes of pieces that take turns. What it does there is not looked at, so it
+ * is done before they are staged again. */
+static bool hold_group(struct pager *pager, const struct launch *launch, const struct group *group,
+                       struct redirect **redirect)
+{
+    if (!redirect_is_made(pager, launch, redirect))
+        return false;
+    EACH_OF_GROUP(group, extent)
+    {
+        for (uint32_t i = extent_first(extent); i <= extent_last(extent); i++) {
+            const struct piece *piece = prepare_piece(group->s, &extent->range->blocks[i]);
+
+            if (!piece || piece->turn < 0)
+                continue;
+            if ((*redirect)->n_slots == REDIRECT_SLOTS_MAX)
+                return false;
+            ring_hold(&group->s->ring, (uint32_t)piece->turn);
+            (*redirect)->slots[(*redirect)->n_slots++] = group->s->ring.turns[piece->turn].slot;
+        }
+    }
+    return true;
+}
+
+static bool redirect_group(struct pager *pager, const struct driver *drv,
+                           const struct launch *launch, struct group *group,
+                           struct redirect **redirect)
+{
+    EACH_OF_GROUP(group, extent)
+    {
+        if (!is_staged(group->s, extent))
+            return false;
+    }
+    group->window = window_for(pager, drv, group);
+    if (!group->window || !redirect_is_made(pager, launch, redirect))
+        return false;
+    EACH_OF_GROUP(group, extent)
+    {
+        if (!pin(pager, drv, extent, *redirect))
+            return false;
+    }
+    group->redirect = *redirect;
+    EACH_OF_GROUP(group, extent)
+    redirect_word(*redirect, extent->word, window_address(group->window, extent->address));
+    (void)layout_scan(launch->layout, launch->kernel_params, launch->extra, redirect_end, group);
+    return true;
+}
+
+enum group_use {
+    GROUP_RESIDENT, /* nothing of it takes turns */
+    GROUP_IN_PLACE, /* had better be read there */
+    GROUP_STREAMED,
+};
+
+static enum group_use use_of_group(struct streaming *s, const struct launch *launch,
+                                   const struct group *group)
+{
+    enum group_use found = GROUP_RESIDENT;
+
+    EACH_OF_GROUP(group, extent)
+    {
+        struct trust_use use = use_of(launch, extent);
+        const struct trusted_use *known = trust_find(&s->trust, &use);
+
+        if (!has_turns(extent))
+            continue;
+        if (!known || !known->in_place)
+            return GROUP_STREAMED;
+        found = GROUP_IN_PLACE;
+    }
+    return found;
+}
+
+static bool is_first_of_range(const struct extents *extents, size_t i)
+{
+    for (size_t k = 0; k < i; k++) {
+        if (extents->list[k].range == extents->list[i].range)
+            return false;
+    }
     return true;
 }
 
@@ -305,16 +451,24 @@ static struct redirect *redirect_launch(struct pager *pager, const struct driver
     struct streaming *s = pager->streaming;
     struct redirect *redirect = NULL;
     bool missed = false;
+    bool held = true;
 
     for (size_t i = 0; i < extents->n; i++) {
-        const struct extent *extent = &extents->list[i];
+        struct group group = {.extents = extents, .range = extents->list[i].range, .s = s};
+        enum group_use use = GROUP_RESIDENT;
 
-        if (extent->range->pager == pager && has_turns(extent))
-            missed |= !redirect_extent(pager, drv, launch, extent, &redirect);
+        if (group.range->pager == pager && is_first_of_range(extents, i))
+            use = use_of_group(s, launch, &group);
+        if (use == GROUP_STREAMED)
+            missed |= !redirect_group(pager, drv, launch, &group, &redirect);
+        else if (use == GROUP_IN_PLACE)
+            held &= hold_group(pager, launch, &group, &redirect);
     }
-    s->hits += redirect && !missed;
+    if (!held)
+        distrust(s);
+    s->hits += redirect && redirect->n_entries && !missed;
     s->misses += missed;
-    if (redirect)
+    if (redirect && redirect->n_entries)
         stats_add(launches_redirected, 1);
     if (missed)
         stats_add(launches_in_place, 1);
@@ -378,12 +532,15 @@ static struct redirect *run(struct pager *pager, const struct driver *drv,
     if (!s->ring.n_turns || !catch_up(pager, drv))
         return NULL;
     if (!is_trusted(pager, launch, extents)) {
-        ring_distrust_all(&s->ring);
-        gate_note_unknown();
+        distrust(s);
         s->misses++;
         return NULL;
     }
     if (drv->cuCtxGetCurrent(&ctx) != CUDA_SUCCESS || ctx != s->transfer->ctx)
+        return NULL;
+    /* Copies wait for launches before; were one of these held up by the host, so would be all that
+     * the copies are for, and the host might be waiting for that. */
+    if (!card_may_drain())
         return NULL;
     if (ring_advance(&s->ring, drv, s->transfer, position(&s->pass)))
         return NULL;
@@ -512,6 +669,24 @@ void streaming_forget(struct pager *pager, const struct driver *drv, const struc
     s->state = STREAMING_ENDING;
 }
 
+void streaming_renew(struct pager *pager, const struct range *range)
+{
+    struct streaming *s = pager->streaming;
+
+    if (!s || s->state < STREAMING_COMPARING || s->state > STREAMING_ENDING)
+        return;
+    if (!prepare_names(s, range) || (s->state != STREAMING_ENDING && prepare_detach(s, range)))
+        return;
+    prepare_forget(s);
+    s->state = STREAMING_ENDING;
+}
+
+void streaming_stream_gone(struct pager *pager, CUstream stream)
+{
+    if (pager->streaming)
+        ring_forget_stream(&pager->streaming->ring, stream);
+}
+
 void streaming_context_gone(struct pager *pager, const struct driver *drv, CUcontext ctx)
 {
     struct streaming *s = pager->streaming;
@@ -520,5 +695,6 @@ void streaming_context_gone(struct pager *pager, const struct driver *drv, CUcon
         return;
     prepare_end(pager, drv, false);
     s->transfer = NULL;
+    prepare_observation(pager, true);
     learn_anew(s);
 }

@@ -43,6 +43,7 @@ struct extent {
 
 struct extents {
     size_t n;
+    bool more; /* there are others that are not in the list */
     struct extent list[EXTENTS_MAX];
 };
 
@@ -124,5 +125,10 @@ void streaming_reclaim(struct pager *pager, const struct driver *drv);
 bool streaming_make_way(struct pager *pager, const struct driver *drv, struct transfer **out);
 /* Before the chunks of a range go. No work of the program uses it any more. */
 void streaming_forget(struct pager *pager, const struct driver *drv, const struct range *range);
+/* The memory of a range is another allocation from now on. Work that has been submitted may still
+ * read the old one. */
+void streaming_renew(struct pager *pager, const struct range *range);
+/* The handle may come to mean another stream. */
+void streaming_stream_gone(struct pager *pager, CUstream stream);
 /* The context is gone, no driver call may be made in it. */
 void streaming_context_gone(struct pager *pager, const struct driver *drv, CUcontext ctx);

@@ -20,11 +20,18 @@ bool trust_function(struct trust *trust, CUfunction function)
     return false;
 }
 
-bool trust_use(struct trust *trust, const struct trust_use *use)
+struct trusted_use *trust_find(const struct trust *trust, const struct trust_use *use)
 {
     struct trusted_use *found;
 
     HASH_FIND(hh, trust->uses, use, sizeof(*use), found);
+    return found;
+}
+
+bool trust_use(struct trust *trust, const struct trust_use *use)
+{
+    struct trusted_use *found = trust_find(trust, use);
+
     if (found)
         return found->earned;
     found = calloc(1, sizeof(*found));

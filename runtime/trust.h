@@ -28,6 +28,7 @@ struct trust_use {
 struct trusted_use {
     struct trust_use use;
     bool earned;
+    bool in_place; /* it reads little of what it is given, or only notes where that is */
     UT_hash_handle hh;
 };
 
@@ -47,6 +48,8 @@ struct trust {
 /* Notes it; whether it is trusted already. */
 bool trust_function(struct trust *trust, CUfunction function);
 bool trust_use(struct trust *trust, const struct trust_use *use);
+/* NULL when it was not noted. */
+struct trusted_use *trust_find(const struct trust *trust, const struct trust_use *use);
 /* Nothing has changed since the last call: what was noted is trusted. */
 void trust_earn(struct trust *trust);
 /* The function writes elsewhere than where it was given: it is never trusted. */

@@ -92,7 +92,7 @@ struct redirect *weigh_launch(struct streaming *s, const struct driver *drv,
     probe = probe_new(drv, extents, pager);
     if (!probe)
         return NULL;
-    redirect = redirect_new(launch);
+    redirect = redirect_nowhere(launch);
     if (!redirect || drv->cuEventRecord(probe->begin, launch->stream) != CUDA_SUCCESS) {
         redirect_free(redirect);
         probe_free(drv, probe, true);
@@ -179,11 +179,12 @@ static void weights_free(struct weight *all)
 /* What a function was seen to do where its memory was away it is taken to do everywhere. */
 static void judge(struct streaming *s, struct weight **all, double copied_ms_per_byte)
 {
-    for (const struct trusted_use *u = s->trust.uses; u; u = u->hh.next) {
+    for (struct trusted_use *u = s->trust.uses; u; u = u->hh.next) {
         const struct weight *weight = weight_of(all, u->use.function, false);
         struct range *range = prepare_range(s, u->use.range);
         bool slow = weight && weight->ms >= copied_ms_per_byte * weight->away_bytes;
 
+        u->in_place = weight && weight->away_bytes && !slow;
         for (uint32_t i = u->use.first; range && i <= u->use.last && i < range->n_blocks; i++) {
             struct piece *piece = prepare_piece(s, &range->blocks[i]);
 

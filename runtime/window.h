@@ -24,6 +24,7 @@ struct stretch {
     uint64_t range; /* id */
     uint32_t first;
     uint32_t last;
+    uint64_t parts; /* 0, or says which parts of it are meant */
 };
 
 struct window {
@@ -57,7 +58,7 @@ int window_open(struct windows *windows, const struct driver *drv, const struct 
 /* No work that reads through them is in flight any more. `range`: NULL for all. */
 void windows_close(struct windows *windows, const struct driver *drv, const struct range *range);
 
-/* `address` lies in the stretch. */
+/* `address` lies in the range or where it ends. */
 static inline CUdeviceptr window_address(const struct window *window, CUdeviceptr address)
 {
     uint64_t from = window->range->base + ((uint64_t)window->from << residency.slot_shift);

@@ -88,13 +88,16 @@ Test(memory_pressure, a_pointer_that_nobody_can_see_is_followed_in_place)
 {
     struct device_code code;
     CUdeviceptr at[4];
+    uint32_t zero = 0;
 
     start_paged("8MiB", "64MiB");
     code = load_code();
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 2; i++)
         at[i] = alloc(BYTES);
-    /* The kernel counts words from where it is told, and runs on into what lies behind. */
-    cr_assert_eq(at[3], at[2] + BYTES);
+    at[2] = alloc(2 * BYTES);
+    at[3] = at[2] + BYTES;
+    ok(cuMemcpyHtoD_v2(at[3], &zero, sizeof(zero)));
+    /* The kernel counts words from where it is told, and runs on into the buffer behind. */
     ok(launch_fill(&code, at[2] + BYTES - 4, 2, 5, NULL));
     ok(cuCtxSynchronize());
     cr_expect_eq(read_word(at[3]), 5);
