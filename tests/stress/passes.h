@@ -19,10 +19,14 @@ struct passes_program {
     void (*pass)(uint32_t number);    /* only what may be captured, in passes_stream */
     void (*between)(uint32_t number); /* after it has ended; NULL for nothing */
     bool never_captured;
+    uint32_t (*stop)(void); /* NULL, or frees what there is and tells what it has computed */
+    bool streams;           /* as launches, at W/B 2, something is read through the ring, */
+    bool surprises;         /* and then something that was not foreseen, in place */
 };
 
-extern const struct passes_program passes_programs[];
-extern const uint32_t n_passes_programs;
+/* Tables that end with a row without a name. */
+extern const struct passes_program passes_programs[], programs_that_read[], programs_that_write[],
+    programs_that_change[], programs_with_streams[];
 
 extern CUstream passes_stream;
 
@@ -32,8 +36,13 @@ struct passes_result {
     uint64_t written; /* bytes of allocations that are written all the time */
     uint64_t faults;  /* illegal addresses */
     uint64_t redirected;
-    uint64_t in_place; /* launches that read something at home in host memory */
+    uint64_t in_place;  /* launches that read something at home in host memory */
+    uint64_t surprises; /* the same by the log of touches, once some had been redirected */
+    bool left;          /* something, by the gauges, when all had been freed */
 };
+
+/* What a program that says so itself reads, in bytes. */
+void passes_are_about(uint64_t weights);
 
 /* Runs it in this process, which ends after that. */
 struct passes_result passes_run(const struct passes_program *program, bool graph);

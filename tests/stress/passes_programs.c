@@ -14,6 +14,7 @@ enum {
     PAGE = 2 << 20,
     STEP = 64 << 10, /* a kernel is charged for all of it and looks at its first word */
     TENSORS_MAX = 64,
+    TOUCHES_MAX = 1 << 16,
 };
 
 CUstream passes_stream;
@@ -504,8 +505,8 @@ const struct passes_program passes_programs[] = {
     {"more-memory", 14, start_tensors, read_all, more_memory_between, false},
     {"turns", 20, start_tensors, turns_pass, NULL, false},
     {"reset", 14, start_tensors, decode_pass, reset_between, true},
+    {NULL},
 };
-const uint32_t n_passes_programs = ARRAY_SIZE(passes_programs);
 
 /* The pass as a graph; the one before is updated to it where the driver takes that. */
 static void run_captured(const struct passes_program *program, uint32_t number)
@@ -531,6 +532,54 @@ static void run_captured(const struct passes_program *program, uint32_t number)
     }
 }
 
+void passes_are_about(uint64_t weights)
+{
+    result.weights = weights;
+}
+
+static uint64_t launches_on_host(void)
+{
+    static struct sim_touch touches[TOUCHES_MAX];
+    size_t n = min_u64(sim_touches(touches, TOUCHES_MAX), TOUCHES_MAX);
+    uint64_t last = UINT64_MAX;
+    uint64_t launches = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!touches[i].on_host || touches[i].launch == last)
+            continue;
+        last = touches[i].launch;
+        launches++;
+    }
+    return launches;
+}
+
+static void run_pass(const struct passes_program *program, uint32_t number, bool graph)
+{
+    bool streams = stats_get(launches_redirected) > 0;
+
+    sim_touch_log(streams);
+    if (graph)
+        run_captured(program, number);
+    else
+        program->pass(number);
+    MUST(cuStreamSynchronize(passes_stream));
+    result.surprises += streams ? launches_on_host() : 0;
+    if (program->between)
+        program->between(number);
+}
+
+/* What a program does not free itself is gone with the context. */
+static bool is_left(void)
+{
+    for (int i = 0; i < COUNTER_COUNT; i++) {
+        if (counter_is_gauge(i) && atomic_load(&stats_counters[i])) {
+            fprintf(stderr, "passes: %s is not 0 at the end\n", counter_name(i));
+            return true;
+        }
+    }
+    return false;
+}
+
 struct passes_result passes_run(const struct passes_program *program, bool graph)
 {
     struct sim_stats stats;
@@ -543,20 +592,17 @@ struct passes_result passes_run(const struct passes_program *program, bool graph
         sim_register_kernel(&kernels[i]);
     fresh_start();
     program->start();
-    for (uint32_t i = 0; i < program->passes; i++) {
-        if (graph)
-            run_captured(program, i);
-        else
-            program->pass(i);
-        MUST(cuStreamSynchronize(passes_stream));
-        if (program->between)
-            program->between(i);
-    }
-    add_up();
+    for (uint32_t i = 0; i < program->passes; i++)
+        run_pass(program, i, graph);
+    if (program->stop)
+        result.sum = program->stop();
+    else
+        add_up();
     sim_get_stats(&stats);
     result.faults = stats.illegal_addresses;
     result.redirected = stats_get(launches_redirected);
     result.in_place = stats_get(launches_in_place);
-    MUST(cuDevicePrimaryCtxRelease_v2(0));
+    MUST(cuDevicePrimaryCtxReset_v2(0));
+    result.left = is_left();
     return result;
 }
