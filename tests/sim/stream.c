@@ -349,8 +349,10 @@ bool stream_progress(struct stream *stream)
 
 void stream_host_wait(struct marker *marker)
 {
+    marker_get(marker); /* its stream may get a newer one while the lock is not held */
     marker_wait(marker);
     clock_wait_until(marker->time_ns);
+    marker_put(marker);
 }
 
 /* When the oldest work of the stream could begin; false when it cannot. */
