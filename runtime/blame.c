@@ -65,6 +65,8 @@ static void go_through_uses(struct streaming *s, struct parameter **all)
             struct piece *piece = named_piece(s, range, i);
 
             changed |= piece && piece->changed;
+            if (piece)
+                piece->named = true;
             if (piece && parameter && !parameter->reads)
                 piece->explained = true;
         }

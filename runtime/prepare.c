@@ -13,7 +13,7 @@
 enum {
     RING_SHARE = 4, /* of the card's slots: the most that the ring takes */
     SLOTS_LEAST = 2,
-    AHEAD_LEAST = 2, /* slots beside those that are read, */
+    AHEAD_LEAST = 1, /* slots beside those that are read, */
     AHEAD_SHARE = 4, /* or so large a part of these */
     REST = 2048,     /* launches */
     REWRITES_MOST = 2,
@@ -57,11 +57,22 @@ void prepare_observation(struct pager *pager, bool on)
     }
 }
 
-/* Whether some buffer that the pass is about begins in the range. */
-static bool is_in_pass(const struct streaming *s, const struct range *range)
+/* When the pass before the last one began, in ticks, as far as can be told. */
+static uint64_t two_passes_ago(const struct pass_learner *learner)
+{
+    uint64_t now = atomic_load_explicit(&residency.clock, memory_order_relaxed);
+    uint64_t launches = 2 * learner->period * learner->step / max_u64(learner->n, 1) + 1;
+
+    return now > launches ? now - launches : 0;
+}
+
+/* Whether some buffer that the pass is about begins in the range, or one that is in use all the
+ * time, and so has no place in it. */
+static bool is_in_use(const struct streaming *s, const struct range *range, uint64_t since)
 {
     for (uint32_t i = 0; i < range->n_blocks; i++) {
-        if (pass_find(&s->pass, prepare_key(&range->blocks[i])))
+        if (pass_find(&s->pass, prepare_key(&range->blocks[i])) ||
+            atomic_load_explicit(&range->blocks[i].last_use, memory_order_relaxed) > since)
             return true;
     }
     return false;
@@ -84,10 +95,11 @@ static int add_pieces(struct streaming *s, struct range *range)
 static int make_pieces(struct pager *pager)
 {
     struct streaming *s = pager->streaming;
+    uint64_t since = two_passes_ago(&s->learner);
     int r = 0;
 
     for (struct range *range = residency.ranges; range && !r; range = range->hh.next) {
-        if (range->pager == pager && is_in_pass(s, range))
+        if (range->pager == pager && is_in_use(s, range, since))
             r = add_pieces(s, range);
     }
     return r;
@@ -241,7 +253,7 @@ static enum spread_class class_of(const struct streaming *s, const struct piece 
 {
     const struct pass_place *place = pass_find(&s->pass, prepare_key(piece->block));
 
-    if (!is_clean(piece))
+    if (!is_clean(piece) || (!place && piece->named))
         return SPREAD_WRITTEN;
     if (!place || piece->in_place)
         return SPREAD_IDLE;

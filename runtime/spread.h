@@ -18,7 +18,7 @@
 enum spread_class {
     SPREAD_STREAMED, /* visited once in a pass and never written */
     SPREAD_AGAIN,    /* visited more than once in a pass: staying saves as many copies */
-    SPREAD_WRITTEN,  /* may not be away: it would have to be written back */
+    SPREAD_WRITTEN,  /* may not be away: it would have to be written back; or is always in use */
     SPREAD_IDLE,     /* not in the pass, or hardly read */
 };
 

@@ -112,15 +112,33 @@ static void follow(struct pager *pager, const struct extents *extents)
     (void)pass_touch(&s->pass, prepare_key(block));
 }
 
-static void record(struct pager *pager, const struct extents *extents)
+/* What has no place in the pass is in use all the time, and says nothing of where it is. */
+static void keep_those_in_pass(struct pager *pager, const struct extents *extents,
+                               struct extents *out)
+{
+    const struct pass *pass = &pager->streaming->pass;
+
+    out->n = 0;
+    for (size_t i = 0; i < extents->n; i++) {
+        const struct extent *extent = &extents->list[i];
+        const struct block *first = &extent->range->blocks[extent_first(extent)];
+
+        if (extent->range->pager == pager && pass_find(pass, prepare_key(first)))
+            out->list[out->n++] = *extent;
+    }
+}
+
+static void record(struct pager *pager, const struct extents *all)
 {
     struct streaming *s = pager->streaming;
+    struct extents extents;
 
+    keep_those_in_pass(pager, all, &extents);
     pass_learner_step(&s->learner);
-    EACH_BLOCK(extents, pager, block)
+    EACH_BLOCK(&extents, pager, block)
     pass_learner_touch(&s->learner, prepare_key(block));
     /* The first are needed as long as the last. */
-    EACH_BLOCK(extents, pager, block)
+    EACH_BLOCK(&extents, pager, block)
     pass_learner_touch(&s->learner, prepare_key(block));
 }
 

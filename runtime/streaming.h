@@ -66,6 +66,7 @@ struct piece {
     bool changed;   /* between the last two digests */
     bool explained; /* by somebody who was given a pointer to it */
     bool beside;    /* in one buffer with something that changed */
+    bool named;     /* by a launch of the lap */
     bool in_place;  /* read there in less time than copying takes */
     bool wanted;    /* by somebody who reads it faster when it was copied */
     bool stays;     /* on the device */

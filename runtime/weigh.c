@@ -59,6 +59,14 @@ static void probe_free(const struct driver *drv, struct probe *probe, bool alive
     free(probe);
 }
 
+/* What is in use all the time has no place in the pass, and is not copied ahead. */
+static bool may_be_copied(const struct pager *pager, const struct extent *extent)
+{
+    const struct block *first = &extent->range->blocks[extent_first(extent)];
+
+    return extent->range->pager == pager && pass_find(&pager->streaming->pass, prepare_key(first));
+}
+
 static struct probe *probe_new(const struct driver *drv, const struct extents *extents,
                                const struct pager *pager)
 {
@@ -68,7 +76,7 @@ static struct probe *probe_new(const struct driver *drv, const struct extents *e
         return NULL;
     for (size_t i = 0; i < extents->n; i++) {
         const struct extent *extent = &extents->list[i];
-        uint64_t bytes = extent->range->pager == pager ? bytes_away(extent) : 0;
+        uint64_t bytes = may_be_copied(pager, extent) ? bytes_away(extent) : 0;
 
         if (bytes)
             probe->away[probe->n++] = (struct away){extent->range->id, extent_first(extent), bytes};
