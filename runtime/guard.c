@@ -133,9 +133,9 @@ const char guard_kernel_text[] = ".version 5.0\n"
                                                  "tell:\n"
                                                  "    bar.sync 0;\n"
                                                  "    @!%first bra end;\n"
-                                                 "    st.global.u32 [%flag], %one;\n"
+                                                 "    st.volatile.global.u32 [%flag], %one;\n"
                                                  "    membar.sys;\n"
-                                                 "    st.global.u32 [%any], %one;\n"
+                                                 "    st.volatile.global.u32 [%any], %one;\n"
                                                  "end:\n"
                                                  "    ret;\n"
                                                  "}\n";
@@ -222,5 +222,5 @@ int guard_launch(const struct guard *guard, const struct driver *drv, CUstream s
 
 enum guard_flag guard_flag(const struct guard *guard, uint32_t piece)
 {
-    return (enum guard_flag)((const volatile uint32_t *)guard->flags)[1 + piece];
+    return (enum guard_flag)__atomic_load_n(&guard->flags[1 + piece], __ATOMIC_RELAXED);
 }

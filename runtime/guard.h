@@ -62,7 +62,7 @@ int guard_launch(const struct guard *guard, const struct driver *drv, CUstream s
 /* Whether something was found, by launches that have been executed. */
 static inline bool guard_noticed(const struct guard *guard)
 {
-    return guard->flags && *(const volatile uint32_t *)guard->flags;
+    return guard->flags && __atomic_load_n(guard->flags, __ATOMIC_RELAXED);
 }
 
 enum guard_flag guard_flag(const struct guard *guard, uint32_t piece);

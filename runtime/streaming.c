@@ -184,6 +184,14 @@ static bool is_trusted(struct pager *pager, const struct launch *launch,
     return trusted;
 }
 
+/* Events of another context may be gone before they are looked at. */
+static bool is_own_context(const struct streaming *s, const struct driver *drv)
+{
+    CUcontext ctx;
+
+    return drv->cuCtxGetCurrent(&ctx) == CUDA_SUCCESS && ctx == s->transfer->ctx;
+}
+
 static struct redirect *compare(struct pager *pager, const struct driver *drv,
                                 const struct launch *launch, const struct extents *extents)
 {
@@ -200,7 +208,9 @@ static struct redirect *compare(struct pager *pager, const struct driver *drv,
     (void)is_trusted(pager, launch, extents);
     if (s->pass.jumps > s->pass.n / JUMPS_SHARE || s->pass.foreign > 2 * (uint64_t)s->pass.n)
         s->state = STREAMING_ENDING;
-    return s->pass.laps == 1 ? weigh_launch(s, drv, launch, extents, pager) : NULL;
+    if (s->pass.laps != 1 || !is_own_context(s, drv))
+        return NULL;
+    return weigh_launch(s, drv, launch, extents, pager);
 }
 
 static void blame(struct pager *pager, const struct driver *drv, const struct launch *launch,
@@ -533,7 +543,6 @@ static struct redirect *run(struct pager *pager, const struct driver *drv,
                             const struct launch *launch, const struct extents *extents)
 {
     struct streaming *s = pager->streaming;
-    CUcontext ctx;
 
     follow(pager, extents);
     note_outsiders(pager, extents);
@@ -554,7 +563,7 @@ static struct redirect *run(struct pager *pager, const struct driver *drv,
         s->misses++;
         return NULL;
     }
-    if (drv->cuCtxGetCurrent(&ctx) != CUDA_SUCCESS || ctx != s->transfer->ctx)
+    if (!is_own_context(s, drv))
         return NULL;
     /* Copies wait for launches before; were one of these held up by the host, so would be all that
      * the copies are for, and the host might be waiting for that. */

@@ -4,9 +4,10 @@
  * for it, in several orders of what may run in any order. What comes out has to be the same.
  *
  *   passes [--seeds N] [--seed N] [--program NAME] [--ratio R] [--form launches|graphs]
+ *          [--every N]
  *
  * Without seeds each program runs once, as launches at half the memory and every third as a graph,
- * too. Output is TAP, a line for each program and form.
+ * too; or only every Nth. Output is TAP, a line for each program and form.
  */
 #include "tests/stress/passes.h"
 
@@ -35,6 +36,7 @@ static const double ratios[] = {1.1, 1.5, 2, 4};
 struct options {
     uint32_t seeds; /* 0: a selection */
     int seed;       /* one of them alone, or -1 */
+    uint32_t every; /* of the programs one */
     const char *program;
     const char *form;
     double ratio;
@@ -214,6 +216,7 @@ static int run_all(const struct options *options)
     static const char *const forms[] = {"launches", "graphs"};
     uint32_t number = 0;
     uint32_t n_graphs = 0;
+    uint32_t n = 0;
     bool good = true;
 
     for (size_t i = 0; i < 2 * ARRAY_SIZE(tables); i++) {
@@ -222,7 +225,8 @@ static int run_all(const struct options *options)
         for (const struct passes_program *p = tables[i / 2]; p->name; p++) {
             if (is_graph(form) && (p->never_captured || (is_quick(options) && n_graphs++ % 3)))
                 continue;
-            if (selected(options->program, p->name) && selected(options->form, form))
+            if (n++ % options->every == 0 && selected(options->program, p->name) &&
+                selected(options->form, form))
                 good &= run_program(options, p, form, ++number);
         }
     }
@@ -233,11 +237,15 @@ static int run_all(const struct options *options)
 int main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        {"seeds", required_argument, NULL, 's'},   {"seed", required_argument, NULL, 'o'},
-        {"program", required_argument, NULL, 'p'}, {"ratio", required_argument, NULL, 'r'},
-        {"form", required_argument, NULL, 'f'},    {NULL, 0, NULL, 0},
+        {"seeds", required_argument, NULL, 's'},
+        {"seed", required_argument, NULL, 'o'},
+        {"every", required_argument, NULL, 'e'},
+        {"program", required_argument, NULL, 'p'},
+        {"ratio", required_argument, NULL, 'r'},
+        {"form", required_argument, NULL, 'f'},
+        {NULL, 0, NULL, 0},
     };
-    struct options options = {.seed = -1};
+    struct options options = {.seed = -1, .every = 1};
     int option;
 
     if (argc == 5 && !strcmp(argv[1], "--run"))
@@ -246,6 +254,9 @@ int main(int argc, char **argv)
         switch (option) {
         case 's':
             options.seeds = (uint32_t)atoi(optarg);
+            break;
+        case 'e':
+            options.every = (uint32_t)atoi(optarg);
             break;
         case 'o':
             options.seed = atoi(optarg);
@@ -263,5 +274,5 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    return run_all(&options);
+    return options.every ? run_all(&options) : 2;
 }
