@@ -135,7 +135,7 @@ static void print_figure(const struct options *options, const struct row *row, c
 {
     if (options->json)
         printf("%s\n  {\"profile\": \"%s\", \"program\": \"%s\", \"form\": \"%s\", "
-               "\"w_over_b\": %g, \"policy\": \"%s\", \"figure\": \"%s\", \"value\": %.6g}",
+               "\"w_over_b\": %g, \"policy\": \"%s\", \"figure\": \"%s\", \"value\": %.9g}",
                first_row ? "" : ",", row->profile, row->program, row->form, row->ratio, row->policy,
                figure, value);
     else
@@ -175,6 +175,11 @@ static void report(const struct options *options, const struct row *row,
     print_figure(options, row, "link_fraction", up * 1e9 / ns / native->link);
     print_figure(options, row, "passes_to_steady", passes_to_steady(m, ns));
     print_figure(options, row, "clean_bytes_written", mean(m->pass_down, m->passes, steady));
+    if (options->json) {
+        print_figure(options, row, "pass_seconds", ns / 1e9);
+        print_figure(options, row, "pass_seconds_alone", compute_ns / 1e9);
+        print_figure(options, row, "device_bytes", (double)m->device_most);
+    }
     if (!options->json)
         printf("\n");
 }

@@ -128,6 +128,7 @@ void measure(const struct program *program, bool graph, const double *ratios, ui
         one_pass(program, exec, i);
         sim_get_stats(&after);
         out->pass_ns[i] = sim_clock_now() - from_ns;
+        out->device_most = after.device_most;
         out->in_place = after.kernel_bytes_host - before.kernel_bytes_host;
         out->pass_up[i] = after.bytes_to_device - before.bytes_to_device + out->in_place;
         out->pass_down[i] = after.bytes_to_host - before.bytes_to_host;

@@ -21,6 +21,7 @@ struct measured {
     uint64_t pass_ns[PASSES_MAX];
     uint64_t pass_up[PASSES_MAX];   /* bytes over the link to the device, in place or copied */
     uint64_t pass_down[PASSES_MAX]; /* bytes copied to the host */
+    uint64_t device_most;           /* bytes of device memory in use, at the highest */
     uint64_t in_place;              /* of pass_up, reached by kernels, in the last pass */
     uint64_t least[RATIOS_MAX];     /* bytes to the device in a steady pass, at best, and */
     uint64_t by_age[RATIOS_MAX];    /* by LRU, with a card of weights / ratio */

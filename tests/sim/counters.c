@@ -12,6 +12,7 @@
 
 #include "runtime/util.h"
 #include "tests/sim/calls.h"
+#include "tests/sim/clock.h"
 
 struct sim_stats counters;
 
@@ -66,7 +67,9 @@ static void stats_fill(struct sim_stats *out)
     out->kernel_bytes_host = __atomic_load_n(&counters.kernel_bytes_host, __ATOMIC_RELAXED);
     for (int device = 0; device < MAX_DEVICES; device++)
         out->device_used += memory_device_used(device);
+    out->device_most = memory_device_most();
     out->host_used = memory_host_used();
+    out->clock_ns = clock_host();
     out->allocations = allocations.n;
 }
 
@@ -182,6 +185,7 @@ static void write_stats(FILE *file)
     sim_get_stats(&stats);
 #define FIELD(name) fprintf(file, #name " %llu\n", (unsigned long long)stats.name)
     FIELD(device_used);
+    FIELD(device_most);
     FIELD(host_used);
     FIELD(mappings);
     FIELD(handles);
@@ -198,6 +202,7 @@ static void write_stats(FILE *file)
     FIELD(launches);
     FIELD(thread_instructions);
     FIELD(illegal_addresses);
+    FIELD(clock_ns);
 #undef FIELD
     for (int id = 0; id < CALL_COUNT; id++)
         if (call_count(id))

@@ -40,6 +40,7 @@ CUresult physical_share(struct physical *physical);
 CUresult memory_take_host(uint64_t bytes);
 void memory_give_host(uint64_t bytes);
 uint64_t memory_device_used(int device);
+uint64_t memory_device_most(void); /* of all cards together, ever */
 uint64_t memory_host_used(void);
 
 struct vmm_mapping; /* tests/sim/vmm.c */

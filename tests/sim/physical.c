@@ -17,6 +17,7 @@
 #define PATTERN_FILE_BYTES (16 * MIB)
 
 static uint64_t device_used[MAX_DEVICES];
+static uint64_t device_most; /* of all cards together, ever */
 static uint64_t host_used;
 static int pattern_fd = -1;
 
@@ -67,6 +68,15 @@ static uint64_t limit_of(int device)
     return device == ON_HOST ? settings.host_ram : settings.vram;
 }
 
+static void note_most(void)
+{
+    uint64_t used = 0;
+
+    for (int device = 0; device < MAX_DEVICES; device++)
+        used += device_used[device];
+    device_most = max_u64(device_most, used);
+}
+
 static CUresult take(int device, uint64_t bytes)
 {
     uint64_t *used = used_of(device);
@@ -74,6 +84,7 @@ static CUresult take(int device, uint64_t bytes)
     if (bytes > limit_of(device) || *used > limit_of(device) - bytes)
         return CUDA_ERROR_OUT_OF_MEMORY;
     *used += bytes;
+    note_most();
     return CUDA_SUCCESS;
 }
 
@@ -90,6 +101,11 @@ void memory_give_host(uint64_t bytes)
 uint64_t memory_device_used(int device)
 {
     return device_used[device];
+}
+
+uint64_t memory_device_most(void)
+{
+    return device_most;
 }
 
 uint64_t memory_host_used(void)

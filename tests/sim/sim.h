@@ -47,6 +47,7 @@ uint64_t sim_calls(const char *symbol);
 
 struct sim_stats {
     uint64_t device_used;         /* physical device memory now in use, on all cards */
+    uint64_t device_most;         /* the same at its highest */
     uint64_t host_used;           /* pinned host memory now in use, VMM and cuMemHostAlloc alike */
     uint64_t mappings;            /* live VMM mappings */
     uint64_t handles;             /* live VMM handles */
@@ -63,6 +64,7 @@ struct sim_stats {
     uint64_t launches;            /* kernels executed, ever */
     uint64_t thread_instructions; /* ever */
     uint64_t illegal_addresses;   /* accesses that faulted, ever */
+    uint64_t clock_ns;            /* virtual time, of the thread that asks */
 };
 void sim_get_stats(struct sim_stats *out);
 /* device_used, of one card. */
