@@ -10,14 +10,31 @@
 
 #include "runtime/util.h"
 
-static void copy_pieces(struct place_piece *to, const struct subject *s, size_t phase,
+enum {
+    GRANULARITY = 2 << 20, /* of physical memory, on every card so far */
+    LEAST_CHUNKS = 16,     /* that a budget is cut into, as in runtime/card.c */
+};
+
+uint64_t strategy_chunk(const struct strategy_case *c)
+{
+    uint64_t bytes = GRANULARITY;
+
+    while (bytes * 2 <= c->chunk && bytes * 2 * LEAST_CHUNKS <= c->machine.device)
+        bytes *= 2;
+    return bytes;
+}
+
+/* What is hardly larger than a chunk moves with its neighbours. */
+static void copy_pieces(struct place_piece *to, const struct strategy_case *c, size_t phase,
                         const struct phases_way *way)
 {
+    const struct subject *s = c->subject;
     const struct subject_phase *p = &s->phases[phase];
+    uint64_t small = 2 * strategy_chunk(c);
 
     for (size_t i = 0; i < p->n; i++) {
         to[i] = s->pieces[p->first + i];
-        if (way->whole_experts && to[i].expert) {
+        if (to[i].expert ? way->whole_experts : to[i].touched && to[i].bytes <= small) {
             to[i].dense = true;
             to[i].touched = to[i].bytes;
         }
@@ -31,7 +48,7 @@ static int place_phase(struct strategy_case *c, size_t phase, const struct phase
     uint64_t written = subject_written(s, phase, NULL);
     struct place_request request = {
         .budget = c->machine.device > written ? c->machine.device - written : 0,
-        .chunk = c->chunk,
+        .chunk = strategy_chunk(c),
         .link = c->machine.link_rate,
         .in_place = c->machine.in_place_rate,
         .may_stream = way->may_stream,
@@ -43,7 +60,7 @@ static int place_phase(struct strategy_case *c, size_t phase, const struct phase
 
     *cost = subject_cost(s, phase, c->machine.device_rate, c->machine.flops, c->machine.launch);
     request.compute = cost->seconds;
-    copy_pieces(pieces, s, phase, way);
+    copy_pieces(pieces, c, phase, way);
     r = place_pieces(pieces, s->phases[phase].n, &request, out);
     if (!r && written > c->machine.device) {
         out->fits = false;

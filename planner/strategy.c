@@ -265,7 +265,7 @@ static int judge_stream_blocks(const struct row *row, struct strategy_case *c,
                                struct strategy_result *out)
 {
     const struct subject *s = c->subject;
-    uint64_t ring = 2 * (s->bytes / (s->n_blocks ? s->n_blocks : 1)) + c->chunk;
+    uint64_t ring = 2 * (s->bytes / (s->n_blocks ? s->n_blocks : 1)) + strategy_chunk(c);
     struct phases_way way = {
         .may_stream = true, .whole_experts = true, .all_away = true, .ring = ring};
     struct phases_total total;
@@ -280,7 +280,7 @@ static int judge_stream_all(const struct row *row, struct strategy_case *c,
                             struct strategy_result *out)
 {
     struct phases_way way = {
-        .may_stream = true, .whole_experts = true, .all_away = true, .ring = 2 * c->chunk};
+        .may_stream = true, .whole_experts = true, .all_away = true, .ring = 2 * strategy_chunk(c)};
     struct phases_total total;
     int r = judge_way(c, &way, out, &total);
 

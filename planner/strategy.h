@@ -26,7 +26,7 @@ struct strategy_case {
     struct machine machine;
     struct subject *subject;
     const struct engine_row *engine; /* NULL: not known */
-    uint64_t chunk;                  /* VRAMSHIM_CHUNK */
+    uint64_t chunk;                  /* VRAMSHIM_CHUNK, which small budgets shrink */
     bool no_quantize;
 };
 
@@ -75,5 +75,8 @@ size_t strategy_count(void);
 
 /* Places the pieces as the strategy of that name would, for a plan. */
 int strategy_place(struct strategy_case *c, const char *name, struct placement *out);
+
+/* Bytes that move together with so much device memory, as runtime/card.c has it. */
+uint64_t strategy_chunk(const struct strategy_case *c);
 
 const char *strategy_lack_name(enum strategy_lack lack);

@@ -135,9 +135,9 @@ static double share_touched(const struct subject *subject, const struct gguf_ten
     case ROLE_EXPERTS:
         return experts_touched(subject->arch, subject->work.batch);
     case ROLE_EMBEDDING:
-        if (is_tied || subject->kind != SUBJECT_LANGUAGE)
-            return 1;
-        return fmin(1, (double)subject->work.batch / (double)rows);
+        if (subject->kind == SUBJECT_ENCODER)
+            return fmin(1, (double)subject->work.micro / (double)rows);
+        return is_tied ? 1 : fmin(1, (double)subject->work.batch / (double)rows);
     default:
         return 1;
     }

@@ -6,7 +6,7 @@
 plan=$1
 make=$MESON_SOURCE_ROOT/tests/make_gguf.py
 model=$scratch/model.gguf
-unset VRAMSHIM_RAM
+unset VRAMSHIM_RAM VRAMSHIM_CHUNK
 
 says() { "$status_right" && has "$err" "$1" && [ "$(printf '%s\n' "$err" | wc -l)" -eq 1 ]; }
 prints() { "$status_right" && has "$out" "$1"; }
@@ -17,10 +17,10 @@ gives() {
 }
 
 
-# 2 MiB of F16, 1 MiB of F32, 34 KiB of Q8_0; an architecture that is not known, so that no cache is
+# 32 MiB of F16, 16 MiB of F32, 34 KiB of Q8_0; an architecture that is not known, so that no cache is
 # counted. A link and a driver of its own: nothing of this machine is looked at.
 python3 "$make" "$model" general.architecture=perceptron 'general.name=red \x1b[31mname' \
-    token_embd.weight:1:1024,1024 blk.0.attn_q.weight:0:512,512 blk.0.ffn_up.weight:8:32,1024
+    token_embd.weight:1:4096,4096 blk.0.attn_q.weight:0:2048,2048 blk.0.ffn_up.weight:8:32,1024
 # The planner with 100 KiB of buffers on a card of SIZE: on SIZE ARGUMENT...
 on() {
     vram=$1
@@ -36,40 +36,38 @@ ok "control characters of the file are escaped" prints 'red \x1b[31mname'
 ok "a card that is not there is said" prints "say what it is with --vram SIZE or --gpu CARD"
 
 expect 0 "$plan" "$model" --explain
-ok "types are added up" prints "F16                 1      2.0 MiB   65.9%"
-ok "roles are added up" prints "attention           1      1.0 MiB   33.0%"
-ok "the largest tensor is named" prints "token_embd.weight  F16  [1024, 1024]  2.0 MiB"
+ok "types are added up" prints "F16                 1     32.0 MiB   66.6%"
+ok "roles are added up" prints "attention           1     16.0 MiB   33.3%"
+ok "the largest tensor is named" prints "token_embd.weight  F16  [4096, 4096]  32.0 MiB"
 
-expect 0 on 4MiB
+expect 0 on 64MiB
 ok "weights that fit the device say so" prints " > resident "
 ok "nothing is to be done then" prints "the library would bring nothing"
 
-VRAMSHIM_CHUNK=128KiB
-export VRAMSHIM_CHUNK
-expect 0 on 2MiB --ram 1GiB
+expect 0 on 32MiB --ram 1GiB
 ok "weights that need host memory are streamed" prints " > stream "
 ok "what does not fit says how much it lacks" prints "of device memory too few; fits with --vram"
-ok "the command to use is printed" prints "vramshim run --vram 2MiB -- program"
-expect 0 on 2MiB --pinned 2MiB
-ok "and what may be pinned" prints "vramshim run --vram 2MiB --ram 2MiB -- program"
+ok "the command to use is printed" prints "vramshim run --vram 32MiB -- program"
+expect 0 on 32MiB --pinned 40MiB
+ok "and what may be pinned" prints "vramshim run --vram 32MiB --ram 40MiB -- program"
 
 expect 1 on 1MiB --ram 1MiB
 ok "a model that does not fit anywhere is said" prints "Nothing fits"
 expect 1 on 1MiB --ram 1MiB --check
 ok "a check says it in one line" test "$out" = "no: nothing fits; --compare says what is missing"
-expect 0 on 4MiB --check
+expect 0 on 64MiB --check
 ok "and when it fits" test "$out" = "yes: resident"
 expect 3 env LD_LIBRARY_PATH="$scratch" "$plan" "$model" --check
 ok "a check without a card cannot be made" says "with --gpu or --vram"
 
-expect 0 env VRAMSHIM_RAM=3MiB "$plan" "$model" --json --vram 4MiB --link gen4x16 --buffers 1
+expect 0 env VRAMSHIM_RAM=3MiB "$plan" "$model" --json --vram 64MiB --link gen4x16 --buffers 1
 ok "without --pinned the shim's own setting counts" gives "r['budget']['pinned_bytes']" 3145728
 
-expect 0 on 4MiB --json --
-ok "sizes in JSON are exact" gives "r['model']['bytes']" 3180544
-ok "JSON counts parameters" gives "r['model']['parameters']" 1343488
+expect 0 on 64MiB --json --
+ok "sizes in JSON are exact" gives "r['model']['bytes']" 50366464
+ok "JSON counts parameters" gives "r['model']['parameters']" 21004288
 ok "JSON lists the types" gives "[t['bytes'] for t in r['model']['types']]" \
-    "[2097152, 1048576, 34816]"
+    "[33554432, 16777216, 34816]"
 ok "JSON does not count a cache that is not known" gives "r['model']['demand']['cache']" None
 
 # What other programs read is kept.
@@ -81,7 +79,7 @@ ok "times have these" gives "sorted(r['strategies'][0]['pass_seconds'])" "['high
 expect 1 on 1MiB --ram 1MiB --json
 ok "JSON recommends nothing that does not fit" gives "r['recommended']" None
 ok "JSON gives the shortage, and a change" gives "r['strategies'][0]['why']" \
-    "short of 2234368 bytes of device memory; fits with --vram 4MiB"
+    "short of 49420288 bytes of device memory; fits with --vram 49MiB"
 ok "no time is given for what does not fit" gives "r['strategies'][0]['pass_seconds']['low']" None
 expect 0 "$plan" --json "$model" --gpu "RTX 3060" --ram 32GiB --link gen3x16 --compare
 cp "$scratch/out" "$scratch/first"
@@ -94,12 +92,12 @@ expect 0 "$plan" "$scratch/$(printf 'a\033[31mb')"
 ok "control characters of the path are escaped" prints 'a\x1b[31mb'
 
 # For programs.
-expect 0 on 4MiB --for llama.cpp --ctx 4096
+expect 0 on 64MiB --for llama.cpp --ctx 4096
 ok "flags for a program have their numbers" prints "-fit off -ngl 999 -c 4096"
 ok "and the memory story that goes with them" prints "VRAMSHIM_STORY=virtual"
-expect 2 on 4MiB --for llama.cp
+expect 2 on 64MiB --for llama.cp
 ok "a mistyped program is answered with the nearest" says "did you mean llama.cpp?"
-expect 0 on 4MiB --max ctx
+expect 0 on 64MiB --max ctx
 ok "the most that fits is a number" test "$out" -gt 0
 
 # A mixture of experts of which there is no file.

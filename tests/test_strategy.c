@@ -39,8 +39,9 @@ static void throw_case(void)
     moe.active = moe.parameters * (0.1 + 0.9 / moe.n_experts);
     work.context = 256 * (1 + dice(1024));
     given = (struct strategy_case){
+        /* So much that the chunk is not shrunk, which makes the ring grow by steps. */
         .machine = {.has_card = true,
-                    .device = dice(48 * GIB),
+                    .device = 256 * MIB + dice(48 * GIB),
                     .host = 64 * GIB,
                     .pinned = dice(64 * GIB),
                     .disk = dice(256 * GIB),

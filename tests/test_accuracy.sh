@@ -1,0 +1,84 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# What vramshim-plan predicts, against what programs then take on the simulated card: memory within a
+# fiftieth, time of a pass within 15 in a hundred.
+#
+#   test_accuracy.sh APPS PLANNER
+#
+# One run on a card that is large enough gives the planner the time of a pass; one under the library
+# what the program has beside that is not paged. Everything else is predicted.
+. "$(dirname "$0")/tap.sh"
+
+apps=$1
+plan=$2
+sim=$MESON_BUILD_ROOT/tests/sim
+shim=$MESON_BUILD_ROOT/interpose/libvramshim.so
+unset VRAMSHIM_RAM VRAMSHIM_CHUNK VRAMSHIM_DISABLE VRAMSHIM_ENGINE
+
+# run PASSES [BUDGET]: the program for so many passes, under the library if there is a budget.
+run() {
+    passes=$1 budget=${2:-1GiB}
+    case $program in
+    generate) set -- --prompt-tokens 5,250 --n "$passes" ;;
+    encoder)
+        yes "the quick brown fox jumps over the lazy dog and runs away" | head -n "$passes" \
+            >"$scratch/lines"
+        set -- --batch 1 --in "$scratch/lines" --out "$scratch/answer"
+        ;;
+    esac
+    [ "$budget" = 1GiB ] || set -- "$@" --shim
+    preload=
+    case $* in *--shim) preload=$shim ;; esac
+    # shellcheck disable=SC2086
+    env LD_LIBRARY_PATH="$sim" LD_PRELOAD="${LD_PRELOAD:-}${preload:+ $preload}" \
+        VRAMSHIM_VRAM="$budget" SIM_VRAM=1GiB SIM_PROFILE=rtx3060 SIM_ORDER=timed \
+        SIM_HOST_RAM=4GiB SIM_STATS="$scratch/stats" "$apps/$program" --model "$model" \
+        $(printf '%s\n' "$@" | sed '/^--shim$/d') >"$scratch/said" 2>&1
+}
+stat() { sed -n "s/^$1 //p" "$scratch/stats"; }
+
+# Nanoseconds of a pass, between FEW and MANY of them.
+pass() {
+    run "$1" "$3" || return 1
+    before=$(stat clock_ns)
+    run "$2" "$3" || return 1
+    echo $((($(stat clock_ns) - before) / ($2 - $1)))
+}
+predict() {
+    "$plan" "$model" --json --gpu "RTX 3060" --link gen3x16 --ram 4GiB --vram "$budget" \
+        --driver "$beside" --cache 16KiB --buffers 64KiB --ubatch 64 --pass "$alone" |
+        python3 -c "import json, sys
+r = json.load(sys.stdin)
+s = next(s for s in r['strategies'] if s['name'] == 'stream')
+print($1)"
+}
+near() { awk "BEGIN { d = $1 / $2 - 1; exit !(d <= $3 && d >= -$3) }" </dev/null; }
+
+# judge PROGRAM MODEL FEW MANY TENTHS...: W/B. A run with W/B of 1.1 is learned from.
+judge() {
+    program=$1 model=$scratch/$1.gguf few=$3 many=$4
+    python3 "$MESON_SOURCE_ROOT/tests/reference/make_random_gguf.py" "$2" "$model"
+    bytes=$("$plan" "$model" --json --vram 1GiB --link gen3x16 |
+        python3 -c "import json, sys; print(json.load(sys.stdin)['model']['bytes'])")
+    ns=$(pass 8 16 1GiB)
+    alone=$(awk "BEGIN { printf \"%.9f\", $ns / 1e9 }" </dev/null)
+    budget=$(((bytes * 10 / 11) >> 20))MiB
+    run "$few" "$budget"
+    beside=$(($(stat device_most) - (${budget%MiB} << 20)))
+    [ "$beside" -gt 0 ] || beside=0
+    shift 4
+    for ratio; do
+        budget=$(((bytes * 10 / ratio) >> 20))MiB
+        ns=$(pass "$few" "$many" "$budget")
+        took=$(awk "BEGIN { printf \"%.9f\", $ns / 1e9 }" </dev/null)
+        peak=$(stat device_most)
+        p=$(predict "s['peak_device_bytes']")
+        t=$(predict "(s['pass_seconds']['low'] + s['pass_seconds']['high']) / 2")
+        ok "$program, W/B $ratio tenths: peak $p of $peak" near "$p" "$peak" 0.02
+        ok "$program, W/B $ratio tenths: a pass $t of $took s" near "$t" "$took" 0.15
+    done
+}
+
+judge generate llama 16 28 11 15 20
+judge encoder bert 10 16 15
+finish
