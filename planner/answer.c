@@ -80,6 +80,19 @@ static void print_doubt(const struct arch *arch, const struct subject *s, FILE *
     fputs("; nothing is counted for it (--cache SIZE)\n", out);
 }
 
+/* Parts that run one after the other. */
+static void print_phases(const struct subject *s, FILE *out)
+{
+    for (size_t i = 0; s->n_phases > 1 && i < s->n_phases; i++) {
+        const struct subject_phase *p = &s->phases[i];
+        char weights[32], buffers[32], error[32];
+
+        fprintf(out, "  %-12s %12s  and buffers of %s +- %s\n", p->name,
+                text_size(p->bytes, weights), text_size(p->compute.bytes, buffers),
+                text_size(p->compute.error, error));
+    }
+}
+
 static void print_demand(const struct answer *a, FILE *out)
 {
     const struct subject *s = a->given->subject;
@@ -93,10 +106,12 @@ static void print_demand(const struct answer *a, FILE *out)
         snprintf(note, sizeof(note), "%.2f billion parameters", (double)s->parameters / 1e9);
     print_term("weights", &weights, note, out);
     snprintf(note, sizeof(note), "%" PRIu64 " tokens, %s", d->context, s->work.keys->name);
+    print_phases(s, out);
     print_doubt(a->arch, s, out);
     print_term("cache", &d->cache, s->measured.cache ? "as measured" : note, out);
     print_term("states", &d->state, "", out);
-    print_term("buffers", &d->compute, s->measured.compute ? "as measured" : "", out);
+    if (s->n_phases == 1)
+        print_term("buffers", &d->compute, s->measured.compute ? "as measured" : "", out);
     print_term("driver", &driver, "context and libraries", out);
 }
 

@@ -32,8 +32,8 @@ enum status {
 /* All that is known, and who owns what of it. */
 struct plan {
     struct options options;
-    struct gguf *gguf;
-    struct model model;
+    struct gguf *gguf, *encoder, *decoder;
+    struct model model, encoder_model, decoder_model;
     struct arch arch;
     struct subject subject;
     struct strategy_case given;
@@ -90,6 +90,34 @@ static int look_at_machine(struct plan *plan)
     return find_engine(plan->options.program, &plan->given.engine);
 }
 
+/* A part with a file of its own; without one there is none. */
+static int open_part(struct plan *plan, const char *path, bool is_decoder, struct gguf **gguf,
+                     struct model *model)
+{
+    char error[1024];
+    int r;
+
+    if (!path)
+        return 0;
+    if (plan->subject.kind != SUBJECT_IMAGE)
+        return complain(STATUS_USAGE, "%s: only image models have an encoder and a decoder", path);
+    r = gguf_open(path, error, sizeof(error), gguf);
+    if (r)
+        return complain(r == -ENOMEM ? STATUS_ENVIRONMENT : STATUS_BAD_MODEL, "%s", error);
+    model_init(model, *gguf);
+    return subject_add(&plan->subject, model, is_decoder) ? complain_memory() : 0;
+}
+
+static int open_parts(struct plan *plan)
+{
+    int status =
+        open_part(plan, plan->options.encoder, false, &plan->encoder, &plan->encoder_model);
+
+    return status
+               ? status
+               : open_part(plan, plan->options.decoder, true, &plan->decoder, &plan->decoder_model);
+}
+
 static int open_model(struct plan *plan, const struct workload *work,
                       const struct measured *measured)
 {
@@ -100,9 +128,9 @@ static int open_model(struct plan *plan, const struct workload *work,
         return complain(r == -ENOMEM ? STATUS_ENVIRONMENT : STATUS_BAD_MODEL, "%s", error);
     model_init(&plan->model, plan->gguf);
     arch_read_gguf(plan->gguf, &plan->arch);
-    return subject_init(&plan->subject, &plan->model, &plan->arch, work, measured)
-               ? complain_memory()
-               : 0;
+    if (subject_init(&plan->subject, &plan->model, &plan->arch, work, measured))
+        return complain_memory();
+    return open_parts(plan);
 }
 
 static int imagine_model(struct plan *plan, const struct workload *work,
@@ -240,5 +268,7 @@ int main(int argc, char **argv)
     status = run(&plan);
     subject_fini(&plan.subject);
     gguf_free(plan.gguf);
+    gguf_free(plan.encoder);
+    gguf_free(plan.decoder);
     return status;
 }

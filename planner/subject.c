@@ -31,6 +31,8 @@ enum {
     TEXT_TOKENS = 512, /* beside them */
     PIXELS_PER_LATENT = 64,
 };
+/* Buffers of a text encoder: a few tens of MiB to twice this. */
+#define ENCODING (64 * MIB)
 /* Launches per tensor that is read: products, and what is between them. */
 #define LAUNCHES 1.45
 /* Of a card's peak, what products of matrices reach. */
@@ -154,7 +156,23 @@ static void touch_imagined(struct subject *s)
         piece->touched = (uint64_t)((double)piece->bytes * (piece->expert ? share : 1));
         piece->dense = !piece->expert || share >= 1;
     }
-    s->touched_numbers = s->active;
+    s->touched_numbers = s->phases[s->main_phase].numbers = s->active;
+}
+
+static void touch_phase(struct subject *s, struct subject_phase *phase, bool is_tied)
+{
+    phase->numbers = 0;
+    for (size_t i = phase->first; i < phase->first + phase->n; i++) {
+        double share = share_touched(s, s->tensors[i], is_tied);
+        struct place_piece *piece = &s->pieces[i];
+        bool is_expert = role_of(s->tensors[i]->name) == ROLE_EXPERTS;
+
+        piece->touched = (uint64_t)((double)piece->bytes * share);
+        piece->dense = share >= 1;
+        piece->expert = is_expert && share > 0;
+        phase->numbers +=
+            (double)s->tensors[i]->elements * (is_expert ? experts_touched(s->arch, 1) : share);
+    }
 }
 
 static void touch_pieces(struct subject *s)
@@ -168,27 +186,36 @@ static void touch_pieces(struct subject *s)
 
     for (size_t i = 0; i < s->n_pieces; i++)
         is_tied &= !gguf_string_equal(s->tensors[i]->name, "output.weight");
-    s->touched_numbers = 0;
-    for (size_t i = 0; i < s->n_pieces; i++) {
-        double share = share_touched(s, s->tensors[i], is_tied);
-        struct place_piece *piece = &s->pieces[i];
-        bool is_expert = role_of(s->tensors[i]->name) == ROLE_EXPERTS;
-
-        piece->touched = (uint64_t)((double)piece->bytes * share);
-        piece->dense = share >= 1;
-        piece->expert = is_expert && share > 0;
-        s->touched_numbers +=
-            (double)s->tensors[i]->elements * (is_expert ? experts_touched(s->arch, 1) : share);
-    }
+    for (size_t i = 0; i < s->n_phases; i++)
+        touch_phase(s, &s->phases[i], is_tied);
+    s->touched_numbers = s->phases[s->main_phase].numbers;
 }
 
+/* Room for so many more pieces. */
+static int grow(struct subject *s, size_t more)
+{
+    size_t n = s->n_pieces + more + 1;
+    struct place_piece *pieces = reallocarray(s->pieces, n, sizeof(*pieces));
+    const struct gguf_tensor **tensors;
+
+    if (!pieces)
+        return -ENOMEM;
+    s->pieces = pieces;
+    tensors = reallocarray(s->tensors, n, sizeof(const struct gguf_tensor *));
+    if (!tensors)
+        return -ENOMEM;
+    s->tensors = tensors;
+    memset(&pieces[s->n_pieces], 0, (more + 1) * sizeof(*pieces));
+    return 0;
+}
+
+/* Appends them in the order of a pass. */
 static int take_tensors(struct subject *s, const struct gguf *gguf)
 {
     struct place_in_pass *order = calloc(gguf->n_tensors + 1, sizeof(*order));
+    size_t first = s->n_pieces;
 
-    s->pieces = calloc(gguf->n_tensors + 1, sizeof(*s->pieces));
-    s->tensors = calloc(gguf->n_tensors + 1, sizeof(const struct gguf_tensor *));
-    if (!order || !s->pieces || !s->tensors) {
+    if (!order || grow(s, gguf->n_tensors)) {
         free(order);
         return -ENOMEM;
     }
@@ -196,15 +223,15 @@ static int take_tensors(struct subject *s, const struct gguf *gguf)
         order[i] = place_in_pass(&gguf->tensors[i], i);
     qsort(order, gguf->n_tensors, sizeof(*order), by_place);
     for (size_t i = 0; i < gguf->n_tensors; i++) {
-        s->tensors[i] = order[i].tensor;
-        s->pieces[i].bytes = order[i].tensor->bytes;
+        s->tensors[first + i] = order[i].tensor;
+        s->pieces[first + i].bytes = order[i].tensor->bytes;
         s->parameters += order[i].tensor->elements;
         s->n_blocks += order[i].section == 1 &&
                        (!i || order[i - 1].block != order[i].block || order[i - 1].section != 1);
         if (role_of(order[i].tensor->name) == ROLE_EXPERTS)
             s->expert_bytes += order[i].tensor->bytes;
     }
-    s->n_pieces = gguf->n_tensors;
+    s->n_pieces += gguf->n_tensors;
     free(order);
     return 0;
 }
@@ -247,7 +274,11 @@ void subject_judge(struct subject *s, const struct workload *work)
         s->demand.compute = (struct term){s->measured.compute, s->measured.compute / 50};
     touch_pieces(s);
     for (size_t i = 0; i < s->n_phases; i++)
-        s->phases[i].compute = s->demand.compute;
+        s->phases[i].compute = i < s->main_phase   ? (struct term){ENCODING, ENCODING}
+                               : i > s->main_phase ? demand_decode(work)
+                                                   : s->demand.compute;
+    for (size_t i = 0; i < s->n_phases; i++)
+        s->phases[i].runs = i == s->main_phase ? 1 : 1.0 / (work->steps ? work->steps : 1);
 }
 
 int subject_init(struct subject *out, const struct model *model, const struct arch *arch,
@@ -320,6 +351,27 @@ int subject_imagine(struct subject *out, const struct subject_moe *moe, struct a
     return 0;
 }
 
+int subject_add(struct subject *s, const struct model *model, bool is_decoder)
+{
+    struct workload work = s->work;
+    size_t at = is_decoder ? s->n_phases : s->main_phase;
+    size_t first = s->n_pieces;
+    int r = take_tensors(s, model->gguf);
+
+    if (r)
+        return r;
+    memmove(&s->phases[at + 1], &s->phases[at], (s->n_phases - at) * sizeof(s->phases[0]));
+    s->phases[at] = (struct subject_phase){.name = is_decoder ? "decode" : "encode",
+                                           .first = first,
+                                           .n = s->n_pieces - first,
+                                           .bytes = model->bytes};
+    s->n_phases++;
+    s->main_phase += !is_decoder;
+    s->bytes += model->bytes;
+    subject_judge(s, &work);
+    return 0;
+}
+
 void subject_fini(struct subject *subject)
 {
     free(subject->pieces);
@@ -352,6 +404,16 @@ double subject_tokens(const struct subject *s)
     }
 }
 
+/* That a phase computes at once: text, what the main one has, or latents on their way to pixels. */
+static double positions(const struct subject *s, size_t phase)
+{
+    if (phase < s->main_phase)
+        return (double)s->work.batch * TEXT_TOKENS;
+    if (phase > s->main_phase)
+        return (double)s->work.width * s->work.height / LATENTS_PER_TOKEN * s->work.batch / 4;
+    return subject_tokens(s);
+}
+
 struct subject_cost subject_cost(const struct subject *s, size_t phase, double device_rate,
                                  double flops, double launch)
 {
@@ -360,14 +422,14 @@ struct subject_cost subject_cost(const struct subject *s, size_t phase, double d
     double reading, computing, launching = 0;
     struct subject_cost cost = {.seconds = s->measured.pass, .bound = "as measured"};
 
-    if (s->measured.pass > 0)
+    if (s->measured.pass > 0 && phase == s->main_phase)
         return cost;
     for (size_t i = p->first; i < p->first + p->n; i++) {
         bytes += (double)s->pieces[i].touched;
         launching += s->pieces[i].touched ? LAUNCHES * launch : 0;
     }
     reading = bytes / device_rate;
-    computing = 2 * s->touched_numbers * subject_tokens(s) / (flops * FLOPS_SHARE);
+    computing = 2 * p->numbers * positions(s, phase) / (flops * FLOPS_SHARE);
     cost.seconds = (reading > computing ? reading : computing) + launching;
     cost.bound = reading > computing ? "device memory" : "compute";
     if (launching > reading && launching > computing)

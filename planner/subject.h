@@ -35,6 +35,7 @@ struct subject_phase {
     uint64_t bytes;      /* of them */
     double runs;         /* per pass of the main phase */
     struct term compute; /* buffers while it runs */
+    double numbers;      /* that it computes with, per position */
 };
 
 enum {
@@ -75,6 +76,10 @@ int subject_imagine(struct subject *out, const struct subject_moe *moe, struct a
                     const struct workload *work, const struct measured *measured);
 
 void subject_fini(struct subject *subject);
+
+/* Another part of an image model, with a file of its own: a text encoder, which runs before, or a
+ * decoder, which runs behind. 0 or -ENOMEM; `model` must outlive the subject. */
+int subject_add(struct subject *subject, const struct model *model, bool is_decoder);
 
 /* The same for another workload. */
 void subject_judge(struct subject *subject, const struct workload *work);

@@ -79,6 +79,13 @@ judge() {
     done
 }
 
+# The card that is here is asked.
+python3 "$MESON_SOURCE_ROOT/tests/reference/make_random_gguf.py" llama "$scratch/any.gguf"
+out=$(env LD_LIBRARY_PATH="$sim" SIM_VRAM=2GiB SIM_PROFILE=rtx3060 "$plan" "$scratch/any.gguf" --json)
+ok "free memory is measured: 2 GiB less the driver's share, and what is left free" \
+    has "$out" '"device_bytes": 1542035865'
+ok "the card is known by its name" has "$out" '"card": "NVIDIA GeForce RTX 3060"'
+
 judge generate llama 16 28 11 15 20
 judge encoder bert 10 16 15
 finish

@@ -71,6 +71,21 @@ for s in json.load(sys.stdin)['strategies']:
     if s['name'] == 'stream-blocks': print(s['peak_device_bytes'])")
 ok "seed 000: two blocks of FLUX take their own size, not 3 GB" test "$least" -lt 2400000000
 
+# A picture's three components: the seeds' example of a pipeline.
+python3 "$make" Z-Image-Turbo "$model"
+python3 "$make" Qwen3-4B "$scratch/encoder.gguf"
+python3 "$MESON_SOURCE_ROOT/tests/make_gguf.py" "$scratch/decoder.gguf" conv.weight:1:8192,10240
+expect 0 "$plan" "$model" --json --gpu "RTX 3060" --link gen3x16 --ram 32GiB --vram 13GiB \
+    --encoder "$scratch/encoder.gguf" --decoder "$scratch/decoder.gguf"
+ok "components change places where each fits alone" strategy swap "['fits']" True
+ok "and do not where two have to stay together" strategy swap-encoder "['fits']" False
+ok "tiles make decoding smaller" strategy vae-tiling "['fits']" True
+expect 0 "$plan" "$model" --json --gpu "RTX 3060" --link gen3x16 --ram 32GiB --vram 13GiB
+ok "a model of one part does not change places" \
+    gives "[s for s in r['strategies'] if s['name'].startswith('swap')]" "[]"
+expect 2 "$plan" "$scratch/encoder.gguf" --encoder "$model" --vram 1GiB
+ok "a language model has no encoder" has "$err" "only image models have an encoder"
+
 # Size and speed of the planner itself.
 python3 "$make" many "$model"
 expect 0 python3 -c 'import resource, subprocess, sys

@@ -112,6 +112,31 @@ ok "impossible shares are refused" says "at least 7.5B are active"
 expect 2 "$plan" --moe 120B 12B 128
 ok "all four numbers are needed" says "--moe needs T A E K"
 
+# The tables say of cards what the simulated ones are made of.
+expect 0 python3 - "$MESON_SOURCE_ROOT" <<'END'
+import pathlib, re, sys
+
+def number(text):
+    value, unit = re.match(r"([\d.]+)(\D*)", text).groups()
+    units = {"us": 1e3, "%": 1, "GB/s": 1e9, "TB/s": 1e12, "GiB": 1024}
+    return round(float(value) * units[unit])
+
+root = pathlib.Path(sys.argv[1])
+cards = re.findall(r'^CARD\("(.*?)", (.*?), (.*?), .*?, (.*?), (.*?), "',
+                   (root / "planner/cards.def").read_text(), re.M)
+links = {float(rate) for rate in
+         re.findall(r'^LINK\(".*?", .*?, .*?, (.*?),', (root / "planner/links.def").read_text(), re.M)}
+for path in (root / "tests/sim/profiles").glob("*.profile"):
+    lines = [line.split("#")[0].split(None, 1) for line in path.read_text().splitlines()]
+    profile = dict(line for line in lines if len(line) == 2)
+    card = max((c for c in cards if c[0] in profile["name"]), key=lambda c: len(c[0]))
+    there = [float(value) for value in card[2:]]
+    right = [number(profile[k].strip()) for k in ("device_memory", "launch_call", "zero_copy")]
+    if there != right or number(profile["h2d"].strip()) not in links:
+        sys.exit(f"{path.name}: {right}, {card}")
+END
+ok "rates of the simulated cards are those of the tables" "$status_right"
+
 # Mistakes of the person.
 expect 2 "$plan"
 ok "no model is a mistake" says "no model; usage:"
