@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * In every phase what is written has its room first, and the weights of the phase get the rest.
- * Whatever a phase keeps on the device has to be brought in when it begins, once per picture.
+ * In every phase what is written has its room first. Residents stay where they are from phase to
+ * phase; those of the main one are chosen first, the others get what it leaves. What has to make
+ * way for another phase is brought in again once per picture.
  */
 #include "planner/phases.h"
 
@@ -41,13 +42,14 @@ static void copy_pieces(struct place_piece *to, const struct strategy_case *c, s
     }
 }
 
-static int place_phase(struct strategy_case *c, size_t phase, const struct phases_way *way,
-                       struct place_piece *pieces, struct placement *out, struct subject_cost *cost)
+static int place_phase(struct strategy_case *c, size_t phase, uint64_t budget,
+                       const struct phases_way *way, struct place_piece *pieces,
+                       struct placement *out, struct subject_cost *cost)
 {
     struct subject *s = c->subject;
     uint64_t written = subject_written(s, phase, NULL);
     struct place_request request = {
-        .budget = c->machine.device > written ? c->machine.device - written : 0,
+        .budget = budget,
         .chunk = strategy_chunk(c),
         .link = c->machine.link_rate,
         .in_place = c->machine.in_place_rate,
@@ -69,29 +71,49 @@ static int place_phase(struct strategy_case *c, size_t phase, const struct phase
     return r;
 }
 
-/* What a change of phase brings in: the residents of the one that begins. */
-static double bring_in(const struct strategy_case *c, const struct placement *placement)
+static uint64_t less(uint64_t a, uint64_t b)
 {
-    return c->subject->n_phases > 1 ? (double)placement->device / c->machine.link_rate : 0;
+    return a > b ? a - b : 0;
+}
+
+/* Device memory for weights of a phase, when those of others hold some of it: residents stay for
+ * good, but they make way for a ring, and for what is written. What makes way is brought in again.
+ */
+static uint64_t budget_of(const struct strategy_case *c, size_t phase,
+                          const struct phases_total *total, uint64_t *out_moved)
+{
+    uint64_t room = less(c->machine.device, subject_written(c->subject, phase, NULL));
+    uint64_t least = min_u64(2 * strategy_chunk(c), c->subject->phases[phase].bytes);
+    uint64_t beside = less(c->machine.device, total->written + total->placement.ring);
+
+    *out_moved = 0;
+    if (phase == c->subject->main_phase)
+        return room;
+    if (room < total->held + least) {
+        *out_moved = min_u64(total->held, total->held + least - room);
+        return min_u64(room, least);
+    }
+    return max_u64(least, less(min_u64(room, beside), total->held));
 }
 
 static void add_phase(struct strategy_case *c, size_t phase, const struct placement *placement,
-                      const struct subject_cost *cost, struct phases_total *total)
+                      const struct subject_cost *cost, uint64_t moved, struct phases_total *total)
 {
     const struct subject *s = c->subject;
     const struct subject_phase *p = &s->phases[phase];
     uint64_t written_error;
     uint64_t written = subject_written(s, phase, &written_error);
-    uint64_t others = s->bytes - p->bytes;
-    double changes = bring_in(c, placement) / (s->work.steps ? s->work.steps : 1);
+    double changes = (double)moved / c->machine.link_rate / (s->work.steps ? s->work.steps : 1);
+    uint64_t peak = written + less(total->held, moved) + placement->device + placement->ring;
 
     total->seconds += p->runs * placement->seconds + changes;
     total->computing += p->runs * cost->seconds;
     total->copying += p->runs * (double)placement->streamed / c->machine.link_rate + changes;
     total->reading += p->runs * (double)placement->in_place / c->machine.in_place_rate;
-    total->host = max_u64(total->host, placement->host + others);
-    if (written + placement->device + placement->ring >= total->peak) {
-        total->peak = written + placement->device + placement->ring;
+    total->held += placement->device;
+    total->moved = max_u64(total->moved, moved);
+    if (peak >= total->peak) {
+        total->peak = peak;
         total->written_error = written_error;
     }
     if (!placement->fits) {
@@ -105,6 +127,25 @@ static void add_phase(struct strategy_case *c, size_t phase, const struct placem
     }
 }
 
+static int run_phase(struct strategy_case *c, size_t phase, const struct phases_way *way,
+                     struct place_piece *pieces, struct place_piece *keep, struct phases_total *out)
+{
+    const struct subject_phase *p = &c->subject->phases[phase];
+    struct placement placement;
+    struct subject_cost cost;
+    uint64_t moved;
+    uint64_t budget = budget_of(c, phase, out, &moved);
+    int r = place_phase(c, phase, budget, way, pieces, &placement, &cost);
+
+    if (r)
+        return r;
+    add_phase(c, phase, &placement, &cost, moved, out);
+    for (size_t i = 0; keep && i < p->n; i++)
+        keep[p->first + i].tier = pieces[i].tier;
+    return 0;
+}
+
+/* The main phase comes first: it runs most often. */
 int phases_run(struct strategy_case *c, const struct phases_way *way, struct place_piece *keep,
                struct phases_total *out)
 {
@@ -113,17 +154,12 @@ int phases_run(struct strategy_case *c, const struct phases_way *way, struct pla
     int r = pieces ? 0 : -ENOMEM;
 
     *out = (struct phases_total){.fits = true, .computing_bound = "nothing"};
-    for (size_t i = 0; !r && i < s->n_phases; i++) {
-        struct placement placement;
-        struct subject_cost cost;
-
-        r = place_phase(c, i, way, pieces, &placement, &cost);
-        if (r)
-            break;
-        add_phase(c, i, &placement, &cost, out);
-        for (size_t k = 0; keep && k < s->phases[i].n; k++)
-            keep[s->phases[i].first + k].tier = pieces[k].tier;
-    }
+    if (!r)
+        r = run_phase(c, s->main_phase, way, pieces, keep, out);
+    for (size_t i = 0; !r && i < s->n_phases; i++)
+        if (i != s->main_phase)
+            r = run_phase(c, i, way, pieces, keep, out);
+    out->host = less(s->bytes, less(out->held, out->moved));
     free(pieces);
     return r;
 }

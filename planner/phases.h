@@ -16,8 +16,10 @@ struct phases_way {
 struct phases_total {
     struct placement placement; /* of the main phase */
     uint64_t written, written_error;
-    uint64_t peak; /* written and placed, of the phase that takes most */
-    uint64_t host; /* of the phase that has most away */
+    uint64_t peak;  /* written and placed, of the phase that takes most */
+    uint64_t host;  /* bytes that have their home there, at most */
+    uint64_t held;  /* bytes of residents, of all phases */
+    uint64_t moved; /* of them, what makes way for some phase */
     double seconds, computing, copying, reading; /* per pass of the main phase */
     const char *computing_bound;
     bool fits;

@@ -214,6 +214,13 @@ def many(layers=222, width=8192, hidden=40960):
     return llama(layers, width, 64, 8, hidden, 32000)
 
 
+def bench(layers, arch, last=False):
+    """Components of the programs of tests/bench: layers of seven tensors, in units of 640 KiB."""
+    tensors = [(f"blk.{layer}.{i}.weight", (1024, share * 320))
+               for layer in range(layers) for i, share in enumerate((9, 2, 2, 9, 24, 24, 24))]
+    return arch, {}, tensors + [("output.weight", (1024, 30720))] * last
+
+
 NANO = "MEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEMEM*EMEMEMEME"
 SUPER = ("MEMEMEM*EMEMEMEM*EMEMEMEM*EMEMEMEMEM*EMEMEMEMEM*EMEMEMEMEM*EMEMEMEMEM*EMEMEMEM*EMEMEMEME")
 MODELS = {
@@ -238,6 +245,10 @@ MODELS = {
     "Qwen-Image": qwen_image,
     "Z-Image-Turbo": z_image,
     "many": many,
+    "bench-decoder": lambda: bench(24, "none", True),
+    "bench-text": lambda: bench(6, "none"),
+    "bench-image": lambda: bench(16, "z_image"),
+    "bench-picture": lambda: bench(2, "none"),
 }
 
 
