@@ -431,15 +431,6 @@ static int place_pieces(struct pager *pager, const struct driver *drv, uint32_t 
     return r ? r : settle_homes(pager, drv);
 }
 
-static bool reads_in_place(const struct streaming *s)
-{
-    for (uint32_t i = 0; i < s->n_pieces; i++) {
-        if (s->pieces[i].in_place)
-            return true;
-    }
-    return false;
-}
-
 /* Homes, and the ring. There is none when all that is away is read in place. What the driver will
  * not give after all is not planned with again. */
 static int make_room(struct pager *pager, const struct driver *drv)
@@ -455,7 +446,7 @@ static int make_room(struct pager *pager, const struct driver *drv)
         r = place_pieces(pager, drv, &n_slots);
         if (r)
             return r;
-        if (!n_slots || (!count_turns(s) && !reads_in_place(s)))
+        if (!n_slots)
             return -ENOENT;
         if (!count_turns(s))
             return 0;
@@ -551,6 +542,7 @@ static void run_from_here(struct streaming *s)
     s->hits = s->misses = 0;
     s->jumps = s->pass.jumps;
     s->outsider = s->outsider_before = 0;
+    s->still = 0;
     s->state = STREAMING_RUNNING;
 }
 

@@ -14,6 +14,8 @@ enum {
     REST = 2048,       /* launches */
     CHECK_ROUNDS = 64, /* the most between two looks at what was noted */
     JUMPS_SHARE = 4,   /* of a pass: more in a round are another pass */
+    STILL_LAPS = 4,    /* so many launches for each visit, */
+    STILL_LEAST = 256, /* and these, of something else: the program does not come back to it */
 };
 
 uint32_t extent_first(const struct extent *extent)
@@ -543,6 +545,7 @@ static struct redirect *run(struct pager *pager, const struct driver *drv,
                             const struct launch *launch, const struct extents *extents)
 {
     struct streaming *s = pager->streaming;
+    uint64_t moves = s->pass.moves;
 
     follow(pager, extents);
     note_outsiders(pager, extents);
@@ -551,7 +554,9 @@ static struct redirect *run(struct pager *pager, const struct driver *drv,
         s->state = STREAMING_ENDING;
         return NULL;
     }
+    s->still = s->pass.moves == moves ? s->still + 1 : 0;
     if (s->pass.jumps - s->jumps > s->pass.n / JUMPS_SHARE + 4 ||
+        s->still > STILL_LAPS * (uint64_t)s->pass.n + STILL_LEAST ||
         (s->pass.moves - s->moves >= s->pass.n && !end_round(pager, drv))) {
         s->state = STREAMING_ENDING;
         return NULL;

@@ -97,6 +97,7 @@ struct streaming {
     uint64_t moves;           /* pass.moves and */
     uint64_t jumps;           /* pass.jumps at the begin of the round */
     uint64_t hits, misses;    /* launches of the round that named pieces with turns */
+    uint64_t still;           /* launches since the last move */
     uint64_t outsider;        /* id of a range that is away and not in the plan; 0 for none */
     uint64_t outsider_before; /* in the round before */
     uint64_t check_round;     /* for the next look at what was noted */

@@ -221,3 +221,23 @@ Test(streaming, memory_that_came_later_and_stays_is_planned_with)
     ok(cuMemFree_v2(more));
     stop_model(&m);
 }
+
+Test(streaming, another_model_that_is_read_from_then_on_is_learned)
+{
+    struct model m = start_model("28MiB");
+    CUdeviceptr other = alloc(MODEL);
+    CUdeviceptr first = m.weights;
+    uint32_t zero = 0;
+
+    for (uint64_t i = 0; i < MODEL; i += 64 * KIB)
+        ok(cuMemcpyHtoD_v2(other + i, mirror_at(&m, i), 4));
+    passes(&m, 5);
+    cr_assert_eq(stats_get(streaming_plans), 1);
+    ok(cuMemcpyHtoD_v2(m.sum, &zero, 4));
+    m.expected = 0;
+    m.weights = other;
+    passes(&m, 40);
+    cr_expect_eq(stats_get(streaming_plans), 2);
+    ok(cuMemFree_v2(first));
+    stop_model(&m);
+}
