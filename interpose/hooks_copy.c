@@ -61,7 +61,7 @@ static void touch(CUdeviceptr address)
                         size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                   \
     {                                                                                              \
         touch(dst);                                                                                \
-        pager_mark(dst);                                                                           \
+        pager_mark(drv, dst);                                                                      \
         return IN_RUNS(bytes, pager_run(dst + at, rest), written(dst, bytes),                      \
                        drv->symbol(dst + at, (const char *)src + at, run PASS_ON));                \
     }                                                                                              \

@@ -264,19 +264,6 @@ static bool provide(struct pager *pager, const struct driver *drv, const struct 
     return false;
 }
 
-void pager_follow_room(const struct driver *drv)
-{
-    CUdevice device;
-
-    if (!pagers.config.vram.leave_free || !drv->cuCtxGetDevice ||
-        drv->cuCtxGetDevice(&device) != CUDA_SUCCESS || device < 0 || device >= DEVICES_MAX)
-        return;
-    pthread_mutex_lock(&pagers.lock);
-    if (pagers.cards[device].state == CARD_PAGED)
-        room_follow(&pagers.cards[device], drv);
-    pthread_mutex_unlock(&pagers.lock);
-}
-
 uint32_t pager_look_slowly(const struct layout *layout, void *const *kernel_params,
                            void *const *extra, uint64_t now)
 {

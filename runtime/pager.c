@@ -15,6 +15,7 @@
 #include "runtime/card.h"
 #include "runtime/gate.h"
 #include "runtime/log.h"
+#include "runtime/room.h"
 #include "runtime/story.h"
 #include "runtime/streaming.h"
 #include "runtime/vmm.h"
@@ -484,7 +485,7 @@ void pager_context_gone(const struct driver *drv, CUcontext ctx)
     pthread_mutex_unlock(&pagers.lock);
 }
 
-void pager_mark(CUdeviceptr address)
+void pager_mark(const struct driver *drv, CUdeviceptr address)
 {
     struct range *range;
 
@@ -492,8 +493,10 @@ void pager_mark(CUdeviceptr address)
         return;
     pthread_mutex_lock(&pagers.lock);
     range = residency_range(address);
-    if (range)
+    if (range) {
         range_mark(range, address);
+        room_follow(range->pager, drv);
+    }
     pthread_mutex_unlock(&pagers.lock);
 }
 

@@ -17,7 +17,6 @@
 #include "runtime/layout.h"
 #include "runtime/redirect.h"
 #include "runtime/residency.h"
-#include "runtime/room.h"
 #include "runtime/stats.h"
 
 /* What the program is told of an allocation. */
@@ -110,7 +109,7 @@ void pager_stream_gone(CUstream stream);
 void pager_context_gone(const struct driver *drv, CUcontext ctx);
 
 /* A host copy or an upload begins here: where a buffer begins is remembered. */
-void pager_mark(CUdeviceptr address);
+void pager_mark(const struct driver *drv, CUdeviceptr address);
 
 /* What cuMemGetInfo tells: on entry the driver's own figures. */
 void pager_memory_info(const struct driver *drv, uint64_t *free_bytes, uint64_t *total_bytes);
@@ -168,9 +167,6 @@ pager_look_at(void *context, const struct layout_word *word, uint64_t value)
     look->away |= atomic_load_explicit(&block->range->n_away, memory_order_relaxed);
 }
 
-/* Now and then, however resident all is: see runtime/room.h. */
-void pager_follow_room(const struct driver *drv);
-
 /* For launches that give their parameters in other ways than most. */
 uint32_t pager_look_slowly(const struct layout *layout, void *const *kernel_params,
                            void *const *extra, uint64_t now);
@@ -197,8 +193,6 @@ ALWAYS_INLINE struct redirect *pager_before_launch(const struct driver *drv, CUf
     if (!layout)
         return NULL;
     look.now = residency_tick();
-    if (unlikely(!(look.now % ROOM_EVERY_LAUNCHES)))
-        pager_follow_room(drv);
     look.away = layout->excused != NULL;
     if (likely(kernel_params && !extra))
         layout_scan(layout, kernel_params, NULL, pager_look_at, &look);

@@ -72,10 +72,13 @@ static void follow(struct pager *pager, const struct driver *drv)
 
 void room_follow(struct pager *pager, const struct driver *drv)
 {
-    uint64_t now = pagers.config.vram.leave_free ? now_ms() : 0;
+    uint64_t now = now_ms();
 
-    if (now < pager->next_look || !pagers.config.vram.leave_free || card_capture_is_open())
+    if (now < pager->next_look || card_capture_is_open())
         return;
     pager->next_look = now + ROOM_EVERY_MS;
-    follow(pager, drv);
+    if (pagers.config.vram.leave_free)
+        follow(pager, drv);
+    else
+        pool_forgive(&pager->pools[TIER_DEVICE]);
 }

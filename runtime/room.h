@@ -4,7 +4,8 @@
 /*
  * Following what others take of the card, other processes and the program's own allocations that
  * are not paged: when VRAMSHIM_VRAM says how much is to be left free, that much is left free as
- * long as the program runs. Homes move out when there is less, and in when there is more.
+ * long as the program runs. Homes move out when there is less, and in when there is more. With a
+ * fixed size, what the driver has refused is asked for again after a while.
  *
  * Locking: the pager's. A context of the device is current.
  */
@@ -15,7 +16,6 @@
 
 enum {
     ROOM_EVERY_MS = 500,
-    ROOM_EVERY_LAUNCHES = 1024, /* a power of two: as often it is asked whether that is over */
 };
 
 struct room_facts {
@@ -35,5 +35,6 @@ struct room_choice {
 /* Pure. `vram` leaves some free. */
 struct room_choice room_choose(struct amount vram, const struct room_facts *facts);
 
-/* Looks, if it is time to, and does what has to be done. */
+/* Looks, if it is time to, and does what has to be done. Called by what takes the lock anyway:
+ * uploads, allocations and launches that name something away. */
 void room_follow(struct pager *pager, const struct driver *drv);

@@ -548,11 +548,12 @@ static uint64_t free_memory(void)
     return 64 * MIB - sim_device_used(0);
 }
 
-static void launch_for_a_while(const struct device_code *code, CUdeviceptr at)
+static void upload_later(CUdeviceptr at)
 {
+    uint32_t word = 1;
+
     usleep(600 * 1000);
-    for (int i = 0; i < 1100; i++)
-        ok(launch_fill(code, at, 1, 1, NULL));
+    ok(cuMemcpyHtoD_v2(at, &word, sizeof(word)));
     ok(cuCtxSynchronize());
 }
 
@@ -566,21 +567,42 @@ Test(memory_pressure, what_was_to_be_left_free_is_left_free_when_others_take_mem
     start_paged("64MiB", "256MiB");
     code = load_code();
     at = alloc(20 * PAGE);
-    launch_for_a_while(&code, at);
+    upload_later(at);
     cr_assert_eq(stats_get(host_bytes), 0);
     theirs = take_memory(5 * PAGE);
     cr_assert_lt(free_memory(), 16 * MIB);
-    launch_for_a_while(&code, at);
+    upload_later(at);
     cr_expect_geq(free_memory(), 16 * MIB);
     cr_expect_gt(stats_get(host_bytes), 0);
 
     /* They give it back, and homes may return. */
     ok(cuMemRelease(theirs));
-    launch_for_a_while(&code, at);
+    upload_later(at);
     for (int i = 0; i < 20; i++)
         ok(launch_fill(&code, at + i * PAGE, 1, 1, NULL));
     ok(cuCtxSynchronize());
     cr_expect_eq(stats_get(host_bytes), 0);
     cr_expect_geq(free_memory(), 16 * MIB);
+    ok(cuMemFree_v2(at));
+}
+
+Test(memory_pressure, what_the_driver_had_not_is_asked_for_again_later)
+{
+    CUmemGenericAllocationHandle theirs;
+    struct device_code code;
+    CUdeviceptr at;
+
+    start_paged("16MiB", "64MiB");
+    code = load_code();
+    ok(cuMemFree_v2(alloc(PAGE))); /* the card is looked at while it is empty */
+    theirs = take_memory(7 * PAGE);
+    at = alloc(2 * PAGE);
+    cr_assert_gt(stats_get(host_bytes), 0);
+    ok(cuMemRelease(theirs));
+    usleep(600 * 1000);
+    for (int i = 0; i < 3; i++)
+        ok(launch_fill(&code, at, 1, 1, NULL));
+    ok(cuCtxSynchronize());
+    cr_expect_eq(stats_get(host_bytes), 0);
     ok(cuMemFree_v2(at));
 }
