@@ -170,6 +170,8 @@ static int add_place(struct pass *pass, uint32_t at)
 
 int pass_init(struct pass *pass, const struct pass_learner *learner, uint32_t n)
 {
+    if (!n)
+        return -ENODATA;
     *pass = (struct pass){.n = n, .at = n - 1};
     pass->visits = calloc(n, sizeof(*pass->visits));
     pass->again = calloc(n, sizeof(*pass->again));

@@ -83,7 +83,10 @@ struct pass {
     uint64_t foreign; /* touches of what is not in the pass, ever */
 };
 
-/* The last `n` visits, the last being now; of a learner that knows, a period. 0 or -ENOMEM. */
+/*
+ * The last `n` visits, the last being now; of a learner that knows, a period. 0, -ENOMEM, or
+ * -ENODATA when there are none.
+ */
 int pass_init(struct pass *pass, const struct pass_learner *learner, uint32_t n);
 void pass_fini(struct pass *pass);
 

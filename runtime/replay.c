@@ -684,7 +684,8 @@ static CUresult record_end(const struct driver *drv, struct replay *replay)
                                   : result;
 }
 
-CUresult replay_order(const struct driver *drv, struct replay *replay, CUstream stream, bool single)
+static CUresult order_locked(const struct driver *drv, struct replay *replay, CUstream stream,
+                             bool single)
 {
     CUresult result = CUDA_SUCCESS;
     bool elsewhere = replay->stream_gone || replay->stream != stream || replay->mode != drv;
@@ -703,6 +704,17 @@ CUresult replay_order(const struct driver *drv, struct replay *replay, CUstream 
     replay->stream = stream;
     replay->mode = drv;
     return CUDA_SUCCESS;
+}
+
+/* Locked, as another thread may destroy a stream, and looks for what was launched in it. */
+CUresult replay_order(const struct driver *drv, struct replay *replay, CUstream stream, bool single)
+{
+    CUresult result;
+
+    pthread_mutex_lock(&lock);
+    result = order_locked(drv, replay, stream, single);
+    pthread_mutex_unlock(&lock);
+    return result;
 }
 
 void replay_stream_going(const struct driver *drv, CUstream stream)

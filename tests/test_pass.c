@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdlib.h>
 #include "runtime/pass.h"
 
@@ -122,6 +123,13 @@ Test(pass, some_launches_left_out_are_no_obstacle)
         }
     }
     cr_expect(pass_learner_knows(&learner));
+}
+
+Test(pass, there_is_no_following_nothing)
+{
+    cr_expect_eq(pass_init(&pass, &learner, 0), -ENODATA);
+    read_model(30, 1, 1);
+    cr_expect_eq(pass_init(&pass, &learner, 0), -ENODATA);
 }
 
 Test(pass, the_follower_goes_along)
