@@ -11,8 +11,8 @@ cd "$MESON_SOURCE_ROOT" || exit 1
 layers='
 0 nvml_abi util
 1 gate host_memory log nearest nvinfo pass spread stats
-2 config config_types driver fatbin
-3 image story vmm
+2 config config_types disk driver fatbin
+3 image spill story vmm
 4 digest guard layout pool space transfer trust
 5 redirect residency ring
 6 evict move window replay
