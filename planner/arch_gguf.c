@@ -46,7 +46,7 @@ static int item(const struct gguf_value *array, uint64_t index, uint64_t *out)
 static int count_words(const struct gguf *gguf, uint64_t *out)
 {
     const struct gguf_entry *tokens = gguf_entry_find(gguf, "tokenizer.ggml.tokens");
-    const struct gguf_tensor *table = gguf_tensor_find(gguf, "token_embd.weight");
+    const struct tensor *table = gguf_tensor_find(gguf, "token_embd.weight");
 
     if (tokens && tokens->value.kind == GGUF_ARRAY)
         *out = tokens->value.array.n_items;
@@ -75,7 +75,7 @@ static int at(const struct arch_facts *facts, const char *key, uint64_t index, u
 void arch_read_gguf(const struct gguf *gguf, struct arch *out)
 {
     struct arch_facts facts = {.source = gguf, .at = at};
-    struct gguf_string name;
+    struct text name;
 
     if (gguf_get_string(gguf, "general.architecture", &name) == 0 && name.size < 64) {
         facts.name = name.data;

@@ -2,7 +2,7 @@
 /*
  * Reading GGUF files.
  *
- * A file is one pass of a bounded reader (gguf_reader.c) over a read-only mapping. What makes a
+ * A file is one pass of a bounded reader (gguf_reader.c) over what a source gives it. What makes a
  * hostile file harmless beyond that:
  *
  *   - A count is compared with what the bytes left could hold at the least, and with a limit,
@@ -19,12 +19,8 @@
 #include "planner/gguf.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include "planner/gguf_reader.h"
 #include "runtime/util.h"
 
@@ -32,16 +28,16 @@ enum {
     MIN_ENTRY_BYTES = 8 + 1 + 4 + 1,
     MIN_TENSOR_BYTES = 8 + 1 + 4 + 4 + 8,
     DEFAULT_ALIGNMENT = 32,
+    GUESS_BYTES = 512,
 };
 
 struct gguf_file {
-    struct gguf gguf; /* first: a pointer to it is a pointer to this */
-    void *map;        /* NULL when the caller owns the bytes */
-    size_t map_size;
+    struct gguf gguf;  /* first: a pointer to it is a pointer to this */
+    struct source own; /* by gguf_open(); else there is no path in it */
     struct gguf_entry *entries;
-    struct gguf_tensor *tensors;
-    const struct gguf_string **entries_by_key; /* each the first member of its entry or tensor */
-    const struct gguf_string **tensors_by_name;
+    struct tensor *tensors;
+    const struct text **entries_by_key; /* each the first member of its entry or tensor */
+    const struct text **tensors_by_name;
 };
 
 static int reader_entry(struct reader *reader, struct gguf_entry *out)
@@ -52,33 +48,33 @@ static int reader_entry(struct reader *reader, struct gguf_entry *out)
 }
 
 /* Elements and, for a known type, bytes. */
-static int tensor_measure(struct reader *reader, size_t start, struct gguf_tensor *tensor)
+static int tensor_measure(struct reader *reader, size_t start, struct tensor *tensor)
 {
     bool overflow = false;
 
     tensor->elements = 1;
-    for (uint32_t i = 0; i < GGUF_MAX_DIMS; i++)
+    for (uint32_t i = 0; i < tensor->n_dims; i++)
         overflow |= __builtin_mul_overflow(tensor->elements, tensor->dims[i], &tensor->elements);
     if (overflow || tensor->elements > INT64_MAX) {
         return reader_fail(reader, start, "tensor %s has too many elements",
-                           reader_show(tensor->name).text);
+                           text_show(tensor->name).text);
     }
     if (!tensor->type)
         return 0;
     if (tensor->dims[0] % tensor->type->block_elements) {
         return reader_fail(reader, start, "tensor %s: %ju is no multiple of %s's block of %u",
-                           reader_show(tensor->name).text, (uintmax_t)tensor->dims[0],
+                           text_show(tensor->name).text, (uintmax_t)tensor->dims[0],
                            tensor->type->name, tensor->type->block_elements);
     }
     if (__builtin_mul_overflow(tensor->elements / tensor->type->block_elements,
                                tensor->type->block_bytes, &tensor->bytes)) {
         return reader_fail(reader, start, "tensor %s has too many bytes",
-                           reader_show(tensor->name).text);
+                           text_show(tensor->name).text);
     }
     return 0;
 }
 
-static int reader_dims(struct reader *reader, struct gguf_tensor *tensor)
+static int reader_dims(struct reader *reader, struct tensor *tensor)
 {
     size_t start = reader->at;
     int r = reader_u32(reader, "number of dimensions", &tensor->n_dims);
@@ -87,9 +83,9 @@ static int reader_dims(struct reader *reader, struct gguf_tensor *tensor)
         return r;
     if (tensor->n_dims > GGUF_MAX_DIMS) {
         return reader_fail(reader, start, "tensor %s has %u dimensions; the limit is %d",
-                           reader_show(tensor->name).text, tensor->n_dims, GGUF_MAX_DIMS);
+                           text_show(tensor->name).text, tensor->n_dims, GGUF_MAX_DIMS);
     }
-    for (uint32_t i = 0; i < GGUF_MAX_DIMS; i++) {
+    for (uint32_t i = 0; i < TENSOR_MAX_DIMS; i++) {
         tensor->dims[i] = 1;
         start = reader->at;
         if (i < tensor->n_dims)
@@ -98,14 +94,14 @@ static int reader_dims(struct reader *reader, struct gguf_tensor *tensor)
             return r;
         if (tensor->dims[i] > INT64_MAX) {
             return reader_fail(reader, start, "tensor %s has a negative dimension",
-                               reader_show(tensor->name).text);
+                               text_show(tensor->name).text);
         }
     }
     return 0;
 }
 
 /* `offset` is left relative to the data section, which is not known yet. */
-static int reader_tensor(struct reader *reader, uint32_t alignment, struct gguf_tensor *out)
+static int reader_tensor(struct reader *reader, uint32_t alignment, struct tensor *out)
 {
     size_t start = reader->at;
     int r = reader_name(reader, "tensor name", GGUF_MAX_NAME, &out->name);
@@ -121,15 +117,15 @@ static int reader_tensor(struct reader *reader, uint32_t alignment, struct gguf_
     out->type = gguf_type_find(out->type_id);
     if (!is_aligned(out->offset, alignment)) {
         return reader_fail(reader, start, "tensor %s: offset %ju is no multiple of %u",
-                           reader_show(out->name).text, (uintmax_t)out->offset, alignment);
+                           text_show(out->name).text, (uintmax_t)out->offset, alignment);
     }
     return tensor_measure(reader, start, out);
 }
 
 static int compare_names(const void *a, const void *b)
 {
-    const struct gguf_string *x = *(const struct gguf_string *const *)a;
-    const struct gguf_string *y = *(const struct gguf_string *const *)b;
+    const struct text *x = *(const struct text *const *)a;
+    const struct text *y = *(const struct text *const *)b;
     int order = memcmp(x->data, y->data, min_u64(x->size, y->size));
 
     return order ? order : (x->size > y->size) - (x->size < y->size);
@@ -137,15 +133,15 @@ static int compare_names(const void *a, const void *b)
 
 /* Sorts the names found every `stride` bytes from `first`; refuses two that are equal. */
 static int index_build(struct reader *reader, const char *what, const void *first, size_t count,
-                       size_t stride, const struct gguf_string **index)
+                       size_t stride, const struct text **index)
 {
     for (size_t i = 0; i < count; i++)
-        index[i] = (const struct gguf_string *)((const char *)first + i * stride);
+        index[i] = (const struct text *)((const char *)first + i * stride);
     qsort(index, count, sizeof(*index), compare_names);
     for (size_t i = 1; i < count; i++) {
         if (compare_names(&index[i - 1], &index[i]) == 0) {
             return reader_fail(reader, (size_t)((const uint8_t *)index[i]->data - reader->data),
-                               "%s %s is there twice", what, reader_show(*index[i]).text);
+                               "%s %s is there twice", what, text_show(*index[i]).text);
         }
     }
     return 0;
@@ -211,7 +207,7 @@ static int read_tensors(struct reader *reader, struct gguf_file *file, uint64_t 
 /* Where tensor i + 1 must begin, relative to the data section, or where the file ends. */
 static int place_end(const struct gguf_file *file, size_t i, uint64_t data_bytes, uint64_t *out)
 {
-    const struct gguf_tensor *tensor = &file->tensors[i];
+    const struct tensor *tensor = &file->tensors[i];
     uint64_t end;
 
     if (!tensor->type) {
@@ -235,48 +231,42 @@ static int place_tensors(struct reader *reader, struct gguf_file *file)
         gguf->data_offset = gguf->file_bytes; /* only possible where no tensor has any bytes */
     data_bytes = gguf->file_bytes - gguf->data_offset;
     for (size_t i = 0; i < gguf->n_tensors; i++) {
-        struct gguf_tensor *tensor = &file->tensors[i];
+        struct tensor *tensor = &file->tensors[i];
         size_t at = (size_t)((const uint8_t *)tensor->name.data - reader->data);
 
         if (tensor->offset != expected) {
             return reader_fail(reader, at, "tensor %s is at %ju of the data section, not at %ju",
-                               reader_show(tensor->name).text, (uintmax_t)tensor->offset,
+                               text_show(tensor->name).text, (uintmax_t)tensor->offset,
                                (uintmax_t)expected);
         }
         if (place_end(file, i, data_bytes, &expected)) {
             return reader_fail(
                 reader, at, "tensor %s reaches beyond the end of the file; is the file complete?",
-                reader_show(tensor->name).text);
+                text_show(tensor->name).text);
         }
         if (!tensor->type)
             tensor->bytes = expected - tensor->offset;
         tensor->offset += gguf->data_offset;
-        tensor->data = reader->data + tensor->offset;
+        tensor->source = reader->source;
     }
+    gguf->unused = data_bytes > expected ? data_bytes - expected : 0;
     return 0;
 }
 
-/* What a file that is no GGUF file most likely is instead. */
-static const char *magic_guess(const struct reader *reader)
+static int read_start(struct reader *reader)
 {
-    static const struct {
-        const char *start, *meaning;
-    } known[] = {
-        {"version https://git-lfs", "this is a Git LFS pointer; run: git lfs pull"},
-        {"<", "this looks like a web page; the download went wrong"},
-        {"FUGG", "this GGUF file was written for a big-endian machine"},
-        {"PK\x03\x04", "this is a zip or PyTorch file, not a GGUF file"},
-        {"lmgg", "this is a GGML file, older than GGUF; convert it"},
-        {"tjgg", "this is a GGJT file, older than GGUF; convert it"},
-    };
+    size_t seen = min_u64(reader->size, GUESS_BYTES);
+    const char *guess;
+    int r = reader->source ? source_fill(reader->source, seen) : 0;
 
-    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-        size_t size = strlen(known[i].start);
-
-        if (reader->size >= size && memcmp(reader->data, known[i].start, size) == 0)
-            return known[i].meaning;
-    }
-    return "this is not a GGUF file";
+    if (r)
+        return reader_fail(reader, 0, "%s", strerror(-r));
+    if (seen == 0)
+        return reader_fail(reader, 0, "the file is empty; get it again");
+    if (seen >= 4 && memcmp(reader->data, "GGUF", 4) == 0)
+        return 0;
+    guess = source_guess(reader->name, reader->data, seen);
+    return reader_fail(reader, 0, "%s", guess ? guess : "this is not a GGUF file");
 }
 
 static int read_version(struct reader *reader, uint32_t *out)
@@ -285,11 +275,9 @@ static int read_version(struct reader *reader, uint32_t *out)
     uint32_t version = 0;
     int r;
 
-    if (reader->size == 0)
-        return reader_fail(reader, 0, "the file is empty");
-    if (reader->size < 4 || memcmp(reader->data, "GGUF", 4) != 0)
-        return reader_fail(reader, 0, "%s", magic_guess(reader));
-    r = reader_take(reader, 4, "magic", &magic);
+    r = read_start(reader);
+    if (!r)
+        r = reader_take(reader, 4, "magic", &magic);
     if (!r)
         r = reader_u32(reader, "version", &version);
     if (r)
@@ -313,9 +301,13 @@ static int read_count(struct reader *reader, const char *what, uint64_t limit, u
 
     if (r)
         return r;
-    if (count > limit || count > reader_left(reader) / least) {
+    if (count > reader_left(reader) / least) {
         return reader_fail(reader, start, "%s %ju is more than the file can hold", what,
                            (uintmax_t)count);
+    }
+    if (count > limit) {
+        return reader_fail(reader, start, "%s %ju is beyond the limit of %ju", what,
+                           (uintmax_t)count, (uintmax_t)limit);
     }
     *out = count;
     return 0;
@@ -341,85 +333,62 @@ static int read_file(struct reader *reader, struct gguf_file *file)
     return r;
 }
 
-int gguf_parse(const char *name, const void *data, size_t size, char *error, size_t error_size,
-               struct gguf **out)
+static struct gguf_file *file_new(void)
 {
-    struct reader reader = {
-        .name = name, .data = data, .size = size, .error = error, .error_size = error_size};
     struct gguf_file *file = calloc(1, sizeof(*file));
+
+    if (file)
+        file->own.fd = -1;
+    return file;
+}
+
+/* Owns `file`, which may be NULL. */
+static int parse(struct reader *reader, struct gguf_file *file, struct gguf **out)
+{
     int r = -ENOMEM;
 
     if (file) {
-        file->gguf.file_bytes = size;
-        r = read_file(&reader, file);
+        file->gguf.file_bytes = reader->size;
+        r = read_file(reader, file);
     }
     if (r == -ENOMEM)
-        reader_say(error, error_size, name, "out of memory");
+        source_say(reader->error, reader->error_size, reader->name, "out of memory");
     if (r) {
-        if (file)
-            gguf_free(&file->gguf);
+        gguf_free(file ? &file->gguf : NULL);
         return r;
     }
     *out = &file->gguf;
     return 0;
 }
 
-/* Maps a regular file; an empty one is mapped nowhere. */
-static int map_file(const char *path, void **out, size_t *out_size, const char **reason)
+int gguf_parse(const char *name, const void *data, size_t size, char *error, size_t error_size,
+               struct gguf **out)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat status;
-    void *map = NULL;
-    int r = 0;
+    struct reader reader = {
+        .name = name, .data = data, .size = size, .error = error, .error_size = error_size};
 
-    if (fd < 0 || fstat(fd, &status) < 0) {
-        r = -errno;
-        *reason = strerror(errno);
-        goto close;
-    }
-    if (!S_ISREG(status.st_mode)) {
-        r = -EINVAL;
-        *reason = S_ISDIR(status.st_mode) ? "is a directory" : "is not a regular file";
-        goto close;
-    }
-    if (status.st_size > 0)
-        map = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (map == MAP_FAILED) {
-        r = -errno;
-        *reason = strerror(errno);
-        goto close;
-    }
-    *out = map;
-    *out_size = (size_t)status.st_size;
-
-close:
-    if (fd >= 0)
-        close(fd);
-    return r;
+    return parse(&reader, file_new(), out);
 }
 
 int gguf_open(const char *path, char *error, size_t error_size, struct gguf **out)
 {
-    const char *reason = NULL;
-    struct gguf *gguf = NULL;
-    void *map = NULL;
-    size_t size = 0;
-    int r = map_file(path, &map, &size, &reason);
+    struct gguf_file *file = file_new();
+    struct reader reader = {.name = path, .error = error, .error_size = error_size};
+    int r = file ? source_open(path, error, error_size, &file->own) : 0;
 
     if (r) {
-        reader_say(error, error_size, path, reason);
+        free(file);
         return r;
     }
-    r = gguf_parse(path, map, size, error, error_size, &gguf);
-    if (r) {
-        if (map)
-            munmap(map, size);
-        return r;
+    if (file) {
+        reader.source = &file->own;
+        reader.data = file->own.head;
+        reader.size = file->own.bytes;
     }
-    ((struct gguf_file *)gguf)->map = map;
-    ((struct gguf_file *)gguf)->map_size = size;
-    *out = gguf;
-    return 0;
+    r = parse(&reader, file, out);
+    if (!r)
+        source_close(&file->own);
+    return r;
 }
 
 struct gguf *gguf_free(struct gguf *gguf)
@@ -428,8 +397,7 @@ struct gguf *gguf_free(struct gguf *gguf)
 
     if (!file)
         return NULL;
-    if (file->map)
-        munmap(file->map, file->map_size);
+    source_fini(&file->own);
     free(file->entries);
     free(file->tensors);
     free(file->entries_by_key);
@@ -438,11 +406,11 @@ struct gguf *gguf_free(struct gguf *gguf)
     return NULL;
 }
 
-static const void *find(const struct gguf_string *const *index, size_t count, const char *name)
+static const void *find(const struct text *const *index, size_t count, const char *name)
 {
-    const struct gguf_string key = {.data = name, .size = strlen(name)};
-    const struct gguf_string *key_pointer = &key;
-    const struct gguf_string *const *found = NULL;
+    const struct text key = {.data = name, .size = strlen(name)};
+    const struct text *key_pointer = &key;
+    const struct text *const *found = NULL;
 
     if (count)
         found = bsearch(&key_pointer, index, count, sizeof(*index), compare_names);
@@ -456,7 +424,7 @@ const struct gguf_entry *gguf_entry_find(const struct gguf *gguf, const char *ke
     return find(file->entries_by_key, gguf->n_entries, key);
 }
 
-const struct gguf_tensor *gguf_tensor_find(const struct gguf *gguf, const char *name)
+const struct tensor *gguf_tensor_find(const struct gguf *gguf, const char *name)
 {
     const struct gguf_file *file = (const struct gguf_file *)gguf;
 

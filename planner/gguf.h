@@ -4,25 +4,26 @@
 /*
  * Reading GGUF model files, versions 2 and 3, little-endian.
  *
- * The file is mapped, never loaded: strings, arrays and tensor data below point into the mapping
- * and live as long as the struct gguf. No text in it is NUL-terminated; show it through
- * text_escape().
+ * The header alone is read, into memory of its own: strings and arrays below point into it and live
+ * as long as the struct gguf. No text in it is NUL-terminated; show it through text_escape().
  *
  * Every file is taken to be hostile: what gguf_open() accepts has been checked whole, so that the
- * functions after it cannot fail. A file that another process shortens while it is mapped ends this
- * process with SIGBUS, as any mapping does.
+ * functions after it cannot fail.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "planner/source.h"
+#include "planner/tensor.h"
+
 enum {
     GGUF_MAX_DIMS = 4,
     GGUF_MAX_KEY = 65535,
     GGUF_MAX_NAME = 127, /* ggml's own limit is 63; programs built on it raise it to this */
-    GGUF_MAX_ENTRIES = 1 << 20,
-    GGUF_MAX_TENSORS = 1 << 22,
+    GGUF_MAX_ENTRIES = 1 << 16,
+    GGUF_MAX_TENSORS = 1 << 17,
     GGUF_MAX_ALIGNMENT = 1 << 20,
 };
 
@@ -50,17 +51,6 @@ enum gguf_type_id {
 #include "planner/gguf_types.def"
 };
 
-struct gguf_type {
-    const char *name;
-    uint32_t block_elements;
-    uint32_t block_bytes;
-};
-
-struct gguf_string {
-    const char *data;
-    size_t size;
-};
-
 /* One value: of an entry, or an item of an array. Unsigned kinds and BOOL are in `u`, signed ones
  * in `i`, F32 and F64 in `f`. */
 struct gguf_value {
@@ -69,7 +59,7 @@ struct gguf_value {
         uint64_t u;
         int64_t i;
         double f;
-        struct gguf_string string;
+        struct text string;
         struct {
             enum gguf_kind kind; /* of the items; never GGUF_ARRAY */
             uint64_t n_items;
@@ -79,20 +69,8 @@ struct gguf_value {
 };
 
 struct gguf_entry {
-    struct gguf_string key;
+    struct text key;
     struct gguf_value value;
-};
-
-struct gguf_tensor {
-    struct gguf_string name;
-    const struct gguf_type *type; /* NULL when this project does not know `type_id` */
-    uint32_t type_id;
-    uint32_t n_dims;
-    uint64_t dims[GGUF_MAX_DIMS]; /* dims[0] is contiguous; 1 beyond n_dims */
-    uint64_t elements;
-    uint64_t offset; /* from the beginning of the file */
-    uint64_t bytes;  /* for an unknown type: up to the next tensor, padding included */
-    const void *data;
 };
 
 struct gguf {
@@ -100,16 +78,17 @@ struct gguf {
     uint32_t alignment;
     uint64_t file_bytes;
     uint64_t data_offset; /* of the data section, from the beginning of the file */
+    uint64_t unused;      /* bytes behind the last tensor and its padding */
     const struct gguf_entry *entries;
     size_t n_entries;
-    const struct gguf_tensor *tensors; /* in file order, which is the order of their data */
+    const struct tensor *tensors; /* in file order, which is the order of their data */
     size_t n_tensors;
 };
 
 /*
  * Opens a file. On failure returns a negative errno and writes one line to `error` that names the
  * file, the offset where it went wrong and why: -EINVAL for a file that is not a valid GGUF file,
- * -ENOMEM, or what open() and mmap() gave.
+ * -ENOMEM, or what opening and reading gave.
  */
 int gguf_open(const char *path, char *error, size_t error_size, struct gguf **out);
 
@@ -121,7 +100,7 @@ struct gguf *gguf_free(struct gguf *gguf); /* NULL is fine; returns NULL */
 
 /* NULL when there is none of that name. Logarithmic in the number of entries or tensors. */
 const struct gguf_entry *gguf_entry_find(const struct gguf *gguf, const char *key);
-const struct gguf_tensor *gguf_tensor_find(const struct gguf *gguf, const char *name);
+const struct tensor *gguf_tensor_find(const struct gguf *gguf, const char *name);
 
 /* A whole non-negative number, of any integer kind. -ENOENT: no such key; -ERANGE: negative or not
  * an integer. */
@@ -129,7 +108,7 @@ int gguf_get_u64(const struct gguf *gguf, const char *key, uint64_t *out);
 /* Any number. -ENOENT, -ERANGE as above. */
 int gguf_get_f64(const struct gguf *gguf, const char *key, double *out);
 /* -ENOENT; -ERANGE: not a string. */
-int gguf_get_string(const struct gguf *gguf, const char *key, struct gguf_string *out);
+int gguf_get_string(const struct gguf *gguf, const char *key, struct text *out);
 
 /* Walks an array: for (i = gguf_items(v); gguf_items_next(&i, &item);) */
 struct gguf_items {
@@ -141,7 +120,5 @@ struct gguf_items gguf_items(const struct gguf_value *array);
 bool gguf_items_next(struct gguf_items *items, struct gguf_value *out);
 
 /* NULL when the number is unknown: never assigned, removed, or another project's own. */
-const struct gguf_type *gguf_type_find(uint32_t id);
+const struct tensor_type *gguf_type_find(uint32_t id);
 const char *gguf_kind_name(enum gguf_kind kind);
-
-bool gguf_string_equal(struct gguf_string string, const char *text);

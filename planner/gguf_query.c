@@ -7,7 +7,7 @@
 #include "planner/gguf_reader.h"
 #include "runtime/util.h"
 
-static const struct gguf_type types[] = {
+static const struct tensor_type types[] = {
 #define TYPE(id, name, block_elements, block_bytes) [id] = {#name, block_elements, block_bytes},
 #include "planner/gguf_types.def"
 };
@@ -52,7 +52,7 @@ int gguf_get_f64(const struct gguf *gguf, const char *key, double *out)
     return 0;
 }
 
-int gguf_get_string(const struct gguf *gguf, const char *key, struct gguf_string *out)
+int gguf_get_string(const struct gguf *gguf, const char *key, struct text *out)
 {
     const struct gguf_entry *entry = gguf_entry_find(gguf, key);
 
@@ -82,12 +82,7 @@ bool gguf_items_next(struct gguf_items *items, struct gguf_value *out)
     return true;
 }
 
-const struct gguf_type *gguf_type_find(uint32_t id)
+const struct tensor_type *gguf_type_find(uint32_t id)
 {
     return id < ARRAY_SIZE(types) && types[id].name ? &types[id] : NULL;
-}
-
-bool gguf_string_equal(struct gguf_string string, const char *text)
-{
-    return string.size == strlen(text) && memcmp(string.data, text, string.size) == 0;
 }

@@ -30,22 +30,6 @@ static const struct {
     [GGUF_F64] = {"f64", 8},
 };
 
-struct reader_shown reader_show(struct gguf_string string)
-{
-    struct reader_shown shown;
-
-    text_escape(string.data, string.size, shown.text, sizeof(shown.text));
-    return shown;
-}
-
-void reader_say(char *error, size_t error_size, const char *name, const char *reason)
-{
-    char shown_name[512];
-
-    text_escape(name, strlen(name), shown_name, sizeof(shown_name));
-    snprintf(error, error_size, "%s: %s", shown_name, reason);
-}
-
 int reader_fail(struct reader *reader, size_t offset, const char *format, ...)
 {
     char reason[320], line[384];
@@ -55,7 +39,7 @@ int reader_fail(struct reader *reader, size_t offset, const char *format, ...)
     vsnprintf(reason, sizeof(reason), format, args);
     va_end(args);
     snprintf(line, sizeof(line), "offset %zu: %s", offset, reason);
-    reader_say(reader->error, reader->error_size, reader->name, line);
+    source_say(reader->error, reader->error_size, reader->name, line);
     return -EINVAL;
 }
 
@@ -64,12 +48,33 @@ size_t reader_left(const struct reader *reader)
     return reader->size - reader->at;
 }
 
+/* The next bytes, of which there are enough, from the file. */
+static int reader_fetch(struct reader *reader, uint64_t bytes, const char *what)
+{
+    int r = reader->source ? source_fill(reader->source, reader->at + bytes) : 0;
+
+    if (r == 0)
+        return 0;
+    if (r == -EFBIG)
+        return reader_fail(reader, reader->at, "the header, with %s in it, is longer than %d MiB",
+                           what, SOURCE_MAX_HEAD >> 20);
+    if (r == -ENODATA)
+        return reader_fail(reader, reader->at, "the file became shorter while it was read");
+    reader_fail(reader, reader->at, "%s", strerror(-r));
+    return r;
+}
+
 int reader_take(struct reader *reader, uint64_t bytes, const char *what, const uint8_t **out)
 {
+    int r;
+
     if (bytes > reader_left(reader)) {
         return reader_fail(reader, reader->at, "%s needs %ju bytes, but only %zu are left", what,
                            (uintmax_t)bytes, reader_left(reader));
     }
+    r = reader_fetch(reader, bytes, what);
+    if (r)
+        return r;
     *out = reader->data + reader->at;
     reader->at += bytes;
     return 0;
@@ -103,7 +108,7 @@ int reader_u64(struct reader *reader, const char *what, uint64_t *out)
     return r;
 }
 
-static int reader_string(struct reader *reader, const char *what, struct gguf_string *out)
+static int reader_string(struct reader *reader, const char *what, struct text *out)
 {
     const uint8_t *at = NULL;
     uint64_t size = 0;
@@ -112,14 +117,14 @@ static int reader_string(struct reader *reader, const char *what, struct gguf_st
     if (!r)
         r = reader_take(reader, size, what, &at);
     if (!r)
-        *out = (struct gguf_string){.data = (const char *)at, .size = size};
+        *out = (struct text){.data = (const char *)at, .size = size};
     return r;
 }
 
-int reader_name(struct reader *reader, const char *what, size_t limit, struct gguf_string *out)
+int reader_name(struct reader *reader, const char *what, size_t limit, struct text *out)
 {
     size_t start = reader->at;
-    struct gguf_string name;
+    struct text name;
     int r = reader_string(reader, what, &name);
 
     if (r)
@@ -132,7 +137,7 @@ int reader_name(struct reader *reader, const char *what, size_t limit, struct gg
     }
     if (!text_is_clean(name.data, name.size)) {
         return reader_fail(reader, start, "%s \"%s\" has control characters or is not UTF-8", what,
-                           reader_show(name).text);
+                           text_show(name).text);
     }
     *out = name;
     return 0;
@@ -172,7 +177,7 @@ static int reader_plain_value(struct reader *reader, enum gguf_kind kind, struct
 {
     size_t start = reader->at;
     const uint8_t *at = NULL;
-    struct gguf_string string;
+    struct text string;
     int r;
 
     if (kind == GGUF_STRING)

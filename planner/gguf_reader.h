@@ -10,9 +10,11 @@
  */
 
 #include "planner/gguf.h"
+#include "planner/source.h"
 
 struct reader {
-    const char *name; /* of the file, for messages */
+    const char *name;      /* of the file, for messages */
+    struct source *source; /* fills `data` as it is needed; NULL: all of it is there */
     const uint8_t *data;
     size_t size;
     size_t at;
@@ -20,16 +22,7 @@ struct reader {
     size_t error_size;
 };
 
-/* A name from the file, cut and fit for a message. */
-struct reader_shown {
-    char text[80];
-};
-struct reader_shown reader_show(struct gguf_string string);
-
-/* Writes "name: reason" to `error`. */
-void reader_say(char *error, size_t error_size, const char *name, const char *reason);
-
-/* Writes "name: offset N: ..."; returns -EINVAL. What comes from the file goes through reader_show.
+/* Writes "name: offset N: ..."; returns -EINVAL. What comes from the file goes through text_show.
  */
 __attribute__((format(printf, 3, 4))) int reader_fail(struct reader *reader, size_t offset,
                                                       const char *format, ...);
@@ -40,7 +33,7 @@ int reader_u32(struct reader *reader, const char *what, uint32_t *out);
 int reader_u64(struct reader *reader, const char *what, uint64_t *out);
 
 /* A key or tensor name: not empty, at most `limit` bytes, printable UTF-8. */
-int reader_name(struct reader *reader, const char *what, size_t limit, struct gguf_string *out);
+int reader_name(struct reader *reader, const char *what, size_t limit, struct text *out);
 
 /* A value's type and the value, arrays included. */
 int reader_value(struct reader *reader, struct gguf_value *out);

@@ -54,16 +54,12 @@ const char *role_name(enum role role)
     return role_names[role];
 }
 
-static bool matches(const struct rule *rule, struct gguf_string name)
+static bool matches(const struct rule *rule, struct text name)
 {
-    size_t n = strlen(rule->part);
-
-    if (rule->at_start)
-        return name.size >= n && memcmp(name.data, rule->part, n) == 0;
-    return memmem(name.data, name.size, rule->part, n) != NULL;
+    return rule->at_start ? text_begins(name, rule->part) : text_has(name, rule->part);
 }
 
-enum role role_of(struct gguf_string name)
+enum role role_of(struct text name)
 {
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
         if (matches(&rules[i], name))
@@ -73,7 +69,7 @@ enum role role_of(struct gguf_string name)
 
 /* The row of that name, a new one when there is none yet. There is room for every type that the
  * format's table has, and all unknown ones share a row. */
-static struct share *type_share(struct model *model, const struct gguf_type *type)
+static struct share *type_share(struct model *model, const struct tensor_type *type)
 {
     const char *name = type ? type->name : "unknown";
 
@@ -108,7 +104,7 @@ void model_init(struct model *model, const struct gguf *gguf)
     for (enum role role = 0; role < ROLE_COUNT; role++)
         model->roles[role].name = role_names[role];
     for (size_t i = 0; i < gguf->n_tensors; i++) {
-        const struct gguf_tensor *tensor = &gguf->tensors[i];
+        const struct tensor *tensor = &gguf->tensors[i];
 
         model->bytes += tensor->bytes;
         count(type_share(model, tensor->type), tensor->bytes);

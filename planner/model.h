@@ -37,13 +37,13 @@ struct model {
     uint64_t bytes;                      /* of all tensors, without padding */
     struct share types[MODEL_MAX_TYPES]; /* most bytes first */
     size_t n_types;
-    struct share roles[ROLE_COUNT];    /* by enum role */
-    const struct gguf_tensor *largest; /* NULL when there is none */
-    uint64_t parts;                    /* files that the model is split into */
+    struct share roles[ROLE_COUNT]; /* by enum role */
+    const struct tensor *largest;   /* NULL when there is none */
+    uint64_t parts;                 /* files that the model is split into */
 };
 
 /* Adds up; cannot fail. `gguf` must outlive it. */
 void model_init(struct model *model, const struct gguf *gguf);
 
 const char *role_name(enum role role);
-enum role role_of(struct gguf_string name);
+enum role role_of(struct text name);

@@ -12,7 +12,7 @@
 
 static const char *string_of(const struct model *model, const char *key, char out[SHOWN_TEXT])
 {
-    struct gguf_string string;
+    struct text string;
 
     if (gguf_get_string(model->gguf, key, &string) != 0)
         return "(not said)";
@@ -33,7 +33,7 @@ static void print_shares(const char *title, const struct share *shares, size_t n
     }
 }
 
-static void print_largest(const struct gguf_tensor *tensor, FILE *out)
+static void print_largest(const struct tensor *tensor, FILE *out)
 {
     char name[SHOWN_TEXT];
     char size[32];

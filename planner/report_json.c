@@ -23,7 +23,7 @@ static json_t *text_json(const char *data, size_t size)
 
 static json_t *entry_json(const struct model *model, const char *key)
 {
-    struct gguf_string string;
+    struct text string;
 
     if (gguf_get_string(model->gguf, key, &string) != 0)
         return json_null();
@@ -42,7 +42,7 @@ static json_t *shares_json(const struct share *shares, size_t n)
     return array;
 }
 
-static json_t *tensor_json(const struct gguf_tensor *tensor)
+static json_t *tensor_json(const struct tensor *tensor)
 {
     json_t *dims;
 

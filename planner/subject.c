@@ -48,14 +48,14 @@ static const struct family *family_of(const char *name)
 
 /* Where in a pass a tensor is read. */
 struct place_in_pass {
-    const struct gguf_tensor *tensor;
+    const struct tensor *tensor;
     int section; /* before the blocks, in them, behind */
     uint64_t block;
     size_t index; /* in the file */
 };
 
 /* The first number between two dots, or before one. */
-static bool block_number(struct gguf_string name, uint64_t *out)
+static bool block_number(struct text name, uint64_t *out)
 {
     size_t at = 0;
 
@@ -76,14 +76,13 @@ static bool block_number(struct gguf_string name, uint64_t *out)
     return false;
 }
 
-static struct place_in_pass place_in_pass(const struct gguf_tensor *tensor, size_t index)
+static struct place_in_pass place_in_pass(const struct tensor *tensor, size_t index)
 {
     struct place_in_pass place = {.tensor = tensor, .index = index};
 
     if (block_number(tensor->name, &place.block))
         place.section = 1;
-    else if (role_of(tensor->name) == ROLE_OUTPUT ||
-             gguf_string_equal(tensor->name, "output_norm.weight"))
+    else if (role_of(tensor->name) == ROLE_OUTPUT || text_equal(tensor->name, "output_norm.weight"))
         place.section = 2;
     return place;
 }
@@ -100,22 +99,15 @@ static int by_place(const void *left, const void *right)
     return a->index < b->index ? -1 : a->index > b->index;
 }
 
-static bool begins(struct gguf_string name, const char *prefix)
-{
-    size_t n = strlen(prefix);
-
-    return name.size >= n && memcmp(name.data, prefix, n) == 0;
-}
-
 /* Parts that a pass over text does not read. */
-static bool is_idle(struct gguf_string name)
+static bool is_idle(struct text name)
 {
     static const char *const prefixes[] = {"v.", "mm.", "a."};
 
     for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
-        if (begins(name, prefixes[i]))
+        if (text_begins(name, prefixes[i]))
             return true;
-    return memmem(name.data, name.size, ".nextn.", 7) != NULL;
+    return text_has(name, ".nextn.");
 }
 
 /* The share of experts that so many sequences touch. */
@@ -126,7 +118,7 @@ static double experts_touched(const struct arch *arch, uint32_t batch)
     return 1 - pow(1 - (double)arch->n_experts_used / arch->n_experts, batch);
 }
 
-static double share_touched(const struct subject *subject, const struct gguf_tensor *tensor,
+static double share_touched(const struct subject *subject, const struct tensor *tensor,
                             bool is_tied)
 {
     uint64_t rows = tensor->dims[1] ? tensor->dims[1] : 1;
@@ -185,7 +177,7 @@ static void touch_pieces(struct subject *s)
     }
 
     for (size_t i = 0; i < s->n_pieces; i++)
-        is_tied &= !gguf_string_equal(s->tensors[i]->name, "output.weight");
+        is_tied &= !text_equal(s->tensors[i]->name, "output.weight");
     for (size_t i = 0; i < s->n_phases; i++)
         touch_phase(s, &s->phases[i], is_tied);
     s->touched_numbers = s->phases[s->main_phase].numbers;
@@ -196,12 +188,12 @@ static int grow(struct subject *s, size_t more)
 {
     size_t n = s->n_pieces + more + 1;
     struct place_piece *pieces = reallocarray(s->pieces, n, sizeof(*pieces));
-    const struct gguf_tensor **tensors;
+    const struct tensor **tensors;
 
     if (!pieces)
         return -ENOMEM;
     s->pieces = pieces;
-    tensors = reallocarray(s->tensors, n, sizeof(const struct gguf_tensor *));
+    tensors = reallocarray(s->tensors, n, sizeof(const struct tensor *));
     if (!tensors)
         return -ENOMEM;
     s->tensors = tensors;

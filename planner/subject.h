@@ -56,7 +56,7 @@ struct subject {
     struct subject_phase phases[SUBJECT_MAX_PHASES];
     size_t n_phases, main_phase;
     struct place_piece *pieces;
-    const struct gguf_tensor **tensors; /* of the pieces; NULL for a model that is only imagined */
+    const struct tensor **tensors; /* of the pieces; NULL for a model that is only imagined */
     size_t n_pieces;
     size_t n_blocks; /* groups of pieces that follow each other; 0: there are none */
 };

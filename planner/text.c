@@ -127,6 +127,31 @@ char *text_escape(const char *text, size_t size, char *out, size_t out_size)
     return out;
 }
 
+bool text_equal(struct text text, const char *other)
+{
+    return text.size == strlen(other) && memcmp(text.data, other, text.size) == 0;
+}
+
+bool text_begins(struct text text, const char *start)
+{
+    size_t n = strlen(start);
+
+    return text.size >= n && memcmp(text.data, start, n) == 0;
+}
+
+bool text_has(struct text text, const char *part)
+{
+    return text.size && memmem(text.data, text.size, part, strlen(part)) != NULL;
+}
+
+struct text_shown text_show(struct text text)
+{
+    struct text_shown shown;
+
+    text_escape(text.data, text.size, shown.text, sizeof(shown.text));
+    return shown;
+}
+
 const char *text_size(uint64_t bytes, char out[32])
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};

@@ -12,6 +12,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Bytes that lie elsewhere, without a NUL behind them; show them through text_escape(). */
+struct text {
+    const char *data;
+    size_t size;
+};
+bool text_equal(struct text text, const char *other);
+bool text_begins(struct text text, const char *start);
+bool text_has(struct text text, const char *part);
+
+/* Text cut and fit for a message. */
+struct text_shown {
+    char text[80];
+};
+struct text_shown text_show(struct text text);
+
 /*
  * Bytes of the one valid UTF-8 character at `text`, and its code point; 0 when `size` bytes do not
  * begin with one (overlong forms, surrogates and values above U+10FFFF are not valid).

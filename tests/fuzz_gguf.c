@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void read_all(const struct gguf *gguf)
+static void read_all(const struct gguf *gguf, const uint8_t *data)
 {
     volatile uint64_t sum = 0;
     uint64_t number;
@@ -27,12 +27,12 @@ static void read_all(const struct gguf *gguf)
             sum += item.kind == GGUF_STRING ? item.string.size : item.u;
     }
     for (size_t i = 0; i < gguf->n_tensors; i++) {
-        const struct gguf_tensor *tensor = &gguf->tensors[i];
+        const struct tensor *tensor = &gguf->tensors[i];
 
         if (tensor->bytes > gguf->file_bytes || tensor->offset > gguf->file_bytes - tensor->bytes)
             abort();
         if (tensor->bytes)
-            sum += ((const uint8_t *)tensor->data)[tensor->bytes - 1];
+            sum += data[tensor->offset + tensor->bytes - 1];
     }
     (void)gguf_get_u64(gguf, "general.alignment", &number);
     (void)sum;
@@ -44,7 +44,7 @@ static void try(const uint8_t *data, size_t size)
     char error[512] = "";
 
     if (gguf_parse("fuzz", data, size, error, sizeof(error), &gguf) == 0)
-        read_all(gguf);
+        read_all(gguf, data);
     else if (!error[0] || strpbrk(error, "\n\r\x1b"))
         abort();
     gguf_free(gguf);

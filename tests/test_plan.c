@@ -34,7 +34,7 @@ Test(plan, tells_roles_by_the_names_in_use)
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct gguf_string name = {cases[i].name, strlen(cases[i].name)};
+        struct text name = {cases[i].name, strlen(cases[i].name)};
 
         cr_expect_eq(role_of(name), cases[i].role, "%s is %s", cases[i].name,
                      role_name(role_of(name)));

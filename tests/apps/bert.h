@@ -9,12 +9,12 @@
 
 /* y = weight x + bias */
 struct bert_dense {
-    const struct gguf_tensor *weight, *bias;
+    const struct tensor *weight, *bias;
     unsigned int n_in, n_out;
 };
 
 struct bert_norm {
-    const struct gguf_tensor *weight, *bias;
+    const struct tensor *weight, *bias;
 };
 
 struct bert_layer {
@@ -26,7 +26,7 @@ struct bert {
     struct model model;
     unsigned int n_layers, width, hidden, n_heads, max_tokens;
     float epsilon;
-    const struct gguf_tensor *token_table, *position_table, *type_table;
+    const struct tensor *token_table, *position_table, *type_table;
     struct bert_norm embed_norm;
     struct bert_layer *layers;
     uint64_t vocabulary;

@@ -84,7 +84,8 @@ static void find_functions(struct program *program)
 static void upload_turns(struct program *program)
 {
     const struct llama *llama = &program->llama;
-    const float *factors = llama->rope_factors ? llama->rope_factors->data : NULL;
+    const float *factors =
+        llama->rope_factors ? model_data(&llama->model, llama->rope_factors) : NULL;
     size_t count = (size_t)program->n_positions * llama->n_pairs * 2;
     float *turns = calloc(count, sizeof(*turns)), *at = turns;
 
@@ -161,7 +162,7 @@ static void run_matvec(struct program *program, const struct llama_matrix *matri
                (struct gpu_shape){blocks, 1, MATVEC_THREADS, 0}, params);
 }
 
-static void run_norm(struct program *program, const struct gguf_tensor *weights)
+static void run_norm(struct program *program, const struct tensor *weights)
 {
     struct llama *llama = &program->llama;
     CUdeviceptr weight = model_at(&llama->model, weights);

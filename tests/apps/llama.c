@@ -15,7 +15,7 @@ const struct llama_kind llama_kinds[LLAMA_N_KINDS] = {
     {GGUF_TYPE_Q4_0, "q4_0", 32, 16},
 };
 
-static size_t kind_of(const struct llama *llama, const struct gguf_tensor *tensor)
+static size_t kind_of(const struct llama *llama, const struct tensor *tensor)
 {
     for (size_t i = 0; i < LLAMA_N_KINDS; i++) {
         if (llama_kinds[i].type_id != tensor->type_id)
@@ -30,7 +30,7 @@ static size_t kind_of(const struct llama *llama, const struct gguf_tensor *tenso
             llama->model.path, tensor->type ? tensor->type->name : "unknown");
 }
 
-static struct llama_matrix matrix_of(const struct llama *llama, const struct gguf_tensor *tensor)
+static struct llama_matrix matrix_of(const struct llama *llama, const struct tensor *tensor)
 {
     return (struct llama_matrix){
         .tensor = tensor,
@@ -47,18 +47,16 @@ static struct llama_matrix find_matrix(struct llama *llama, unsigned int layer, 
                      model_tensor(&llama->model, n_in, n_out, "blk.%u.%s.weight", layer, name));
 }
 
-static const struct gguf_tensor *find_vector(struct llama *llama, const char *name,
-                                             unsigned int size)
+static const struct tensor *find_vector(struct llama *llama, const char *name, unsigned int size)
 {
-    const struct gguf_tensor *tensor = model_tensor(&llama->model, size, 0, "%s", name);
+    const struct tensor *tensor = model_tensor(&llama->model, size, 0, "%s", name);
 
     if (tensor->type_id != GGUF_TYPE_F32)
         gpu_die(llama->model.gpu, "%s: tensor %s is not F32", llama->model.path, name);
     return tensor;
 }
 
-static const struct gguf_tensor *find_norm(struct llama *llama, unsigned int layer,
-                                           const char *name)
+static const struct tensor *find_norm(struct llama *llama, unsigned int layer, const char *name)
 {
     char full[64];
 
@@ -86,16 +84,16 @@ static void find_layer(struct llama *llama, unsigned int i)
 static void read_rope(struct llama *llama)
 {
     struct model *model = &llama->model;
-    struct gguf_string scaling = {.data = "none", .size = 4};
+    struct text scaling = {.data = "none", .size = 4};
     uint64_t dims = model_u64_or(model, "rope.dimension_count", llama->head_size, llama->head_size);
 
     llama->n_pairs = (unsigned int)dims / 2;
     llama->rope_base = model_f64_or(model, "rope.freq_base", 10000.0);
     llama->rope_scale = 1.0;
     (void)gguf_get_string(model->gguf, "llama.rope.scaling.type", &scaling);
-    if (gguf_string_equal(scaling, "linear"))
+    if (text_equal(scaling, "linear"))
         llama->rope_scale = 1.0 / model_f64(model, "rope.scaling.factor");
-    else if (!gguf_string_equal(scaling, "none"))
+    else if (!text_equal(scaling, "none"))
         gpu_die(model->gpu, "%s: this rope.scaling.type is not supported", model->path);
     if (gguf_tensor_find(model->gguf, "rope_freqs.weight"))
         llama->rope_factors = find_vector(llama, "rope_freqs.weight", llama->n_pairs);
@@ -128,7 +126,7 @@ static void read_shape(struct llama *llama)
 void llama_open(struct llama *llama, const struct gpu *gpu, const char *path)
 {
     struct model *model = &llama->model;
-    const struct gguf_tensor *embedding, *output;
+    const struct tensor *embedding, *output;
 
     model_open(model, gpu, path, "llama");
     read_shape(llama);

@@ -18,13 +18,13 @@ enum { LLAMA_N_KINDS = 4 };
 extern const struct llama_kind llama_kinds[LLAMA_N_KINDS];
 
 struct llama_matrix {
-    const struct gguf_tensor *tensor;
+    const struct tensor *tensor;
     size_t kind; /* index of llama_kinds */
     unsigned int n_in, n_out;
 };
 
 struct llama_layer {
-    const struct gguf_tensor *attention_norm, *ffn_norm;
+    const struct tensor *attention_norm, *ffn_norm;
     struct llama_matrix q, k, v, out, gate, up, down;
 };
 
@@ -36,7 +36,7 @@ struct llama {
     double rope_base, rope_scale;
     float epsilon;
     struct llama_matrix embedding, output;
-    const struct gguf_tensor *output_norm, *rope_factors;
+    const struct tensor *output_norm, *rope_factors;
     struct llama_layer *layers;
 };
 

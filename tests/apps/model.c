@@ -7,17 +7,21 @@
  */
 #include "tests/apps/model.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include "planner/text.h"
 
 struct name {
     char text[128];
 };
 
-static struct name shown(struct gguf_string string)
+static struct name shown(struct text string)
 {
     struct name name;
 
@@ -33,20 +37,32 @@ static struct name key_of(const struct model *model, const char *name)
     return key;
 }
 
+static void map_file(struct model *model)
+{
+    int fd = open(model->path, O_RDONLY | O_CLOEXEC);
+    void *bytes = mmap(NULL, model->gguf->file_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+
+    if (fd < 0 || bytes == MAP_FAILED)
+        gpu_die(model->gpu, "%s: %s", model->path, strerror(errno));
+    close(fd);
+    model->bytes = bytes;
+}
+
 void model_open(struct model *model, const struct gpu *gpu, const char *path,
                 const char *architecture)
 {
-    struct gguf_string found = {.data = "", .size = 0};
+    struct text found = {.data = "", .size = 0};
     char error[1024];
 
     *model = (struct model){.gpu = gpu, .path = path, .architecture = architecture};
     if (gguf_open(path, error, sizeof(error), &model->gguf))
         gpu_die(gpu, "%s", error);
     (void)gguf_get_string(model->gguf, "general.architecture", &found);
-    if (!gguf_string_equal(found, architecture)) {
+    if (!text_equal(found, architecture)) {
         gpu_die(gpu, "%s: general.architecture is \"%s\"; this program runs \"%s\"", path,
                 shown(found).text, architecture);
     }
+    map_file(model);
     model->used = calloc(model->gguf->n_tensors + 1, sizeof(*model->used));
     model->addresses = calloc(model->gguf->n_tensors + 1, sizeof(*model->addresses));
     if (!model->used || !model->addresses)
@@ -63,6 +79,7 @@ void model_close(struct model *model)
     }
     free(model->used);
     free(model->addresses);
+    munmap((void *)model->bytes, model->gguf->file_bytes);
     model->gguf = gguf_free(model->gguf);
 }
 
@@ -111,10 +128,10 @@ double model_f64(const struct model *model, const char *name)
     return model_f64_or(model, name, 0);
 }
 
-static const struct gguf_tensor *tensor_find(struct model *model, uint64_t columns, uint64_t rows,
-                                             const char *name)
+static const struct tensor *tensor_find(struct model *model, uint64_t columns, uint64_t rows,
+                                        const char *name)
 {
-    const struct gguf_tensor *tensor = gguf_tensor_find(model->gguf, name);
+    const struct tensor *tensor = gguf_tensor_find(model->gguf, name);
 
     if (!tensor)
         return NULL;
@@ -128,8 +145,8 @@ static const struct gguf_tensor *tensor_find(struct model *model, uint64_t colum
     return tensor;
 }
 
-const struct gguf_tensor *model_tensor_or_null(struct model *model, uint64_t columns, uint64_t rows,
-                                               const char *format, ...)
+const struct tensor *model_tensor_or_null(struct model *model, uint64_t columns, uint64_t rows,
+                                          const char *format, ...)
 {
     struct name name;
     va_list args;
@@ -140,10 +157,10 @@ const struct gguf_tensor *model_tensor_or_null(struct model *model, uint64_t col
     return tensor_find(model, columns, rows, name.text);
 }
 
-const struct gguf_tensor *model_tensor(struct model *model, uint64_t columns, uint64_t rows,
-                                       const char *format, ...)
+const struct tensor *model_tensor(struct model *model, uint64_t columns, uint64_t rows,
+                                  const char *format, ...)
 {
-    const struct gguf_tensor *tensor;
+    const struct tensor *tensor;
     struct name name;
     va_list args;
 
@@ -170,7 +187,7 @@ void model_check_all_used(const struct model *model)
 static void place_in_slab(struct model *model)
 {
     const struct gguf *gguf = model->gguf;
-    const struct gguf_tensor *last = &gguf->tensors[gguf->n_tensors - 1];
+    const struct tensor *last = &gguf->tensors[gguf->n_tensors - 1];
 
     model->slab =
         gpu_alloc(model->gpu, last->offset + last->bytes - gguf->data_offset, "the weights");
@@ -185,15 +202,20 @@ void model_upload(struct model *model, enum model_layout layout)
     if (layout == MODEL_SLAB)
         place_in_slab(model);
     for (size_t i = 0; i < gguf->n_tensors; i++) {
-        const struct gguf_tensor *tensor = &gguf->tensors[i];
+        const struct tensor *tensor = &gguf->tensors[i];
 
         if (layout == MODEL_PER_TENSOR)
             model->addresses[i] = gpu_alloc(model->gpu, tensor->bytes, shown(tensor->name).text);
-        gpu_upload(model->gpu, model->addresses[i], tensor->data, tensor->bytes);
+        gpu_upload(model->gpu, model->addresses[i], model_data(model, tensor), tensor->bytes);
     }
 }
 
-CUdeviceptr model_at(const struct model *model, const struct gguf_tensor *tensor)
+const void *model_data(const struct model *model, const struct tensor *tensor)
+{
+    return model->bytes + tensor->offset;
+}
+
+CUdeviceptr model_at(const struct model *model, const struct tensor *tensor)
 {
     return model->addresses[tensor - model->gguf->tensors];
 }

@@ -18,6 +18,7 @@ struct model {
     const char *path;
     const char *architecture;
     struct gguf *gguf;
+    const uint8_t *bytes;   /* of the file, mapped */
     bool *used;             /* by tensor */
     CUdeviceptr *addresses; /* by tensor */
     CUdeviceptr slab;       /* the one allocation, when there is only one */
@@ -44,16 +45,16 @@ double model_f64_or(const struct model *model, const char *name, double fallback
 double model_f64(const struct model *model, const char *name);
 
 /* The tensor of that name, which must be of the shape [rows][columns]; rows 0: one dimension. */
-const struct gguf_tensor *model_tensor(struct model *model, uint64_t columns, uint64_t rows,
-                                       const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+const struct tensor *model_tensor(struct model *model, uint64_t columns, uint64_t rows,
+                                  const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* The same, but NULL when there is none. */
-const struct gguf_tensor *model_tensor_or_null(struct model *model, uint64_t columns, uint64_t rows,
-                                               const char *format, ...)
+const struct tensor *model_tensor_or_null(struct model *model, uint64_t columns, uint64_t rows,
+                                          const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
 /* A tensor that the program did not ask for means that it would compute something else. */
 void model_check_all_used(const struct model *model);
 
 void model_upload(struct model *model, enum model_layout layout);
-CUdeviceptr model_at(const struct model *model, const struct gguf_tensor *tensor);
+const void *model_data(const struct model *model, const struct tensor *tensor);
+CUdeviceptr model_at(const struct model *model, const struct tensor *tensor);

@@ -25,7 +25,7 @@ enum {
 };
 
 struct piece {
-    struct gguf_string text;
+    struct text text;
     int32_t id;
 };
 
@@ -52,8 +52,8 @@ struct encoder {
 
 static int compare_pieces(const void *a, const void *b)
 {
-    const struct gguf_string *x = &((const struct piece *)a)->text;
-    const struct gguf_string *y = &((const struct piece *)b)->text;
+    const struct text *x = &((const struct piece *)a)->text;
+    const struct text *y = &((const struct piece *)b)->text;
     int order = memcmp(x->data, y->data, min_u64(x->size, y->size));
 
     return order ? order : (x->size > y->size) - (x->size < y->size);
