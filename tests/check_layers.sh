@@ -10,7 +10,7 @@ cd "$MESON_SOURCE_ROOT" || exit 1
 # lower layers. The files of a layer marked + are parts of one thing and see each other.
 layers='
 0 nvml_abi util
-1 gate host_memory log nearest nvinfo pass spread stats
+1 gate host_memory log nearest nvinfo pass profile spread stats
 2 config config_types disk driver fatbin
 3 image spill story vmm
 4 digest guard layout pool space transfer trust
@@ -32,7 +32,7 @@ out=$(awk '
         may["planner"] = " planner runtime "
         may["tools"] = " tools planner runtime "
         may["tests"] = " tests "
-        driver["runtime/driver.h"] = driver["runtime/driver_calls.def"] = driver["runtime/util.h"] = 1
+        driver["runtime/profile.h"] = driver["runtime/driver.h"] = driver["runtime/driver_calls.def"] = driver["runtime/util.h"] = 1
     }
     $1 ~ /^tests\/sim\// && $3 in driver { next }
     {
@@ -40,7 +40,7 @@ out=$(awk '
         if (index(may[from[1]], " " to[1] " ") == 0)
             print $1 ":" $2 ": " from[1] " may not include " $3
     }' "$scratch/includes")
-ok "includes between folders point downwards (the simulator sees only the driver table)" \
+ok "includes between folders point downwards (the simulator sees only the driver table and profiles)" \
     test -z "$out"
 
 printf '%s' "$layers" | awk 'NF { for (i = 2; i <= NF; i++) print $i, $1 }' >"$scratch/layers"

@@ -6,29 +6,12 @@
  * with the simulated NVML, which must tell the same story.
  */
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
+#include "runtime/profile.h"
 #include "runtime/util.h"
 
-struct price {
-    uint64_t ns;
-    uint64_t ns_per_mib;
-};
-
-struct profile {
-#define TEXT(key, size, fallback)              char key[size];
-#define BYTES(key, fallback)                   uint64_t key;
-#define NUMBER                                 BYTES
-#define TIME                                   BYTES
-#define RATE                                   BYTES
-#define SHARE                                  BYTES
-#define PRICE(key, fallback, fallback_per_mib) struct price key;
-#include "tests/sim/profile.def"
-};
-
-/* What SIM_PROFILE names, read once by settings_read_once(). */
+/* What SIM_PROFILE names, over what the default says; read once by settings_read_once(). */
 extern struct profile profile;
 
 /* A built-in profile's name, or a file's. Ends the process, naming file and line, when it cannot

@@ -117,8 +117,7 @@ static void settings_read(void)
     uint64_t threads = settings.threads;
     int order;
 
-    if (getenv("SIM_PROFILE"))
-        profile_load(getenv("SIM_PROFILE"));
+    profile_load(getenv("SIM_PROFILE") ? getenv("SIM_PROFILE") : "default");
     settings.vram = profile.memory;
     read_bytes("SIM_VRAM", &settings.vram);
     read_bytes("SIM_HOST_RAM", &settings.host_ram);
