@@ -140,10 +140,7 @@ void card_open(void)
         MUST(cu.cuModuleGetFunction(&card.kernels[i], module, kernel_names[i]));
     MUST(cu.cuMemAlloc_v2(&card.sum, 64));
     MUST(cu.cuMemsetD8_v2(card.sum, 0, 64));
-    if (card.simulated && card.on_host.location.type != CU_MEM_LOCATION_TYPE_INVALID) {
-        slow = range_new(slow_bytes);
-        range_map(slow, slow_bytes, physical_new(&card.on_host, slow_bytes));
-    }
+    MUST(cu.cuCtxSynchronize());
 }
 
 void card_need_host_memory(void)
@@ -174,6 +171,10 @@ void kernel_busy(CUstream stream, double ms)
         MUST(cu.cuLaunchKernel(card.kernels[KERNEL_SPIN], 1, 1, 1, 1, 1, 1, 0, stream, params,
                                NULL));
         return;
+    }
+    if (!slow) {
+        slow = range_new(slow_bytes);
+        range_map(slow, slow_bytes, physical_new(&card.on_host, slow_bytes));
     }
     /* About 8 GB/s. */
     for (double left = ms; left > 0; left -= 0.5)

@@ -36,7 +36,7 @@ static const struct experiment {
 };
 
 struct options {
-    bool json, faults, again;
+    bool json, faults;
     const char *only;
 };
 
@@ -61,8 +61,6 @@ static bool is_selected(const struct options *options, const struct experiment *
     size_t n = strlen(experiment->name);
     const char *at = options->only;
 
-    if (options->again && experiment->kind != AGAIN)
-        return false;
     if (!at)
         return true;
     for (at = strstr(at, experiment->name); at; at = strstr(at + 1, experiment->name)) {
@@ -177,11 +175,17 @@ static bool run(const struct options *options, const struct experiment *experime
 
 static int run_all(const struct options *options)
 {
-    bool good = run(options, &description, true);
+    bool good = true, first = true;
 
+    if (is_selected(options, &description)) {
+        good = run(options, &description, true);
+        first = false;
+    }
     for (size_t i = 0; i < ARRAY_SIZE(experiments); i++) {
-        if (is_selected(options, &experiments[i]))
-            good &= run(options, &experiments[i], false);
+        if (!is_selected(options, &experiments[i]))
+            continue;
+        good &= run(options, &experiments[i], first);
+        first = false;
     }
     return good ? 0 : 1;
 }
@@ -189,10 +193,9 @@ static int run_all(const struct options *options)
 static int usage(int status)
 {
     fprintf(status == 2 ? stderr : stdout,
-            "usage: experiments [--json] [--faults] [--again] [--only NAME,NAME...] [--list]\n"
+            "usage: experiments [--json] [--faults] [--only NAME,NAME...] [--list]\n"
             "\n"
             "Asks the card of this machine, or a simulated one, what the design believes of it.\n"
-            "--again asks only what tests/gpu/run asks once more under the preload library.\n"
             "Status 1: something believed was refuted, or has stayed open.\n");
     return status;
 }
@@ -207,13 +210,10 @@ static int list(void)
 int main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        {"json", no_argument, NULL, 'j'},
-        {"faults", no_argument, NULL, 'f'},
-        {"again", no_argument, NULL, 'a'},
-        {"list", no_argument, NULL, 'l'},
-        {"only", required_argument, NULL, 'o'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"json", no_argument, NULL, 'j'}, {"faults", no_argument, NULL, 'f'},
+
+        {"list", no_argument, NULL, 'l'}, {"only", required_argument, NULL, 'o'},
+        {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0},
     };
     struct options options = {.json = false};
     int option, status;
@@ -225,9 +225,6 @@ int main(int argc, char **argv)
             break;
         case 'f':
             options.faults = true;
-            break;
-        case 'a':
-            options.again = true;
             break;
         case 'o':
             options.only = optarg;

@@ -13,6 +13,7 @@
 #include "runtime/util.h"
 
 static struct report *report;
+static const char *program;
 
 const char *verdict_name(enum verdict verdict)
 {
@@ -37,6 +38,12 @@ struct report *report_open(void)
     }
     memset(report, 0, sizeof(*report));
     return report;
+}
+
+void report_as_program(const char *name)
+{
+    program = name;
+    report_open();
 }
 
 void report_figure(double value, const char *unit, const char *name, ...)
@@ -84,6 +91,14 @@ void report_verdict(enum verdict verdict, const char *note, ...)
     va_end(args);
 }
 
+__attribute__((noreturn)) static void end(int as_part, int as_program)
+{
+    if (!program)
+        _exit(as_part);
+    fprintf(stderr, "%s: %s\n", program, report->note);
+    _exit(as_program);
+}
+
 void report_skip(const char *why, ...)
 {
     va_list args;
@@ -91,7 +106,7 @@ void report_skip(const char *why, ...)
     va_start(args, why);
     say(VERDICT_SKIPPED, why, args);
     va_end(args);
-    _exit(0);
+    end(0, 77);
 }
 
 void report_die(const char *why, ...)
@@ -101,7 +116,7 @@ void report_die(const char *why, ...)
     va_start(args, why);
     say(VERDICT_OPEN, why, args);
     va_end(args);
-    _exit(125);
+    end(125, 1);
 }
 
 int part_run(int (*part)(const void *argument), const void *argument, unsigned int seconds)

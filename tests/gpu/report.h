@@ -37,6 +37,10 @@ struct report {
  * there is no memory. */
 struct report *report_open(void);
 
+/* Instead: from now on this process is an ordinary program of that name, which says why it ends on
+ * standard error, with status 77 when it skips and 1 when it dies. */
+void report_as_program(const char *name);
+
 __attribute__((format(printf, 3, 4))) void report_figure(double value, const char *unit,
                                                          const char *name, ...);
 /* The value of a figure reported before; `fallback` when there is none. */

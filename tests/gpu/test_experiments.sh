@@ -44,6 +44,11 @@ ok "the rate found for copies to the card is the profile's" holds \
 ok "of a range that crosses the border, every copy is refused" holds \
     "$(grep -c '"across: .*"value": 0,' "$scratch/json") == 16"
 
+beliefs=$(cat "$MESON_SOURCE_ROOT/docs/beliefs.md")
+for name in $("$experiments" --list | awk '{ print $1 }'); do
+    ok "$name decides something that is believed" has "$beliefs" "\`$name\`"
+done
+
 expect 1 env SIM_HOST_VMM=none "$experiments" --only mixed
 ok "without host-located memory, what needs it is refuted" has "$out" "refuted"
 expect 0 env SIM_HOST_VMM=none "$experiments" --only alias

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: MIT
+"""The programs that tests/gpu/run runs, a row each, and what a run of one is.
+
+A program is told how large to be and how often to go over its model, and prints one line of JSON last:
+
+    weights  bytes of the model on the card: W
+    other    bytes beside them at the most: caches, activations, what an allocator keeps
+    passes   seconds of each
+    digest   of everything it computed
+    exact    false when two runs of it may differ; then what counts is `tokens`, or nothing
+    tokens   a list, where it generates some
+
+Status 77 and a line on standard error: it cannot be run here.
+"""
+import json
+import os
+import re
+import statistics
+import subprocess
+import time
+
+RATIOS = (1.25, 1.5, 2, 4)
+GIB = 1 << 30
+MIB = 1 << 20
+
+# name: what it is, its file and form, its size as a share of the card and in GiB at most, how many
+# passes; whether it can do with less memory by itself, and whether it is run with and without the
+# library in turns. Those that matter most come first.
+PROGRAMS = {
+    "decoder": {"file": "decoder", "form": "decode", "share": 0.25, "most": 16, "passes": 12,
+                "what": "plain driver: a decoder's reads, launch by launch"},
+    "decoder-graph": {"file": "decoder", "form": "graph", "share": 0.25, "most": 8, "passes": 12,
+                      "what": "the same as a CUDA graph"},
+    "decoder-prefill": {"file": "decoder", "form": "prefill", "share": 0.25, "most": 16, "passes": 12,
+                        "simulated": 16,
+                        "what": "the same with sixteen times as much to compute"},
+    "decoder-streams": {"file": "decoder", "form": "streams", "share": 0.25, "most": 4, "passes": 12,
+                        "what": "the same in two streams"},
+    "llm-dense": {"file": "llm.py", "form": "dense", "share": 0.25, "most": 24, "passes": 32,
+                  "alternatives": True, "paired": True,
+                  "what": "transformers: a dense decoder in bf16, 32 tokens"},
+    "llm-experts": {"file": "llm.py", "form": "experts", "share": 0.2, "most": 16, "passes": 32,
+                    "alternatives": True,
+                    "what": "transformers: a mixture of experts in bf16, 32 tokens"},
+    "diffusion": {"file": "diffusion.py", "form": "eager", "share": 0.2, "most": 16, "passes": 10,
+                  "what": "PyTorch: text encoder, transformer, decoder of images; a step a pass"},
+    "torch-eager": {"file": "layers.py", "form": "eager", "share": 0.15, "most": 8, "passes": 12,
+                    "paired": True, "what": "PyTorch: linear layers, eager"},
+    "torch-graphs": {"file": "layers.py", "form": "compile", "share": 0.15, "most": 8, "passes": 12,
+                     "what": "PyTorch: the same by torch.compile with CUDA graphs"},
+    "torch-segments": {"file": "layers.py", "form": "segments", "share": 0.15, "most": 8, "passes": 12,
+                       "what": "PyTorch: the same with expandable_segments"},
+    "torch-streams": {"file": "layers.py", "form": "streams", "share": 0.15, "most": 8, "passes": 12,
+                      "what": "PyTorch: the same in two streams"},
+    "triton": {"file": "kernels.py", "form": "triton", "share": 0.15, "most": 8, "passes": 12,
+               "what": "Triton: kernels of its own over weights of PyTorch"},
+    "cublas": {"file": "gemms", "form": "plain", "share": 0.15, "most": 8, "passes": 12,
+               "what": "CUDA C++: cuBLAS, product by product"},
+    "cublas-strided": {"file": "gemms", "form": "strided", "share": 0.15, "most": 8, "passes": 12,
+                       "what": "CUDA C++: cuBLAS, strided batches"},
+    "cublas-pointers": {"file": "gemms", "form": "pointers", "share": 0.15, "most": 8, "passes": 12,
+                        "what": "CUDA C++: cuBLAS, batches through arrays of pointers"},
+    "cupy": {"file": "arrays.py", "form": "cupy", "share": 0.15, "most": 8, "passes": 12,
+             "what": "CuPy: products and elementwise kernels"},
+    "jax": {"file": "arrays.py", "form": "jax", "share": 0.15, "most": 8, "passes": 12,
+            "what": "JAX: a compiled step over a list of weights"},
+}
+
+
+class Skipped(Exception):
+    """It cannot be run here; the reason is the message."""
+
+
+class Failed(Exception):
+    """It ran and went wrong."""
+
+
+def size_of(program, card):
+    """How many bytes its model is to have."""
+    if card["simulated"]:
+        return program.get("simulated", 48) * MIB
+    return int(min(program["share"] * card["memory"], program["most"] * GIB) // MIB * MIB)
+
+
+def command(place, name, program, card, passes, extra=()):
+    """The words that start it; Skipped when its file cannot be had."""
+    if program["file"].endswith(".py"):
+        if card["simulated"]:
+            raise Skipped("its kernels are machine code, which the simulated card does not run")
+        start = [place.python, os.path.join(place.sources, "apps", program["file"])]
+    else:
+        path = place.binary(program["file"])
+        if not path:
+            raise Skipped(f"{program['file']} is not built")
+        start = [path]
+    return start + ["--form", program["form"], "--weights", str(size_of(program, card)),
+                    "--passes", str(passes), *extra]
+
+
+def counters(path):
+    """What the library printed when the program ended."""
+    found = {}
+    try:
+        with open(path, encoding="utf-8", errors="replace") as log:
+            for line in log:
+                match = re.match(r"vramshim: (\w+) (\d+)$", line)
+                if match:
+                    found[match[1]] = int(match[2])
+    except OSError:
+        pass
+    return found
+
+
+def last_line(text):
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "it said nothing"
+
+
+def start(words, environment, seconds):
+    """Runs a program to its end; (what it printed last as JSON, seconds it took)."""
+    begin = time.monotonic()
+    try:
+        done = subprocess.run(words, env=environment, timeout=max(seconds, 1), text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, errors="replace")
+    except subprocess.TimeoutExpired:
+        raise Failed(f"no end in {seconds:.0f} seconds") from None
+    took = time.monotonic() - begin
+    if done.returncode == 77:
+        raise Skipped(last_line(done.stderr))
+    if done.returncode:
+        raise Failed(f"status {done.returncode}: {last_line(done.stderr)}")
+    try:
+        return json.loads(last_line_whole(done.stdout)), took
+    except (ValueError, IndexError):
+        raise Failed(f"no figures: {last_line(done.stdout)}") from None
+
+
+def last_line_whole(text):
+    return text.strip().splitlines()[-1]
+
+
+def steady(passes):
+    """Seconds of a pass once nothing changes any more: the median of the second half."""
+    return statistics.median(passes[len(passes) // 2:])
+
+
+def passes_to_steady(passes):
+    """Passes after the first until none takes a quarter longer than steady ones."""
+    unsteady = [i for i, seconds in enumerate(passes) if seconds > 1.25 * steady(passes)]
+    return unsteady[-1] if unsteady else 0
+
+
+def same(reference, run):
+    """Whether it computed the same; None when nothing can be said."""
+    if reference.get("exact", True):
+        return reference["digest"] == run["digest"]
+    if reference.get("tokens"):
+        return reference["tokens"] == run["tokens"]
+    return None
+
+
+def figures(reference, run, ratio, link, moved):
+    """What a run on less memory is judged by. `link` in bytes a second."""
+    away = reference["weights"] * (1 - 1 / ratio)
+    compute = steady(reference["passes"])
+    limit = max(compute, away / link)
+    seconds = steady(run["passes"])
+    streamed = len(run["passes"]) - passes_to_steady(run["passes"]) - 1
+    found = {
+        "pass_seconds": seconds,
+        "limit_seconds": limit,
+        "compute_seconds": compute,
+        "time_over_limit": seconds / limit,
+        "passes_to_steady": passes_to_steady(run["passes"]),
+        "same": same(reference, run),
+    }
+    if moved and streamed > 0 and moved.get("bytes_streamed"):
+        found["bytes_over_least"] = moved["bytes_streamed"] / streamed / away
+    return found

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: MIT
+"""The results of tests/gpu/run as tables and a plot, from the raw figures alone."""
+import html
+import json
+import math
+
+PANEL_WIDTH, PANEL_HEIGHT, MARGIN, TOP, COLUMNS = 250, 170, 40, 30, 3
+LEAST, MOST = 0.8, 40.0
+COLOURS = {"stream": "#1b6ca8", "split": "#5a8f29", "offload": "#c0392b"}
+WAYS = {"stream": "this library", "split": "a split that stays as it is", "offload": "accelerate"}
+
+
+def one_line(step):
+    if step["state"] != "done":
+        return f"{step['state']}: {step['why']}"
+    if step["kind"] in ("experiment", "shimmed"):
+        return f"{step['verdict']}: {step['note']}"
+    if step["kind"] == "overhead":
+        return f"{mean(step['ratios']):.4f} of the time without the library"
+    if "time_over_limit" in step:
+        return (f"{step['pass_seconds'] * 1e3:.3f} ms a pass, {step['time_over_limit']:.2f} of the "
+                f"limit, {same_word(step['same'])}")
+    return f"{middle(step['passes']) * 1e3:.3f} ms a pass, W {step['weights'] / 1e9:.2f} GB"
+
+
+def mean(values):
+    return sum(values) / len(values)
+
+
+def middle(values):
+    half = sorted(values[len(values) // 2:])
+    return half[len(half) // 2]
+
+
+def same_word(same):
+    return {True: "identical", False: "DIFFERENT", None: "not compared"}[same]
+
+
+def counts(results):
+    """How many steps ended how; of experiments, by verdict."""
+    found = dict.fromkeys(("done", "confirmed", "measured", "refuted", "open", "failed", "skipped"), 0)
+    for step in results["steps"].values():
+        state = step["state"]
+        if state == "done" and step["kind"] in ("experiment", "shimmed"):
+            state = step["verdict"]
+        found[state] += 1
+    return found
+
+
+def row(*cells):
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def head(*cells):
+    return [row(*cells), "|" + "---|" * len(cells)]
+
+
+def steps_of(results, *kinds):
+    return [step for step in results["steps"].values() if step["kind"] in kinds]
+
+
+def experiments(results):
+    yield from head("experiment", "question", "verdict", "what was found")
+    for step in steps_of(results, "experiment"):
+        if step["state"] == "done":
+            yield row(f"`{step['name']}`", step["question"], step["verdict"], step["note"])
+        else:
+            yield row(f"`{step['name']}`", "", step["state"], step["why"])
+
+
+def under_the_library(results):
+    alone = {step["name"]: step for step in steps_of(results, "experiment")}
+    yield from head("experiment", "figure", "alone", "under the library", "unit")
+    for step in steps_of(results, "shimmed"):
+        before = {f["name"]: f["value"] for f in alone.get(step["name"], {}).get("figures", [])}
+        if step["state"] != "done":
+            yield row(f"`{step['name']}`", step["state"], "", step["why"], "")
+        for figure in step.get("figures", []):
+            if figure["name"] in before:
+                yield row(f"`{step['name']}`", figure["name"], number(before[figure["name"]]),
+                          number(figure["value"]), figure["unit"])
+
+
+def number(value):
+    if value is None:
+        return ""
+    return f"{value:.4g}" if abs(value) < 1e6 else f"{value:.3e}"
+
+
+def programs(results):
+    yield from head("program", "W/B", "way", "pass", "over the limit", "bytes over W - B",
+                    "passes to steady", "output")
+    for step in steps_of(results, "program"):
+        name = f"`{step['program']}`"
+        if step["state"] == "skipped":
+            yield row(name, step.get("ratio", ""), step["way"], f"skipped: {step['why']}", "", "", "", "")
+        elif step["state"] == "failed" and "pass_seconds" not in step:
+            yield row(name, step.get("ratio", ""), step["way"], f"FAILED: {step['why']}", "", "", "", "")
+        elif step["way"] == "ample":
+            yield row(name, "", "ample", milliseconds(middle(step["passes"])), "", "", "", "")
+        else:
+            yield row(name, f"{step['ratio']:g}", WAYS[step["way"]], milliseconds(step["pass_seconds"]),
+                      f"{step['time_over_limit']:.2f}", number(step.get("bytes_over_least")),
+                      step["passes_to_steady"], same_word(step["same"]))
+
+
+def milliseconds(seconds):
+    return f"{seconds * 1e3:.4g} ms"
+
+
+def overhead(results):
+    yield from head("program", "time with the library over time without, pair by pair", "mean")
+    for step in steps_of(results, "overhead"):
+        if step["state"] == "done":
+            yield row(f"`{step['program']}`", ", ".join(f"{ratio:.4f}" for ratio in step["ratios"]),
+                      f"{mean(step['ratios']):.4f}")
+        else:
+            yield row(f"`{step['program']}`", f"{step['state']}: {step['why']}", "")
+
+
+def document(results, picture):
+    card = results["card"]
+    simulated = card["simulated"]
+    yield f"# {'A simulated ' if simulated else ''}{card['name']}, {results['calls'][0]['begun'][:10]}"
+    yield ""
+    if simulated:
+        yield "On the simulated driver, in virtual time. Nothing here was measured on a card."
+        yield ""
+    yield (f"{card['memory'] / 2 ** 30:.1f} GiB, compute capability {card['compute']:g}, driver for CUDA "
+           f"{card['driver']:g}, kernel {card['kernel']}.")
+    yield "Made by:"
+    yield ""
+    for call in results["calls"]:
+        yield f"    {call['command']}    # {call['begun']}"
+    yield ""
+    tally = ", ".join(f"{n} {state}" for state, n in counts(results).items() if n)
+    yield f"Steps: {tally}. All figures are in the JSON file beside this one."
+    parts = (("What the driver was asked", experiments),
+             ("The same under the library", under_the_library),
+             ("Programs on less memory", programs),
+             ("When everything fits", overhead))
+    for title, part in parts:
+        yield ""
+        yield f"## {title}"
+        yield ""
+        if part is programs:
+            yield from explained(picture)
+        yield from part(results)
+
+
+def explained(picture):
+    yield ("W is what the program's model takes, B the memory it had for that. The limit of a pass is the "
+           "longer of computing, by the run with ample memory, and copying W - B over the link that was "
+           "measured in the same call. Bytes are those copied ahead of use, in a pass that did.")
+    yield ""
+    yield f"![time over the limit]({picture})"
+    yield ""
+
+
+def lines_of(results):
+    """{program: {way: [(ratio, time over limit)]}}"""
+    panels = {}
+    for step in steps_of(results, "program"):
+        if "time_over_limit" in step:
+            lines = panels.setdefault(step["program"], {})
+            lines.setdefault(step["way"], []).append((step["ratio"], step["time_over_limit"]))
+    return panels
+
+
+def x_of(ratio):
+    return MARGIN + math.log(ratio) / math.log(4.4) * (PANEL_WIDTH - MARGIN - 10)
+
+
+def y_of(time):
+    time = min(max(time, LEAST), MOST)
+    share = math.log(time / LEAST) / math.log(MOST / LEAST)
+    return PANEL_HEIGHT - 26 - share * (PANEL_HEIGHT - 26 - TOP)
+
+
+def text(x, y, words, size=10, anchor="start"):
+    return (f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" fill="#333">'
+            f"{html.escape(words)}</text>")
+
+
+def line(x1, y1, x2, y2, colour, width=1):
+    return (f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" '
+            f'stroke-width="{width}"/>')
+
+
+def panel(title, lines):
+    yield text(MARGIN, TOP - 10, title, size=12)
+    for time in (1, 2, 5, 10, 20, 40):
+        yield line(MARGIN, y_of(time), PANEL_WIDTH - 10, y_of(time), "#ddd")
+        yield text(MARGIN - 5, y_of(time) + 3, f"{time}", anchor="end")
+    for ratio in (1.25, 1.5, 2, 4):
+        yield text(x_of(ratio), PANEL_HEIGHT - 12, f"{ratio:g}", anchor="middle")
+    for way, points in lines.items():
+        places = [(x_of(ratio), y_of(time)) for ratio, time in sorted(points)]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        yield f'<polyline points="{path}" fill="none" stroke="{COLOURS[way]}" stroke-width="2"/>'
+        for x, y in places:
+            yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{COLOURS[way]}"/>'
+
+
+def plot(results):
+    panels = lines_of(results)
+    width = COLUMNS * PANEL_WIDTH
+    height = 50 + math.ceil(max(len(panels), 1) / COLUMNS) * PANEL_HEIGHT
+    yield (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+           f'viewBox="0 0 {width} {height}" font-family="sans-serif">')
+    yield f'<rect width="{width}" height="{height}" fill="white"/>'
+    yield text(MARGIN, 14, f"Time of a pass over the limit, by W/B: {results['card']['name']}"
+               f"{', simulated' if results['card']['simulated'] else ''}", size=12)
+    x = MARGIN
+    for way, colour in COLOURS.items():
+        yield line(x, 26, x + 18, 26, colour, 3)
+        yield text(x + 22, 30, WAYS[way], size=11)
+        x += 40 + 7 * len(WAYS[way])
+    for i, (title, lines) in enumerate(sorted(panels.items())):
+        yield f'<g transform="translate({i % COLUMNS * PANEL_WIDTH},{40 + i // COLUMNS * PANEL_HEIGHT})">'
+        yield from panel(title, lines)
+        yield "</g>"
+    yield "</svg>"
+
+
+def write(base, results):
+    """BASE.json, BASE.md and BASE.svg."""
+    with open(f"{base}.json", "w", encoding="utf-8") as file:
+        json.dump(results, file, indent=1)
+        file.write("\n")
+    with open(f"{base}.md", "w", encoding="utf-8") as file:
+        file.write("\n".join(document(results, f"{base.rpartition('/')[2]}.svg")) + "\n")
+    with open(f"{base}.svg", "w", encoding="utf-8") as file:
+        file.write("\n".join(plot(results)) + "\n")

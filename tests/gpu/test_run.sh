@@ -1,0 +1,66 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# tests/gpu/run on the simulated card: what it runs, what it skips and why, what it writes, and that a
+# call that was cut short can be gone on with.
+. "$(dirname "$0")/../tap.sh"
+
+gpu=$MESON_SOURCE_ROOT/tests/gpu
+unset VRAMSHIM_DISABLE VRAMSHIM_VRAM SIM_PROFILE
+export PYTHONDONTWRITEBYTECODE=1
+run() {
+    expected=$1
+    shift
+    expect "$expected" "$gpu/run" --sim --build "$MESON_BUILD_ROOT" --out "$scratch" "$@"
+}
+json() { python3 -c "import json, sys; r = json.load(open(sys.argv[1])); s = r['steps']
+sys.exit(not ($1))" "$scratch"/simulated-*.json; }
+
+only=link,lookup,decoder,decoder-graph,llm-dense
+run 0 --only "$only" --minutes 0
+ok "what there is no time for is skipped" json \
+    "set(step['why'] for step in s.values()) == {'no time left'}"
+run 0 --only "$only" --ratios 2 --pairs 1 --resume "$(echo "$scratch"/simulated-*.json)"
+ok "a later call goes on with it" "$status_right"
+ok "on the simulated card no GPU program of others is run, by name" json \
+    "s['program:llm-dense ample']['state'] == 'skipped'"
+ok "the driver is asked, and again under the library" json \
+    "s['experiment:lookup']['verdict'] == s['shimmed:lookup']['verdict'] == 'confirmed'"
+ok "a program on half the memory computes the same" json \
+    "s['program:decoder stream 2']['same'] and s['program:decoder-graph stream 2']['same']"
+ok "its memory was away: bytes were streamed, and little more than the least" json \
+    "1 <= s['program:decoder stream 2']['bytes_over_least'] < 1.6"
+ok "its time is near the limit, of which the link is measured in the same call" json \
+    "0.9 < s['program:decoder stream 2']['time_over_limit'] < 1.6"
+ok "a split that stays as it is takes longer" json \
+    "s['program:decoder split 2']['pass_seconds'] > 1.2 * s['program:decoder stream 2']['pass_seconds']"
+ok "with everything on the card the library costs next to nothing" json \
+    "all(0.95 < ratio < 1.05 for ratio in s['overhead:decoder']['ratios'])"
+table=$(cat "$scratch"/simulated-*.md)
+ok "the table says that nothing was measured on a card" has "$table" "Nothing here was measured"
+ok "the table has a row for each experiment" has "$table" '| `lookup` | is what cuGetProcAddress'
+ok "and for each program, with what was skipped" has "$table" '| `llm-dense` |  | ample | skipped: its'
+ok "the plot is drawn" has "$(cat "$scratch"/simulated-*.svg)" '<polyline points='
+before=$(json "print(s)" || :)
+run 0 --only "$only" --ratios 2 --pairs 1 --resume "$(echo "$scratch"/simulated-*.json)"
+ok "what is done is not done again" test "$before" = "$(json "print(s)" || :)"
+
+expect 0 python3 - "$gpu" <<'END'
+import sys
+sys.path.insert(0, sys.argv[1])
+import apps
+ample = {"weights": 1000, "other": 0, "passes": [9, 2, 2, 2], "digest": "a"}
+found = apps.figures(ample, {"passes": [30, 30, 5, 5, 5, 5], "digest": "a"}, 2, 100,
+                     {"bytes_streamed": 1650})
+assert found["limit_seconds"] == 5 and found["time_over_limit"] == 1 and found["same"], found
+assert found["passes_to_steady"] == 1 and found["bytes_over_least"] == 1650 / 4 / 500, found
+assert apps.figures(ample, {"passes": [4, 4], "digest": "a"}, 2, 1000, {})["time_over_limit"] == 2
+assert apps.same(ample, {"digest": "b"}) is False
+some = {"exact": False, "digest": "a", "tokens": [1, 2]}
+assert apps.same(some, {"digest": "b", "tokens": [1, 2]})
+assert apps.same(some, {"digest": "a", "tokens": [1, 3]}) is False
+assert apps.same({"exact": False, "digest": "a"}, {"digest": "b"}) is None
+END
+ok "limits, times and sameness are what they are said to be" "$status_right"
+expect 2 "$gpu/run" --speed
+ok "an option that is none is said" has "$err" "unrecognized arguments: --speed"
+finish
