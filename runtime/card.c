@@ -324,6 +324,7 @@ void card_unmap(struct pager *pager, const struct driver *drv, struct range *ran
 
         if (!block->chunk)
             continue;
+        move_drop_shadow(pager->pools, drv, block);
         if (block_tier(block) == TIER_DEVICE)
             stats_sub(device_bytes, block->bytes);
         else

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include "runtime/card.h"
 #include "runtime/evict.h"
+#include "runtime/experts.h"
 #include "runtime/gate.h"
 #include "runtime/log.h"
 #include "runtime/move.h"
@@ -359,6 +360,7 @@ struct redirect *pager_fetch(const struct driver *drv, const struct launch *laun
 
 void pager_guard(const struct driver *drv, struct redirect *redirect)
 {
+    experts_behind(drv, redirect);
     redirect->unguarded =
         redirect->n_entries && guard_launch(redirect->guard, drv, redirect->stream,
                                             redirect->entries, redirect->n_entries);

@@ -12,8 +12,18 @@
 #include "runtime/vmm.h"
 
 enum {
-    BATCH = 64, /* blocks copied before one wait */
+    BATCH = 64,        /* blocks copied before one wait */
+    SHADOWS_LEAVE = 8, /* part of the host tier that shadows are not to take */
 };
+
+void move_drop_shadow(struct pool *pools, const struct driver *drv, struct block *block)
+{
+    if (!block->shadow)
+        return;
+    stats_sub(shadow_bytes, block->bytes);
+    pool_give(&pools[TIER_HOST], drv, block->shadow);
+    block->shadow = NULL;
+}
 
 static struct chunk *chunk_for(struct mover *mover, enum tier tier, const struct block *block)
 {
@@ -45,12 +55,25 @@ static int remap_home(struct mover *mover, struct block *block, const struct chu
     return r;
 }
 
+/* What the old home was is its shadow from now on, or nothing. */
+static void leave(struct mover *mover, struct block *block, enum tier tier)
+{
+    struct pool *pool = &mover->pools[tier];
+
+    if (!mover->shadows || tier != TIER_HOST || pool_room(pool) < pool->budget / SHADOWS_LEAVE) {
+        pool_give(pool, mover->drv, block->chunk);
+        return;
+    }
+    block->shadow = block->chunk;
+    stats_add(shadow_bytes, block->bytes);
+}
+
 static void settle(struct mover *mover, struct block *block, enum tier tier, struct chunk *chunk)
 {
     enum tier before = block_tier(block);
     struct range *range = block->range;
 
-    pool_give(&mover->pools[before], mover->drv, block->chunk);
+    leave(mover, block, before);
     block->chunk = chunk;
     atomic_store_explicit(&block->tier, tier, memory_order_relaxed);
     if (tier == TIER_DEVICE) {
@@ -75,6 +98,25 @@ static void give_all(struct mover *mover, enum tier tier, struct chunk **chunks,
         pool_give(&mover->pools[tier], mover->drv, chunks[i]);
 }
 
+/* Host memory with what the block holds, or is about to hold; NULL when there is none. */
+static struct chunk *copy_out(struct mover *mover, struct block *block)
+{
+    struct chunk *chunk = block->shadow;
+
+    if (chunk && mover->shadows) {
+        stats_sub(shadow_bytes, block->bytes);
+        block->shadow = NULL;
+        return chunk;
+    }
+    chunk = chunk_for(mover, TIER_HOST, block);
+    if (chunk && transfer_copy(mover->transfer, mover->drv, chunk->alias, block_address(block),
+                               block->bytes)) {
+        pool_give(&mover->pools[TIER_HOST], mover->drv, chunk);
+        return NULL;
+    }
+    return chunk;
+}
+
 static size_t batch_to_host(struct mover *mover, struct block *const *blocks, size_t n)
 {
     struct chunk *chunks[BATCH];
@@ -82,17 +124,9 @@ static size_t batch_to_host(struct mover *mover, struct block *const *blocks, si
     size_t moved = 0;
 
     for (; copied < n; copied++) {
-        struct block *block = blocks[copied];
-        struct chunk *chunk = chunk_for(mover, TIER_HOST, block);
-
-        if (!chunk)
+        chunks[copied] = copy_out(mover, blocks[copied]);
+        if (!chunks[copied])
             break;
-        if (transfer_copy(mover->transfer, mover->drv, chunk->alias, block_address(block),
-                          block->bytes)) {
-            pool_give(&mover->pools[TIER_HOST], mover->drv, chunk);
-            break;
-        }
-        chunks[copied] = chunk;
     }
     if (transfer_wait(mover->transfer, mover->drv) == 0) {
         for (; moved < copied; moved++) {

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/card.h"
+#include "runtime/experts.h"
 #include "runtime/gate.h"
 #include "runtime/log.h"
 #include "runtime/room.h"
@@ -142,6 +143,8 @@ static int alloc_locked(const struct driver *drv, uint64_t bytes, CUmemoryPool m
         r = range_new(pager, drv, bytes, &range);
     while (r == POOL_E_FULL && !pager_capture_is_open() && card_reclaim(pager, drv, true));
     if (r == POOL_E_FULL && pools_forgive(pager))
+        r = range_new(pager, drv, bytes, &range);
+    if (r == POOL_E_FULL && experts_drop_shadows(pager, drv))
         r = range_new(pager, drv, bytes, &range);
 
     if (r == POOL_E_FULL || r == -ENOMEM) {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "runtime/blame.h"
+#include "runtime/experts.h"
 #include "runtime/gate.h"
 #include "runtime/log.h"
 #include "runtime/move.h"
@@ -255,8 +256,10 @@ static enum spread_class class_of(const struct streaming *s, const struct piece 
 
     if (!is_clean(piece) || (!place && piece->named))
         return SPREAD_WRITTEN;
-    if (!place || piece->in_place)
+    if (!place)
         return SPREAD_IDLE;
+    if (piece->in_place)
+        return SPREAD_SPARSE;
     return place->n_at > 1 ? SPREAD_AGAIN : SPREAD_STREAMED;
 }
 
@@ -297,6 +300,7 @@ static int choose_residents(struct streaming *s, uint64_t budget)
         choices[i] = (struct spread_piece){
             .bytes = order[i].piece->block->bytes,
             .class = class_of(s, order[i].piece),
+            .heat = order[i].piece->block->heat,
         };
     (void)spread_residents(choices, s->n_pieces, budget);
     for (uint32_t i = 0; i < s->n_pieces; i++)
@@ -414,12 +418,27 @@ static int make_turns(struct streaming *s, uint32_t n_slots)
     return 0;
 }
 
+/* Device memory that pieces may take. */
+static uint64_t budget_of_pieces(const struct pager *pager)
+{
+    const struct pool *pool = &pager->pools[TIER_DEVICE];
+    uint64_t others = pool->used - bytes_on_device(pager->streaming);
+
+    return pool->budget > others ? pool->budget - others : 0;
+}
+
+/* Nothing is to be streamed: what a ring would take is for residents too. */
+static int place_without_ring(struct pager *pager, const struct driver *drv)
+{
+    int r = choose_residents(pager->streaming, budget_of_pieces(pager));
+
+    return r ? r : settle_homes(pager, drv);
+}
+
 static int place_pieces(struct pager *pager, const struct driver *drv, uint32_t *out_slots)
 {
     struct streaming *s = pager->streaming;
-    struct pool *pool = &pager->pools[TIER_DEVICE];
-    uint64_t others = pool->used - bytes_on_device(s);
-    uint64_t budget = pool->budget > others ? pool->budget - others : 0;
+    uint64_t budget = budget_of_pieces(pager);
     uint64_t ring_bytes;
     int r;
 
@@ -449,7 +468,7 @@ static int make_room(struct pager *pager, const struct driver *drv)
         if (!n_slots)
             return -ENOENT;
         if (!count_turns(s))
-            return 0;
+            return place_without_ring(pager, drv);
         r = ring_init(&s->ring, drv, pool, &pager->access, n_slots, residency.space.slot_bytes);
     } while (r && pool->budget < budget);
     return r;
@@ -561,6 +580,8 @@ static int begin_run(struct pager *pager, const struct driver *drv)
     trust_earn(&s->trust);
     open_windows(pager, drv);
     run_from_here(s);
+    if (!s->ring.n_turns)
+        experts_begin(pager, drv);
     watch(s, s->ring.n_turns > 0);
     prepare_observation(pager, false);
     stats_add(streaming_plans, 1);
@@ -705,6 +726,7 @@ void prepare_end(struct pager *pager, const struct driver *drv, bool alive)
     windows_close(&s->windows, drv, NULL);
     drop_ring(pager, drv, alive);
     weigh_forget(s, drv, alive);
+    experts_end(pager, drv, alive);
     if (!alive)
         s->digester = (struct digester){.module = NULL};
     watch(s, false);

@@ -11,6 +11,8 @@
 #include "runtime/guard.h"
 #include "runtime/layout.h"
 
+struct experts;
+struct experts_record;
 struct pager;
 struct probe;
 
@@ -34,6 +36,8 @@ struct redirect {
     uint32_t n_entries;
     struct guard_entry *entries;
     bool unguarded; /* and could not */
+    const struct experts *experts;
+    struct experts_record *record; /* what it reads of its memory is looked at, or NULL */
 
     void *extra_words[5];
     size_t bytes;

@@ -37,6 +37,10 @@ struct block {
     uint64_t needed;           /* pager: number of the request it was last needed by */
     uint32_t piece;            /* streaming: one more than its number in the plan, or 0 */
     uint32_t rewrites;         /* streaming: plans that it has ended by being written after all */
+    uint32_t looks;            /* experts: launches that are in its heat, */
+    double heat;               /* bytes that one reads of it, on average */
+    struct chunk *shadow;      /* host memory with what was there when it came to the device, */
+    uint64_t shadow_digest;    /* and the digest of that; NULL for most */
 };
 
 /* Offsets in a range, sorted, without 0. */

@@ -19,18 +19,20 @@ enum spread_class {
     SPREAD_STREAMED, /* visited once in a pass and never written */
     SPREAD_AGAIN,    /* visited more than once in a pass: staying saves as many copies */
     SPREAD_WRITTEN,  /* may not be away: it would have to be written back; or is always in use */
-    SPREAD_IDLE,     /* not in the pass, or hardly read */
+    SPREAD_SPARSE,   /* read in place: nobody knows where, but by its heat */
+    SPREAD_IDLE,     /* not in the pass */
 };
 
 struct spread_piece {
     uint64_t bytes;
     enum spread_class class;
+    double heat;   /* of a sparse one: bytes read of it in a pass; 0 when that is not known */
     bool resident; /* out */
 };
 
 /*
  * Chooses residents of together at most `budget` bytes: the written first, then those that are
- * visited most, then an even share of the others, then the idle. What more memory leaves resident
- * is at least as many bytes. Returns their bytes.
+ * visited most, then an even share of the others, then the hottest of the sparse, then the idle.
+ * What more memory leaves resident is at least as many bytes. Returns their bytes.
  */
 uint64_t spread_residents(struct spread_piece *pieces, uint32_t n, uint64_t budget);

@@ -579,6 +579,18 @@ static struct redirect *run(struct pager *pager, const struct driver *drv,
     return redirect_launch(pager, drv, launch, extents);
 }
 
+/* Where nothing is streamed, what is read in place is looked at. */
+static struct redirect *run_on(struct pager *pager, const struct driver *drv,
+                               const struct launch *launch, const struct extents *extents)
+{
+    struct streaming *s = pager->streaming;
+    struct redirect *redirect = run(pager, drv, launch, extents);
+
+    if (s->state == STREAMING_RUNNING && !s->ring.n_turns && is_own_context(s, drv))
+        experts_launch(pager, drv, launch, extents, &redirect);
+    return redirect;
+}
+
 static void end(struct pager *pager, const struct driver *drv)
 {
     struct streaming *s = pager->streaming;
@@ -646,13 +658,13 @@ bool streaming_launch(struct pager *pager, const struct driver *drv, const struc
         *out = compare(pager, drv, launch, extents);
         if (s->state != STREAMING_RUNNING)
             return true;
-        *out = run(pager, drv, launch, extents);
+        *out = run_on(pager, drv, launch, extents);
         return true;
     case STREAMING_BLAMING:
         blame(pager, drv, launch, extents);
         return true;
     case STREAMING_RUNNING:
-        *out = run(pager, drv, launch, extents);
+        *out = run_on(pager, drv, launch, extents);
         return true;
     case STREAMING_RESTING:
         rest_on(pager, 1);

@@ -22,6 +22,7 @@
 #include <stdint.h>
 #include "runtime/card.h"
 #include "runtime/digest.h"
+#include "runtime/experts.h"
 #include "runtime/guard.h"
 #include "runtime/pass.h"
 #include "runtime/redirect.h"
@@ -82,6 +83,7 @@ struct streaming {
     struct ring ring;
     struct windows windows;
     struct guard guard;
+    struct experts experts; /* of a plan without a ring */
     struct trust trust;
     struct digester digester;
     struct probe *probes; /* launches that were timed */

@@ -28,7 +28,7 @@ enum {
 
 static const struct passes_program *const tables[] = {
     passes_programs,      programs_that_read,    programs_that_write,
-    programs_that_change, programs_with_streams,
+    programs_that_change, programs_with_streams, programs_with_experts,
 };
 
 static const double ratios[] = {1.1, 1.5, 2, 4};
@@ -139,6 +139,8 @@ static const char *why_wrong(const struct passes_program *program, const char *f
         return "nothing was read through the ring";
     if (half && program->surprises && !got->surprises)
         return "nothing was read in place";
+    if (half && program->swaps && !got->swapped)
+        return "nothing came to where it is read most";
     return NULL;
 }
 

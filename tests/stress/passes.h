@@ -22,11 +22,12 @@ struct passes_program {
     uint32_t (*stop)(void); /* NULL, or frees what there is and tells what it has computed */
     bool streams;           /* as launches, at W/B 2, something is read through the ring, */
     bool surprises;         /* and then something that was not foreseen, in place */
+    bool swaps; /* and what is read sparsely comes to the device where it is read most */
 };
 
 /* Tables that end with a row without a name. */
 extern const struct passes_program passes_programs[], programs_that_read[], programs_that_write[],
-    programs_that_change[], programs_with_streams[];
+    programs_that_change[], programs_with_streams[], programs_with_experts[];
 
 extern CUstream passes_stream;
 
@@ -38,11 +39,14 @@ struct passes_result {
     uint64_t redirected;
     uint64_t in_place;  /* launches that read something at home in host memory */
     uint64_t surprises; /* the same by the log of touches, once some had been redirected */
+    uint64_t swapped;   /* chunks that came to the device for being read much */
     bool left;          /* something, by the gauges, when all had been freed */
 };
 
 /* What a program that says so itself reads, in bytes. */
 void passes_are_about(uint64_t weights);
+/* And writes all the time. */
+void passes_also_write(uint64_t bytes);
 
 /* Runs it in this process, which ends after that. */
 struct passes_result passes_run(const struct passes_program *program, bool graph);

@@ -537,6 +537,11 @@ void passes_are_about(uint64_t weights)
     result.weights = weights;
 }
 
+void passes_also_write(uint64_t bytes)
+{
+    result.written += bytes;
+}
+
 static uint64_t launches_on_host(void)
 {
     static struct sim_touch touches[TOUCHES_MAX];
@@ -601,6 +606,7 @@ struct passes_result passes_run(const struct passes_program *program, bool graph
     sim_get_stats(&stats);
     result.faults = stats.illegal_addresses;
     result.redirected = stats_get(launches_redirected);
+    result.swapped = stats_get(chunks_swapped);
     result.in_place = stats_get(launches_in_place);
     MUST(cuDevicePrimaryCtxReset_v2(0));
     result.left = is_left();

@@ -35,12 +35,16 @@ enum kernel {
     WRITE_VIA,   /* (table, index, bytes, seed) */
     WRITE_LATER, /* (sum, at, bytes, counter): reads, and now and then writes */
     WRITE_ONE,   /* (of many addresses, one; seed) */
+    LOOK_UP,     /* (sum, stack, numbers, bytes of a part and, 32 bits higher, where to look for
+                  * numbers): reads the parts that these name */
     KERNELS,
 };
 
 enum {
     MANY = 200, /* addresses that WRITE_ONE is given */
     MANY_AT = 190,
+    LOOK_UPS = 3, /* numbers of LOOK_UP, */
+    LOOK_UP_PARTS = 12,
 };
 
 struct stage {

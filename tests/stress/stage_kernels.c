@@ -121,6 +121,17 @@ KERNEL(write_one)
     put(p[MANY_AT], STEP, p[MANY]);
 }
 
+KERNEL(look_up)
+{
+    uint64_t bytes = p[3] & UINT32_MAX;
+    const int32_t *numbers = sim_kernel_access(p[2] + (p[3] >> 32), LOOK_UPS * sizeof(*numbers), 0);
+
+    for (int i = 0; numbers && i < LOOK_UPS; i++) {
+        if (numbers[i] >= 0 && numbers[i] < LOOK_UP_PARTS)
+            add(p[0], p[1] + (uint64_t)numbers[i] * bytes, bytes);
+    }
+}
+
 /* Parameters of 8 bytes each, as many as the largest has. */
 static const size_t offsets[] = {0, 8, 16, 24};
 static const size_t sizes[] = {8, 8, 8, 8};
@@ -145,11 +156,12 @@ static const struct sim_native_kernel kernels[KERNELS] = {
     [WRITE_VIA] = ROW(write_via, 4),
     [WRITE_LATER] = ROW(write_later, 4),
     [WRITE_ONE] = {"write_one", 2, many_offsets, many_sizes, write_one_run},
+    [LOOK_UP] = ROW(look_up, 4),
 };
 
 const char *const stage_kernel_names[KERNELS] = {
     "read",  "read_back", "read_at",   "read_to",     "read_via",  "store",
-    "write", "write_at",  "write_via", "write_later", "write_one",
+    "write", "write_at",  "write_via", "write_later", "write_one", "look_up",
 };
 
 void stage_kernels_init(void)
