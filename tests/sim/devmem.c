@@ -38,9 +38,11 @@ static CUresult allocate(uint64_t bytes, CUdeviceptr *out)
     if (!out || !bytes)
         return CUDA_ERROR_INVALID_VALUE;
     res = allocation_new_or_drain(context, bytes, &allocation);
-    if (!res)
-        *out = allocation->range.base;
-    return res;
+    if (res)
+        return res;
+    clock_charge_priced(PRICE_ALLOCATE, bytes);
+    *out = allocation->range.base;
+    return CUDA_SUCCESS;
 }
 
 CUresult sim_cuMemAlloc_v2(CUdeviceptr *dptr, size_t bytes)

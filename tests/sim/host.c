@@ -154,6 +154,7 @@ CUresult sim_cuMemFreeHost(void *p)
     if (!host || host->kind != HOST_ALLOCATED || host->range.base != (uint64_t)(uintptr_t)p)
         return CUDA_ERROR_INVALID_VALUE;
     context_drain_device(host->device);
+    clock_charge_priced(PRICE_UNPIN, host->range.bytes);
     host_range_free(host);
     return CUDA_SUCCESS;
 }
@@ -179,9 +180,12 @@ CUresult sim_cuMemHostRegister_v2(void *p, size_t bytes, unsigned int flags)
     if (res)
         return res;
     res = host_range_new(context, base, bytes, HOST_REGISTERED, flags, &host);
-    if (res)
+    if (res) {
         memory_give_host(bytes);
-    return res;
+        return res;
+    }
+    clock_charge_priced(PRICE_PIN, bytes);
+    return CUDA_SUCCESS;
 }
 
 CUresult sim_cuMemHostUnregister(void *p)
@@ -197,6 +201,7 @@ CUresult sim_cuMemHostUnregister(void *p)
     if (!host || host->kind != HOST_REGISTERED || host->range.base != (uint64_t)(uintptr_t)p)
         return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
     context_drain_device(host->device);
+    clock_charge_priced(PRICE_UNPIN, host->range.bytes);
     host_range_free(host);
     return CUDA_SUCCESS;
 }
