@@ -124,11 +124,7 @@ static int reader_tensor(struct reader *reader, uint32_t alignment, struct tenso
 
 static int compare_names(const void *a, const void *b)
 {
-    const struct text *x = *(const struct text *const *)a;
-    const struct text *y = *(const struct text *const *)b;
-    int order = memcmp(x->data, y->data, min_u64(x->size, y->size));
-
-    return order ? order : (x->size > y->size) - (x->size < y->size);
+    return text_compare(**(const struct text *const *)a, **(const struct text *const *)b);
 }
 
 /* Sorts the names found every `stride` bytes from `first`; refuses two that are equal. */

@@ -177,7 +177,7 @@ static bool is_zero(const uint8_t *data, size_t size)
     for (size_t i = 0; i < size; i++)
         if (data[i])
             return false;
-    return size > 0;
+    return size >= 32;
 }
 
 const char *source_guess(const char *path, const void *data, size_t size)

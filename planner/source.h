@@ -16,7 +16,7 @@
 
 enum {
     /* Headers beyond this are refused: real ones have a few MiB. */
-    SOURCE_MAX_HEAD = 40 << 20,
+    SOURCE_MAX_HEAD = 32 << 20,
 };
 
 struct source {

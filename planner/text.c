@@ -132,6 +132,13 @@ bool text_equal(struct text text, const char *other)
     return text.size == strlen(other) && memcmp(text.data, other, text.size) == 0;
 }
 
+int text_compare(struct text a, struct text b)
+{
+    int order = a.size && b.size ? memcmp(a.data, b.data, min_u64(a.size, b.size)) : 0;
+
+    return order ? order : (a.size > b.size) - (a.size < b.size);
+}
+
 bool text_begins(struct text text, const char *start)
 {
     size_t n = strlen(start);

@@ -18,6 +18,8 @@ struct text {
     size_t size;
 };
 bool text_equal(struct text text, const char *other);
+/* By bytes, as memcmp() has it. */
+int text_compare(struct text a, struct text b);
 bool text_begins(struct text text, const char *start);
 bool text_has(struct text text, const char *part);
 
