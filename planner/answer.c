@@ -276,7 +276,9 @@ void answer_print(const struct answer *a, FILE *out)
     if (a->model)
         report_print(a->path, a->model, out);
     else
-        fputs("a mixture of experts\n", out);
+        fprintf(out, "%s\n", a->path ? a->path : "a mixture of experts");
+    for (size_t i = 0; i < a->n_parts; i++)
+        report_print_part(&a->parts[i], out);
     if (a->explain)
         print_explanation(a, out);
     print_demand(a, out);

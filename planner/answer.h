@@ -10,8 +10,10 @@
 #include "planner/strategy.h"
 
 struct answer {
-    const char *path; /* NULL for a model that is only imagined */
-    const struct model *model;
+    const char *path;          /* NULL for a model that is only imagined */
+    const struct model *model; /* NULL for one of which only the size is known */
+    const struct model *parts; /* beside it */
+    size_t n_parts;
     const struct arch *arch;
     const struct strategy_case *given;
     const struct strategies *strategies;

@@ -72,6 +72,18 @@ static json_t *demand_json(const struct answer *a)
                      term_json(&d->compute), "driver", term_json(&driver));
 }
 
+/* All that was given, the model first. */
+static json_t *parts_json(const struct answer *a)
+{
+    json_t *array = json_array();
+
+    if (a->model)
+        json_array_append_new(array, report_part_json(a->model));
+    for (size_t i = 0; i < a->n_parts; i++)
+        json_array_append_new(array, report_part_json(&a->parts[i]));
+    return array;
+}
+
 static json_t *model_json(const struct answer *a)
 {
     const struct subject *s = a->given->subject;
@@ -80,6 +92,7 @@ static json_t *model_json(const struct answer *a)
 
     if (!model)
         return NULL;
+    json_object_set_new(model, "inputs", parts_json(a));
     json_object_set_new(model, "known", json_boolean(s->demand.cache_known));
     json_object_set_new(model, "parameters", json_integer((json_int_t)s->parameters));
     json_object_set_new(model, "expert_bytes", json_integer((json_int_t)s->expert_bytes));

@@ -67,22 +67,37 @@ static const struct row *find_row(const struct arch_facts *facts)
     return NULL;
 }
 
-/* One number of a reasonable size. */
-static bool get_at(const struct arch_facts *facts, const char *key, uint64_t index, uint32_t *out)
+static void say_wrong(struct arch *arch, const char *key, const char *why)
 {
-    uint64_t value;
-
-    if (facts->at(facts, key, index, &value) != 0 || value > NUMBER_MAX)
-        return false;
-    *out = (uint32_t)value;
-    return true;
+    if (!arch->wrong) {
+        arch->missing = key;
+        arch->wrong = why;
+    }
 }
 
-static uint32_t get_or(const struct arch_facts *facts, const char *key, uint32_t fallback)
+/* One number of a reasonable size. One that is said and has no such size is not taken for one that
+ * is not said. */
+static bool get_at(const struct arch_facts *facts, const char *key, uint64_t index,
+                   struct arch *arch, uint32_t *out)
+{
+    uint64_t value = 0;
+    int r = facts->at(facts, key, index, &value);
+
+    if (r == 0 && value <= NUMBER_MAX) {
+        *out = (uint32_t)value;
+        return true;
+    }
+    if (r != -ENOENT)
+        say_wrong(arch, key, r ? "is no whole number" : "is too large to be true");
+    return false;
+}
+
+static uint32_t get_or(const struct arch_facts *facts, const char *key, struct arch *arch,
+                       uint32_t fallback)
 {
     uint32_t value;
 
-    return get_at(facts, key, 0, &value) ? value : fallback;
+    return get_at(facts, key, 0, arch, &value) ? value : fallback;
 }
 
 static uint32_t need_at(const struct arch_facts *facts, const char *key, uint64_t index,
@@ -90,7 +105,7 @@ static uint32_t need_at(const struct arch_facts *facts, const char *key, uint64_
 {
     uint32_t value;
 
-    if (get_at(facts, key, index, &value))
+    if (get_at(facts, key, index, arch, &value))
         return value;
     if (!arch->missing)
         arch->missing = key;
@@ -108,10 +123,10 @@ static uint64_t mamba_state(const struct arch_facts *facts, struct arch *arch)
     uint64_t kernel = need(facts, "ssm.conv_kernel", arch);
     uint64_t inner = need(facts, "ssm.inner_size", arch);
     uint64_t state = need(facts, "ssm.state_size", arch);
-    uint64_t groups = get_or(facts, "ssm.group_count", 0);
+    uint64_t groups = get_or(facts, "ssm.group_count", arch, 0);
 
     if (kernel > 64 || groups > 4096 || state > 1 << 20) {
-        arch->missing = "ssm.state_size";
+        say_wrong(arch, "ssm.state_size", "or a neighbour of it is too large to be true");
         return 0;
     }
     return (kernel ? kernel - 1 : 0) * (inner + 2 * groups * state) + state * inner;
@@ -119,7 +134,7 @@ static uint64_t mamba_state(const struct arch_facts *facts, struct arch *arch)
 
 static uint64_t rwkv_state(const struct arch_facts *facts, struct arch *arch)
 {
-    uint64_t shift = get_or(facts, "token_shift_count", 2);
+    uint64_t shift = get_or(facts, "token_shift_count", arch, 2);
     uint64_t head = need(facts, "wkv.head_size", arch);
 
     return shift * arch->width + (uint64_t)arch->width * head;
@@ -139,7 +154,7 @@ static uint64_t delta_state(const struct arch_facts *facts, struct arch *arch)
     uint64_t heads = need(facts, "attention.head_count", arch);
 
     if (head > 1 << 14 || heads > 1 << 14) {
-        arch->missing = "kda.head_dim";
+        say_wrong(arch, "kda.head_dim", "is too large to be true");
         return 0;
     }
     return 3 * (kernel ? kernel - 1 : 0) * head * heads + head * head * heads;
@@ -164,7 +179,7 @@ static uint32_t kv_heads(const struct arch_facts *facts, uint32_t i, struct arch
 {
     uint32_t heads;
 
-    if (get_at(facts, "attention.head_count_kv", i, &heads))
+    if (get_at(facts, "attention.head_count_kv", i, arch, &heads))
         return heads;
     return need_at(facts, "attention.head_count", i, arch);
 }
@@ -182,27 +197,33 @@ static void read_heads(const struct arch_facts *facts, uint32_t i, struct arch *
 {
     uint32_t heads = need_at(facts, "attention.head_count", i, arch);
     uint32_t size = heads ? arch->width / heads : 0;
+    uint32_t said;
 
-    layer->key = get_or(facts, "attention.key_length", size);
-    layer->value = get_or(facts, "attention.value_length", layer->key);
+    layer->key = get_or(facts, "attention.key_length", arch, size);
+    layer->value = get_or(facts, "attention.value_length", arch, layer->key);
     if (layer->sliding) {
-        layer->key = get_or(facts, "attention.key_length_swa", layer->key);
-        layer->value = get_or(facts, "attention.value_length_swa", layer->value);
+        layer->key = get_or(facts, "attention.key_length_swa", arch, layer->key);
+        layer->value = get_or(facts, "attention.value_length_swa", arch, layer->value);
     }
+    if (!heads && !arch->missing)
+        say_wrong(arch, "attention.head_count", "is 0");
+    if (!layer->key && get_at(facts, "attention.key_length", 0, arch, &said))
+        say_wrong(arch, "attention.key_length", "is 0");
     if (!layer->key && !arch->missing)
         arch->missing = "attention.key_length";
 }
 
 /* A list says it layer by layer, a number is a period. */
-static bool is_sliding(const struct arch_facts *facts, uint32_t i, const struct row *row)
+static bool is_sliding(const struct arch_facts *facts, uint32_t i, const struct row *row,
+                       struct arch *arch)
 {
     static const char *const key = "attention.sliding_window_pattern";
     uint32_t first, said, period = row->period;
-    bool is_list = get_at(facts, key, i, &said) && get_at(facts, key, 0, &first);
+    bool is_list = get_at(facts, key, i, arch, &said) && get_at(facts, key, 0, arch, &first);
     uint32_t beyond;
 
     /* A plain number answers for any index. */
-    if (is_list && !get_at(facts, key, NUMBER_MAX, &beyond))
+    if (is_list && !get_at(facts, key, NUMBER_MAX, arch, &beyond))
         return said != 0;
     if (is_list)
         period = first;
@@ -212,9 +233,9 @@ static bool is_sliding(const struct arch_facts *facts, uint32_t i, const struct 
 }
 
 static bool has_state(const struct arch_facts *facts, uint32_t i, const struct row *row,
-                      uint32_t n_kv)
+                      uint32_t n_kv, struct arch *arch)
 {
-    uint32_t every = get_or(facts, "full_attention_interval", row->period);
+    uint32_t every = get_or(facts, "full_attention_interval", arch, row->period);
     uint32_t ffn;
 
     switch (row->cache) {
@@ -227,7 +248,7 @@ static bool has_state(const struct arch_facts *facts, uint32_t i, const struct r
     case ARCH_CACHE_DELTA:
         return n_kv == 0;
     case ARCH_CACHE_NO_HEADS_NO_FFN:
-        return n_kv == 0 && get_at(facts, "feed_forward_length", i, &ffn) && ffn == 0;
+        return n_kv == 0 && get_at(facts, "feed_forward_length", i, arch, &ffn) && ffn == 0;
     case ARCH_CACHE_INTERVAL:
         return every && (i + 1) % every != 0;
     default:
@@ -244,14 +265,15 @@ static void read_layer(const struct arch_facts *facts, uint32_t i, const struct 
 
     if (!pure)
         layer->n_kv = kv_heads(facts, i, arch);
-    stateful = has_state(facts, i, row, layer->n_kv);
+    stateful = has_state(facts, i, row, layer->n_kv, arch);
     if (stateful)
         layer->state = state_of(facts, arch);
     if (stateful && row->cache != ARCH_CACHE_BOTH)
         layer->n_kv = 0;
     if (layer->n_kv == 0)
         return;
-    layer->sliding = row->cache == ARCH_CACHE_SLIDING && arch->window && is_sliding(facts, i, row);
+    layer->sliding =
+        row->cache == ARCH_CACHE_SLIDING && arch->window && is_sliding(facts, i, row, arch);
     if (row->cache == ARCH_CACHE_LATENT || row->cache == ARCH_CACHE_DELTA)
         read_latent(facts, arch, layer);
     else
@@ -262,8 +284,8 @@ static void read_layer(const struct arch_facts *facts, uint32_t i, const struct 
  * keys and values of those before them. */
 static void forget_layers(const struct arch_facts *facts, struct arch *arch)
 {
-    uint32_t ahead = get_or(facts, "nextn_predict_layers", 0);
-    uint32_t shared = get_or(facts, "attention.shared_kv_layers", 0);
+    uint32_t ahead = get_or(facts, "nextn_predict_layers", arch, 0);
+    uint32_t shared = get_or(facts, "attention.shared_kv_layers", arch, 0);
     uint32_t idle = ahead > shared ? ahead : shared;
 
     for (uint32_t i = 0; i < arch->n_layers; i++)
@@ -271,15 +293,33 @@ static void forget_layers(const struct arch_facts *facts, struct arch *arch)
             arch->layers[i] = (struct arch_layer){0};
 }
 
+/* A list has a number for each layer; a plain number answers for any index. */
+static void check_list(const struct arch_facts *facts, const char *key, struct arch *arch)
+{
+    uint64_t value;
+
+    if (facts->at(facts, key, NUMBER_MAX, &value) != -ENOENT ||
+        facts->at(facts, key, 0, &value) == -ENOENT)
+        return;
+    if (facts->at(facts, key, arch->n_layers - 1, &value) == -ENOENT)
+        say_wrong(arch, key, "has fewer numbers than there are layers");
+    else if (facts->at(facts, key, arch->n_layers, &value) != -ENOENT)
+        say_wrong(arch, key, "has more numbers than there are layers");
+}
+
 static void read_layers(const struct arch_facts *facts, const struct row *row, struct arch *arch)
 {
+    static const char *const lists[] = {"attention.head_count", "attention.head_count_kv"};
+
     arch->n_layers = need(facts, "block_count", arch);
     arch->width = need(facts, "embedding_length", arch);
     if (!arch->missing && (arch->n_layers == 0 || arch->n_layers > ARCH_MAX_LAYERS))
-        arch->missing = "block_count";
-    arch->window = get_or(facts, "attention.sliding_window", 0);
+        say_wrong(arch, "block_count", arch->n_layers ? "is more than 1024" : "is 0");
+    for (size_t i = 0; !arch->missing && i < ARRAY_SIZE(lists); i++)
+        check_list(facts, lists[i], arch);
+    arch->window = get_or(facts, "attention.sliding_window", arch, 0);
     if (row->cache == ARCH_CACHE_SLIDING && strcmp(row->name, "llama4") == 0)
-        arch->window = get_or(facts, "attention.chunk_size", CHUNKED_WINDOW);
+        arch->window = get_or(facts, "attention.chunk_size", arch, CHUNKED_WINDOW);
     if (row->cache == ARCH_CACHE_NONE)
         return;
     for (uint32_t i = 0; !arch->missing && i < arch->n_layers; i++)
@@ -288,29 +328,37 @@ static void read_layers(const struct arch_facts *facts, const struct row *row, s
         forget_layers(facts, arch);
 }
 
-void arch_read(const struct arch_facts *facts, struct arch *out)
+static void read_verdict(const struct arch_facts *facts, struct arch *out)
 {
-    const struct row *row;
+    const struct row *row = find_row(facts);
 
-    memset(out, 0, sizeof(*out));
-    out->verdict = ARCH_UNNAMED;
-    if (!facts->name || !facts->name_size)
-        return;
-    memcpy(out->name, facts->name, min_u64(facts->name_size, sizeof(out->name) - 1));
-    out->context = get_or(facts, "context_length", 0);
-    out->vocabulary = get_or(facts, "vocab_size", 0);
-    out->n_experts = get_or(facts, "expert_count", 0);
-    out->n_experts_used = get_or(facts, "expert_used_count", 0);
-    row = find_row(facts);
+    out->context = get_or(facts, "context_length", out, 0);
+    out->vocabulary = get_or(facts, "vocab_size", out, 0);
+    out->n_experts = get_or(facts, "expert_count", out, 0);
+    out->n_experts_used = get_or(facts, "expert_used_count", out, 0);
+    if (out->n_experts && out->n_experts_used > out->n_experts)
+        say_wrong(out, "expert_used_count", "is more than expert_count");
     out->verdict = ARCH_UNKNOWN;
     if (!row) {
-        out->n_layers = (uint32_t)min_u64(get_or(facts, "block_count", 0), ARCH_MAX_LAYERS);
-        out->width = get_or(facts, "embedding_length", 0);
+        out->n_layers = (uint32_t)min_u64(get_or(facts, "block_count", out, 0), ARCH_MAX_LAYERS);
+        out->width = get_or(facts, "embedding_length", out, 0);
         return;
     }
     out->cache = row->cache;
     read_layers(facts, row, out);
     out->verdict = out->missing ? ARCH_INCOMPLETE : ARCH_KNOWN;
+}
+
+void arch_read(const struct arch_facts *facts, struct arch *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->verdict = ARCH_UNNAMED;
+    if (!facts->name || !facts->name_size)
+        return;
+    memcpy(out->name, facts->name, min_u64(facts->name_size, sizeof(out->name) - 1));
+    read_verdict(facts, out);
+    if (out->wrong)
+        out->verdict = ARCH_WRONG;
     if (out->missing)
         memset(out->layers, 0, sizeof(out->layers));
 }

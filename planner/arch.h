@@ -43,13 +43,15 @@ enum arch_verdict {
     ARCH_KNOWN,
     ARCH_UNNAMED,    /* the model does not say what it is */
     ARCH_UNKNOWN,    /* `name` has no row */
-    ARCH_INCOMPLETE, /* `missing` is not said, or makes no sense */
+    ARCH_INCOMPLETE, /* `missing` is not said */
+    ARCH_WRONG,      /* `missing` is said, and cannot be: see `wrong` */
 };
 
 struct arch {
     enum arch_verdict verdict;
     char name[64];       /* printable only when passed through text_escape() */
     const char *missing; /* static, a key without prefix; NULL */
+    const char *wrong;   /* static: what is wrong with it, as the end of a sentence; NULL */
     enum arch_cache cache;
     uint32_t n_layers;
     uint32_t width;      /* numbers in an activation; 0 unknown */

@@ -7,7 +7,6 @@
 #include "planner/arch_config.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <string.h>
 
 #include "runtime/util.h"
@@ -136,9 +135,8 @@ static int at(const struct arch_facts *facts, const char *key, uint64_t index, u
     return translated(config, key, out);
 }
 
-void arch_read_config(const char *text, size_t size, struct arch *out)
+void arch_read_config(const json_t *root, struct arch *out)
 {
-    json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
     const json_t *inner = json_object_get(root, "text_config");
     struct arch_facts facts = {.source = inner ? inner : root, .at = at};
     const json_t *type = json_object_get(facts.source, "model_type");
@@ -150,5 +148,4 @@ void arch_read_config(const char *text, size_t size, struct arch *out)
         facts.name_size = json_string_length(type);
     }
     arch_read(&facts, out);
-    json_decref(root);
 }

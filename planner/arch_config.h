@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <jansson.h>
 #include <stddef.h>
 
 #include "planner/arch.h"
 
 /*
- * The description in the text of a config.json, as transformers writes it; of several models in one
- * (text and images) the language model. Text that is no such thing is ARCH_UNNAMED.
+ * The description in a config.json, as transformers writes it; of several models in one (text and
+ * images) the language model. What is no such thing, NULL too, is ARCH_UNNAMED.
  */
-void arch_read_config(const char *text, size_t size, struct arch *out);
+void arch_read_config(const json_t *config, struct arch *out);

@@ -344,6 +344,7 @@ static int parse(struct reader *reader, struct gguf_file *file, struct gguf **ou
     int r = -ENOMEM;
 
     if (file) {
+        file->gguf.source = reader->source;
         file->gguf.file_bytes = reader->size;
         r = read_file(reader, file);
     }

@@ -74,6 +74,7 @@ struct gguf_entry {
 };
 
 struct gguf {
+    const struct source *source; /* NULL for one that was parsed in memory */
     uint32_t version;
     uint32_t alignment;
     uint64_t file_bytes;

@@ -3,7 +3,7 @@
  * vramshim-plan: whether a model runs, where its bytes would lie, how fast, and with which flags.
  *
  * Exit status: 0 it runs, or no budget is known; 1 it does not; 2 usage; 3 no card where one is
- * needed, or the answer could not be written; 4 the model file is bad or is one part of several.
+ * needed, or the answer could not be written; 4 the model file is bad.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "planner/answer.h"
-#include "planner/arch_gguf.h"
 #include "planner/change.h"
 #include "planner/options.h"
 #include "runtime/config.h"
@@ -32,9 +31,11 @@ enum status {
 /* All that is known, and who owns what of it. */
 struct plan {
     struct options options;
-    struct gguf *gguf, *encoder, *decoder;
-    struct model model, encoder_model, decoder_model;
-    struct arch arch;
+    struct inputs inputs;
+    struct model model, parts[INPUTS_MAX];
+    size_t n_parts;
+    struct arch imagined;
+    const struct arch *arch;
     struct subject subject;
     struct strategy_case given;
     struct strategies strategies;
@@ -90,47 +91,93 @@ static int look_at_machine(struct plan *plan)
     return find_engine(plan->options.program, &plan->given.engine);
 }
 
-/* A part with a file of its own; without one there is none. */
-static int open_part(struct plan *plan, const char *path, bool is_decoder, struct gguf **gguf,
-                     struct model *model)
+static int complain_of(int r, const struct message *message)
 {
-    char error[1024];
-    int r;
-
-    if (!path)
-        return 0;
-    if (plan->subject.kind != SUBJECT_IMAGE)
-        return complain(STATUS_USAGE, "%s: only image models have an encoder and a decoder", path);
-    r = gguf_open(path, error, sizeof(error), gguf);
-    if (r)
-        return complain(r == -ENOMEM ? STATUS_ENVIRONMENT : STATUS_BAD_MODEL, "%s", error);
-    model_init(model, *gguf);
-    return subject_add(&plan->subject, model, is_decoder) ? complain_memory() : 0;
+    return complain(r == -ENOMEM ? STATUS_ENVIRONMENT : STATUS_BAD_MODEL, "%s", message->text);
 }
 
-static int open_parts(struct plan *plan)
+/* Opens what an option names as one thing. */
+static int open_as(struct plan *plan, const char *path, enum input_role role)
 {
-    int status =
-        open_part(plan, plan->options.encoder, false, &plan->encoder, &plan->encoder_model);
+    size_t before = plan->inputs.n;
+    struct message message;
+    int r = path ? inputs_open(&plan->inputs, path, &message) : 0;
 
-    return status
-               ? status
-               : open_part(plan, plan->options.decoder, true, &plan->decoder, &plan->decoder_model);
+    if (r)
+        return complain_of(r, &message);
+    for (size_t i = before; i < plan->inputs.n; i++)
+        plan->inputs.list[i]->role = role;
+    return 0;
+}
+
+static int open_inputs(struct plan *plan)
+{
+    const struct options *options = &plan->options;
+    struct message message;
+    int status;
+
+    for (size_t i = 0; i < options->n_paths; i++) {
+        int r = inputs_open(&plan->inputs, options->paths[i], &message);
+
+        if (r)
+            return complain_of(r, &message);
+    }
+    if (inputs_sort(&plan->inputs) != 0)
+        return complain(STATUS_USAGE, "%s: this goes with a model; name the model too",
+                        options->paths[0]);
+    status = open_as(plan, options->encoder, INPUT_ENCODER);
+    return status ? status : open_as(plan, options->decoder, INPUT_DECODER);
+}
+
+static bool is_phase(const struct input *input)
+{
+    return input->role == INPUT_ENCODER || input->role == INPUT_DECODER;
+}
+
+/* Those of the main phase before the others. */
+static int add_parts(struct plan *plan, bool phases)
+{
+    for (size_t i = 0; i < plan->inputs.n; i++) {
+        const struct input *input = plan->inputs.list[i];
+        struct model *part = &plan->parts[plan->n_parts];
+
+        if (input->role == INPUT_MODEL || is_phase(input) != phases)
+            continue;
+        if (phases && plan->subject.kind != SUBJECT_IMAGE)
+            return complain(STATUS_USAGE, "%s: only image models have an encoder and a decoder",
+                            input->path);
+        model_init(part, input);
+        plan->n_parts++;
+        if (subject_add(&plan->subject, part))
+            return complain_memory();
+    }
+    return 0;
 }
 
 static int open_model(struct plan *plan, const struct workload *work,
                       const struct measured *measured)
 {
-    char error[1024];
-    int r = gguf_open(plan->options.path, error, sizeof(error), &plan->gguf);
+    int status = open_inputs(plan);
+    const struct input *input;
 
-    if (r)
-        return complain(r == -ENOMEM ? STATUS_ENVIRONMENT : STATUS_BAD_MODEL, "%s", error);
-    model_init(&plan->model, plan->gguf);
-    arch_read_gguf(plan->gguf, &plan->arch);
-    if (subject_init(&plan->subject, &plan->model, &plan->arch, work, measured))
+    if (status)
+        return status;
+    input = inputs_find(&plan->inputs, INPUT_MODEL);
+    model_init(&plan->model, input);
+    plan->arch = &input->arch;
+    if (subject_init(&plan->subject, &plan->model, plan->arch, work, measured))
         return complain_memory();
-    return open_parts(plan);
+    status = add_parts(plan, false);
+    return status ? status : add_parts(plan, true);
+}
+
+/* A size in place of a file. */
+static bool is_size(const struct options *options)
+{
+    const char *text = options->n_paths ? options->paths[0] : "";
+
+    return options->n_paths == 1 && isdigit((unsigned char)*text) && !strchr(text, '/') &&
+           !strstr(text, ".gguf") && !strstr(text, ".safetensors") && access(text, F_OK) != 0;
 }
 
 static int imagine_model(struct plan *plan, const struct workload *work,
@@ -138,11 +185,15 @@ static int imagine_model(struct plan *plan, const struct workload *work,
 {
     struct subject_moe moe;
     char error[512];
+    int r = plan->options.moe[0] ? options_moe(&plan->options, &moe, error, sizeof(error))
+                                 : options_size(plan->options.paths[0], &moe, error, sizeof(error));
 
-    if (options_moe(&plan->options, &moe, error, sizeof(error)) != 0)
+    if (r)
         return complain(STATUS_USAGE, "%s", error);
-    return subject_imagine(&plan->subject, &moe, &plan->arch, work, measured) ? complain_memory()
-                                                                              : 0;
+    plan->arch = &plan->imagined;
+    return subject_imagine(&plan->subject, &moe, &plan->imagined, work, measured)
+               ? complain_memory()
+               : 0;
 }
 
 static int take_subject(struct plan *plan)
@@ -155,11 +206,11 @@ static int take_subject(struct plan *plan)
         options_measured(&plan->options, &measured, error, sizeof(error)) != 0)
         return complain(STATUS_USAGE, "%s", error);
     plan->given.subject = &plan->subject;
-    if (plan->options.moe[0] && plan->options.path)
+    if (plan->options.moe[0] && plan->options.n_paths)
         return complain(STATUS_USAGE, "--moe is for models without a file: %s or %s?",
-                        plan->options.path, plan->options.moe[0]);
-    return plan->options.moe[0] ? imagine_model(plan, &work, &measured)
-                                : open_model(plan, &work, &measured);
+                        plan->options.paths[0], plan->options.moe[0]);
+    return plan->options.moe[0] || is_size(&plan->options) ? imagine_model(plan, &work, &measured)
+                                                           : open_model(plan, &work, &measured);
 }
 
 static int finish(int r)
@@ -173,19 +224,17 @@ static int verdict(const struct plan *plan)
 {
     if (!plan->given.machine.has_card)
         return STATUS_FITS;
-    if (plan->gguf && plan->model.parts > 1)
-        return complain(STATUS_BAD_MODEL,
-                        "%s is one of several parts; join them first to see whether they fit",
-                        plan->options.path);
     return plan->strategies.recommended ? STATUS_FITS : STATUS_DOES_NOT_FIT;
 }
 
 static int answer(struct plan *plan)
 {
     struct answer answer = {
-        .path = plan->options.path,
-        .model = plan->gguf ? &plan->model : NULL,
-        .arch = &plan->arch,
+        .path = plan->options.n_paths ? plan->options.paths[0] : NULL,
+        .model = plan->inputs.n ? &plan->model : NULL,
+        .parts = plan->parts,
+        .n_parts = plan->n_parts,
+        .arch = plan->arch,
         .given = &plan->given,
         .strategies = &plan->strategies,
         .request = &plan->options.machine,
@@ -267,8 +316,6 @@ int main(int argc, char **argv)
     }
     status = run(&plan);
     subject_fini(&plan.subject);
-    gguf_free(plan.gguf);
-    gguf_free(plan.encoder);
-    gguf_free(plan.decoder);
+    inputs_fini(&plan.inputs);
     return status;
 }

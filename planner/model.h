@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "planner/gguf.h"
+#include "planner/input.h"
 
 /* What a tensor is for, judged by its name. */
 enum role {
@@ -29,21 +29,24 @@ struct share {
 };
 
 enum {
-    MODEL_MAX_TYPES = 64,
+    MODEL_MAX_TYPES = 96,
 };
 
 struct model {
-    const struct gguf *gguf;             /* borrowed */
+    const struct input *input;           /* borrowed */
     uint64_t bytes;                      /* of all tensors, without padding */
     struct share types[MODEL_MAX_TYPES]; /* most bytes first */
     size_t n_types;
     struct share roles[ROLE_COUNT]; /* by enum role */
     const struct tensor *largest;   /* NULL when there is none */
-    uint64_t parts;                 /* files that the model is split into */
 };
 
-/* Adds up; cannot fail. `gguf` must outlive it. */
-void model_init(struct model *model, const struct gguf *gguf);
+/* Adds up; cannot fail. `input` must outlive it. */
+void model_init(struct model *model, const struct input *input);
+
+/* Numbers that a tensor stands for: those of packed types are more than its elements, scales beside
+ * them are none. */
+uint64_t model_parameters(const struct tensor *tensor);
 
 const char *role_name(enum role role);
 enum role role_of(struct text name);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "runtime/config.h"
 #include "runtime/nearest.h"
@@ -106,14 +107,14 @@ int options_parse(char **at, struct options *out, char *error, size_t size)
 
             if (r)
                 return r;
-        } else if (out->path) {
-            return complain(error, size, "one model at a time: %s or %s?", out->path, *at);
+        } else if (out->n_paths == INPUTS_MAX) {
+            return complain(error, size, "there are more than %d models and parts", INPUTS_MAX);
         } else {
-            out->path = *at++;
+            out->paths[out->n_paths++] = *at++;
         }
     }
-    if (!out->path && !out->moe[0] && !out->help && !out->version)
-        return complain(error, size, "no model; usage: vramshim-plan MODEL.gguf [--vram SIZE]");
+    if (!out->n_paths && !out->moe[0] && !out->help && !out->version)
+        return complain(error, size, "no model; usage: vramshim-plan MODEL [--vram SIZE]");
     return 0;
 }
 
@@ -217,20 +218,78 @@ int options_measured(const struct options *options, struct measured *out, char *
     return r;
 }
 
+/* The number in the first `n` characters, which end in B or M. */
+static bool parse_count(const char *text, size_t n, double *out)
+{
+    char digits[32];
+    double unit = n && text[n - 1] == 'B'   ? 1e9
+                  : n && text[n - 1] == 'M' ? 1e6
+                  : n && text[n - 1] == 'T' ? 1e12
+                                            : 0;
+
+    if (unit <= 0 || n >= sizeof(digits))
+        return false;
+    snprintf(digits, sizeof(digits), "%.*s", (int)n - 1, text);
+    if (!parse_positive(digits, out) || *out * unit > 1e15)
+        return false;
+    *out *= unit;
+    return true;
+}
+
+/* Bits that a parameter has in such a file. */
+static bool find_bits(const char *name, double *out)
+{
+    static const struct {
+        const char *name;
+        double bits;
+    } types[] = {
+        {"fp32", 32}, {"fp16", 16}, {"fp8", 8},    {"int8", 8},
+        {"nf4", 4.5}, {"fp4", 4.5}, {"int4", 4.5},
+#define TYPE(id, name, block_elements, block_bytes) {#name, 8.0 * block_bytes / block_elements},
+#include "planner/gguf_types.def"
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+        if (strcasecmp(types[i].name, name) == 0) {
+            *out = types[i].bits;
+            return true;
+        }
+    return false;
+}
+
+int options_size(const char *text, struct subject_moe *out, char *error, size_t size)
+{
+    const char *params = strstr(text, "params@");
+    uint64_t bytes;
+
+    *out = (struct subject_moe){.bits = 16};
+    if (params) {
+        if (!parse_count(text, (size_t)(params - text), &out->parameters))
+            return complain(error, size,
+                            "\"%s\" is no number of parameters such as 120Bparams@bf16", text);
+        if (!find_bits(params + 7, &out->bits))
+            return complain(error, size,
+                            "\"%s\": \"%s\" is no type of weights such as bf16, fp8 or q4_k", text,
+                            params + 7);
+    } else if (strpbrk(text, "KMGTP") && config_parse_size(text, &bytes) && bytes < 1ull << 56) {
+        out->parameters = (double)bytes / 2;
+        out->weighed = true;
+    } else {
+        return complain(
+            error, size,
+            "there is no file \"%s\", and as a size it lacks its unit: 40GB of weights, "
+            "or 40Bparams@bf16?",
+            text);
+    }
+    out->active = out->parameters;
+    return 0;
+}
+
 /* "120B", "350M": parameters are counted, not weighed, and a bare number could be either. */
 static int take_parameters(const char *text, double *out, char *error, size_t size)
 {
-    char digits[32];
-    size_t n = strlen(text);
-    double unit = n && text[n - 1] == 'B' ? 1e9 : n && text[n - 1] == 'M' ? 1e6 : 0;
-
-    if (unit > 0 && n < sizeof(digits)) {
-        snprintf(digits, sizeof(digits), "%.*s", (int)n - 1, text);
-        if (parse_positive(digits, out)) {
-            *out *= unit;
-            return 0;
-        }
-    }
+    if (parse_count(text, strlen(text), out))
+        return 0;
     return complain(error, size,
                     "--moe \"%s\" is no number of parameters such as 120B (of bytes? parameters "
                     "are counted, and --bits says how large each is)",
@@ -270,12 +329,13 @@ static void print_row(const char *name, const char *value, const char *help)
 
 void options_print_help(void)
 {
-    puts("usage: vramshim-plan MODEL.gguf [option...]\n\n"
+    puts("usage: vramshim-plan MODEL... [option...]\n\n"
          "Says whether a model will run, where each byte would lie, how fast, and what would make\n"
          "it better.\n\n"
          "Examples:\n"
          "  vramshim-plan model.gguf                  on this machine\n"
-         "  vramshim-plan model.gguf --vram 8GiB\n"
+         "  vramshim-plan folder-of-a-model --vram 8GiB\n"
+         "  vramshim-plan 70Bparams@q4_k --vram 8GiB\n"
          "  vramshim-plan model.gguf --gpu \"RTX 3060\" --ram 32GiB --link gen3x16 --compare\n"
          "  vramshim-plan model.gguf --vram 8GiB --for llama.cpp");
 #define GROUP(title)                     puts("\n" title ":");

@@ -10,7 +10,8 @@
 #include "planner/subject.h"
 
 struct options {
-    const char *path;
+    const char *paths[INPUTS_MAX]; /* the model, and what goes with it */
+    size_t n_paths;
     struct machine_request machine;
     const char *ctx, *batch, *ubatch, *kv, *image, *steps, *program;
     const char *cache, *buffers, *pass;
@@ -26,5 +27,9 @@ int options_parse(char **arguments, struct options *out, char *error, size_t siz
 int options_workload(const struct options *options, struct workload *out, char *error, size_t size);
 int options_measured(const struct options *options, struct measured *out, char *error, size_t size);
 int options_moe(const struct options *options, struct subject_moe *out, char *error, size_t size);
+
+/* A size in place of a model: 40GB of weights, 120Bparams@q8_0. As above; a text that begins with a
+ * digit and is no such thing is explained. */
+int options_size(const char *text, struct subject_moe *out, char *error, size_t size);
 
 void options_print_help(void);

@@ -10,13 +10,21 @@
 
 #define SHOWN_TEXT 200
 
-static const char *string_of(const struct model *model, const char *key, char out[SHOWN_TEXT])
+static const char *string_of(struct text text, char out[SHOWN_TEXT])
 {
-    struct text string;
+    return text.data ? text_escape(text.data, text.size, out, SHOWN_TEXT) : "(not said)";
+}
 
-    if (gguf_get_string(model->gguf, key, &string) != 0)
-        return "(not said)";
-    return text_escape(string.data, string.size, out, SHOWN_TEXT);
+static void print_format(const struct input *input, FILE *out)
+{
+    char size[32];
+
+    fprintf(out, "  format        %s", input->format);
+    if (input->version)
+        fprintf(out, " version %" PRIu32, input->version);
+    if (input->n_files > 1)
+        fprintf(out, " in %zu files", input->n_files);
+    fprintf(out, ", %s\n", text_size(input->file_bytes, size));
 }
 
 static void print_shares(const char *title, const struct share *shares, size_t n, uint64_t total,
@@ -54,16 +62,25 @@ void report_print(const char *path, const struct model *model, FILE *out)
     char size[32];
 
     fprintf(out, "%s\n", text_escape(path, strlen(path), text, sizeof(text)));
-    fprintf(out, "  format        GGUF version %" PRIu32 ", %s\n", model->gguf->version,
-            text_size(model->gguf->file_bytes, size));
-    fprintf(out, "  name          %s\n", string_of(model, "general.name", text));
-    fprintf(out, "  architecture  %s\n", string_of(model, "general.architecture", text));
-    fprintf(out, "  weights       %zu tensors, %s\n", model->gguf->n_tensors,
+    print_format(model->input, out);
+    fprintf(out, "  name          %s\n", string_of(model->input->name, text));
+    fprintf(out, "  architecture  %s\n", string_of(model->input->architecture, text));
+    fprintf(out, "  weights       %zu tensors, %s\n", model->input->n_tensors,
             text_size(model->bytes, size));
-    if (model->parts > 1)
-        fprintf(out,
-                "  this file is one of %" PRIu64 " parts; the figures are for this part alone\n",
-                model->parts);
+    if (model->input->remark[0])
+        fprintf(out, "  note          %s\n", model->input->remark);
+}
+
+void report_print_part(const struct model *model, FILE *out)
+{
+    const struct input *input = model->input;
+    char path[SHOWN_TEXT], size[32];
+
+    fprintf(out, "  %-13s %s, %zu tensors, %s\n", input_role_name(input->role),
+            text_escape(input->path, strlen(input->path), path, sizeof(path)), input->n_tensors,
+            text_size(model->bytes, size));
+    if (input->remark[0])
+        fprintf(out, "  note          %s\n", input->remark);
 }
 
 void report_print_shares(const struct model *model, FILE *out)

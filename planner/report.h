@@ -10,8 +10,11 @@
 
 /* Name, architecture, size. */
 void report_print(const char *path, const struct model *model, FILE *out);
+/* Another input beside the model, in one line. */
+void report_print_part(const struct model *model, FILE *out);
 /* What its bytes are: by type, by role. */
 void report_print_shares(const struct model *model, FILE *out);
 
 /* The same as an object; a new reference, NULL when memory is short. */
 json_t *report_json(const char *path, const struct model *model);
+json_t *report_part_json(const struct model *model);

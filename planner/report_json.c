@@ -21,13 +21,9 @@ static json_t *text_json(const char *data, size_t size)
     return json_string(text_escape(data, size, escaped, sizeof(escaped)));
 }
 
-static json_t *entry_json(const struct model *model, const char *key)
+static json_t *said_json(struct text text)
 {
-    struct text string;
-
-    if (gguf_get_string(model->gguf, key, &string) != 0)
-        return json_null();
-    return text_json(string.data, string.size);
+    return text.data ? text_json(text.data, text.size) : json_null();
 }
 
 static json_t *shares_json(const struct share *shares, size_t n)
@@ -57,14 +53,28 @@ static json_t *tensor_json(const struct tensor *tensor)
                      (json_int_t)tensor->bytes);
 }
 
+json_t *report_part_json(const struct model *model)
+{
+    const struct input *input = model->input;
+
+    return json_pack("{s:s, s:o, s:s, s:I, s:I, s:I}", "role", input_role_name(input->role), "file",
+                     text_json(input->path, strlen(input->path)), "format", input->format, "files",
+                     (json_int_t)input->n_files, "tensors", (json_int_t)input->n_tensors, "bytes",
+                     (json_int_t)model->bytes);
+}
+
 json_t *report_json(const char *path, const struct model *model)
 {
-    return json_pack(
-        "{s:o, s:I, s:I, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:I}", "file",
-        text_json(path, strlen(path)), "version", (json_int_t)model->gguf->version, "file_bytes",
-        (json_int_t)model->gguf->file_bytes, "name", entry_json(model, "general.name"),
-        "architecture", entry_json(model, "general.architecture"), "tensors",
-        (json_int_t)model->gguf->n_tensors, "bytes", (json_int_t)model->bytes, "types",
-        shares_json(model->types, model->n_types), "roles", shares_json(model->roles, ROLE_COUNT),
-        "largest", tensor_json(model->largest), "parts", (json_int_t)model->parts);
+    const struct input *input = model->input;
+
+    return json_pack("{s:o, s:s, s:o, s:I, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:I, s:o}", "file",
+                     text_json(path, strlen(path)), "format", input->format, "version",
+                     input->version ? json_integer(input->version) : json_null(), "file_bytes",
+                     (json_int_t)input->file_bytes, "name", said_json(input->name), "architecture",
+                     said_json(input->architecture), "tensors", (json_int_t)input->n_tensors,
+                     "bytes", (json_int_t)model->bytes, "types",
+                     shares_json(model->types, model->n_types), "roles",
+                     shares_json(model->roles, ROLE_COUNT), "largest", tensor_json(model->largest),
+                     "parts", (json_int_t)input->n_files, "note",
+                     input->remark[0] ? json_string(input->remark) : json_null());
 }

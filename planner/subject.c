@@ -15,15 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "planner/families.h"
 #include "runtime/util.h"
-
-static const struct family {
-    const char *name;
-    double factor;
-} families[] = {
-#define FAMILY(name, class, factor) {name, factor},
-#include "planner/families.def"
-};
 
 enum {
     LATENTS_PER_TOKEN = 4, /* of an image, and */
@@ -37,14 +30,6 @@ enum {
 #define LAUNCHES 1.45
 /* Of a card's peak, what products of matrices reach. */
 #define FLOPS_SHARE 0.55
-
-static const struct family *family_of(const char *name)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(families); i++)
-        if (strcmp(families[i].name, name) == 0)
-            return &families[i];
-    return NULL;
-}
 
 /* Where in a pass a tensor is read. */
 struct place_in_pass {
@@ -76,13 +61,18 @@ static bool block_number(struct text name, uint64_t *out)
     return false;
 }
 
+static bool is_last_norm(struct text name)
+{
+    return text_equal(name, "output_norm.weight") || text_equal(name, "model.norm.weight");
+}
+
 static struct place_in_pass place_in_pass(const struct tensor *tensor, size_t index)
 {
     struct place_in_pass place = {.tensor = tensor, .index = index};
 
     if (block_number(tensor->name, &place.block))
         place.section = 1;
-    else if (role_of(tensor->name) == ROLE_OUTPUT || text_equal(tensor->name, "output_norm.weight"))
+    else if (role_of(tensor->name) == ROLE_OUTPUT || is_last_norm(tensor->name))
         place.section = 2;
     return place;
 }
@@ -102,7 +92,12 @@ static int by_place(const void *left, const void *right)
 /* Parts that a pass over text does not read. */
 static bool is_idle(struct text name)
 {
-    static const char *const prefixes[] = {"v.", "mm.", "a."};
+    static const char *const prefixes[] = {
+        "v.",           "mm.",          "a.",
+        "visual.",      "model.visual", "vision_tower.",
+        "vision_model", "audio_tower.", "multi_modal_projector.",
+        "mtp.",         "model.vision", "model.multi_modal_projector.",
+    };
 
     for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
         if (text_begins(name, prefixes[i]))
@@ -118,16 +113,25 @@ static double experts_touched(const struct arch *arch, uint32_t batch)
     return 1 - pow(1 - (double)arch->n_experts_used / arch->n_experts, batch);
 }
 
+static const struct subject_part *part_of(const struct subject *subject, size_t piece)
+{
+    size_t i = 0;
+
+    while (i + 1 < subject->n_parts && piece >= subject->parts[i].first + subject->parts[i].n)
+        i++;
+    return &subject->parts[i];
+}
+
 static double share_touched(const struct subject *subject, const struct tensor *tensor,
-                            bool is_tied)
+                            const struct subject_part *part, bool is_tied)
 {
     uint64_t rows = tensor->dims[1] ? tensor->dims[1] : 1;
 
-    if (is_idle(tensor->name))
+    if (part->role == INPUT_PROJECTOR || is_idle(tensor->name))
         return 0;
     switch (role_of(tensor->name)) {
     case ROLE_EXPERTS:
-        return experts_touched(subject->arch, subject->work.batch);
+        return experts_touched(part->arch, subject->work.batch);
     case ROLE_EMBEDDING:
         if (subject->kind == SUBJECT_ENCODER)
             return fmin(1, (double)subject->work.micro / (double)rows);
@@ -155,15 +159,17 @@ static void touch_phase(struct subject *s, struct subject_phase *phase, bool is_
 {
     phase->numbers = 0;
     for (size_t i = phase->first; i < phase->first + phase->n; i++) {
-        double share = share_touched(s, s->tensors[i], is_tied);
+        const struct subject_part *part = part_of(s, i);
+        double share = share_touched(s, s->tensors[i], part, is_tied);
         struct place_piece *piece = &s->pieces[i];
         bool is_expert = role_of(s->tensors[i]->name) == ROLE_EXPERTS;
 
         piece->touched = (uint64_t)((double)piece->bytes * share);
         piece->dense = share >= 1;
         piece->expert = is_expert && share > 0;
-        phase->numbers +=
-            (double)s->tensors[i]->elements * (is_expert ? experts_touched(s->arch, 1) : share);
+        if (part->role != INPUT_SECOND)
+            phase->numbers += (double)model_parameters(s->tensors[i]) *
+                              (is_expert ? experts_touched(part->arch, 1) : share);
     }
 }
 
@@ -177,7 +183,8 @@ static void touch_pieces(struct subject *s)
     }
 
     for (size_t i = 0; i < s->n_pieces; i++)
-        is_tied &= !text_equal(s->tensors[i]->name, "output.weight");
+        is_tied &= !text_equal(s->tensors[i]->name, "output.weight") &&
+                   !text_equal(s->tensors[i]->name, "lm_head.weight");
     for (size_t i = 0; i < s->n_phases; i++)
         touch_phase(s, &s->phases[i], is_tied);
     s->touched_numbers = s->phases[s->main_phase].numbers;
@@ -202,28 +209,30 @@ static int grow(struct subject *s, size_t more)
 }
 
 /* Appends them in the order of a pass. */
-static int take_tensors(struct subject *s, const struct gguf *gguf)
+static int take_tensors(struct subject *s, const struct input *input)
 {
-    struct place_in_pass *order = calloc(gguf->n_tensors + 1, sizeof(*order));
+    struct place_in_pass *order = calloc(input->n_tensors + 1, sizeof(*order));
     size_t first = s->n_pieces;
 
-    if (!order || grow(s, gguf->n_tensors)) {
+    if (!order || s->n_parts == INPUTS_MAX || grow(s, input->n_tensors)) {
         free(order);
         return -ENOMEM;
     }
-    for (size_t i = 0; i < gguf->n_tensors; i++)
-        order[i] = place_in_pass(&gguf->tensors[i], i);
-    qsort(order, gguf->n_tensors, sizeof(*order), by_place);
-    for (size_t i = 0; i < gguf->n_tensors; i++) {
+    for (size_t i = 0; i < input->n_tensors; i++)
+        order[i] = place_in_pass(&input->tensors[i], i);
+    qsort(order, input->n_tensors, sizeof(*order), by_place);
+    for (size_t i = 0; i < input->n_tensors; i++) {
         s->tensors[first + i] = order[i].tensor;
         s->pieces[first + i].bytes = order[i].tensor->bytes;
-        s->parameters += order[i].tensor->elements;
+        s->parameters += model_parameters(order[i].tensor);
         s->n_blocks += order[i].section == 1 &&
                        (!i || order[i - 1].block != order[i].block || order[i - 1].section != 1);
         if (role_of(order[i].tensor->name) == ROLE_EXPERTS)
             s->expert_bytes += order[i].tensor->bytes;
     }
-    s->n_pieces += gguf->n_tensors;
+    s->parts[s->n_parts++] = (struct subject_part){
+        .first = first, .n = input->n_tensors, .role = input->role, .arch = &input->arch};
+    s->n_pieces += input->n_tensors;
     free(order);
     return 0;
 }
@@ -241,18 +250,36 @@ static const char *phase_name(enum subject_kind kind)
 
 static enum subject_kind kind_of(const struct arch *arch)
 {
-    if (arch->verdict == ARCH_UNKNOWN && family_of(arch->name))
+    if (arch->verdict == ARCH_UNKNOWN && family_find(arch->name) != NULL)
         return SUBJECT_IMAGE;
     return arch->verdict == ARCH_KNOWN && arch->cache == ARCH_CACHE_NONE ? SUBJECT_ENCODER
                                                                          : SUBJECT_LANGUAGE;
 }
 
+/* A draft keeps as many tokens as the model whose words it guesses. */
+static void judge_draft(const struct arch *arch, const struct workload *work, struct demand *out)
+{
+    struct workload same = *work;
+    struct demand draft;
+
+    same.context = out->context;
+    demand_judge(arch, &same, &draft);
+    out->cache_known &= draft.cache_known;
+    out->cache.bytes += draft.cache.bytes;
+    out->state.bytes += draft.state.bytes;
+    out->compute.bytes += draft.compute.bytes;
+    out->compute.error += draft.compute.error;
+}
+
 void subject_judge(struct subject *s, const struct workload *work)
 {
-    const struct family *family = family_of(s->arch->name);
+    const struct family *family = family_find(s->arch->name);
 
     s->work = *work;
     demand_judge(s->arch, work, &s->demand);
+    for (size_t i = 0; i < s->n_parts; i++)
+        if (s->parts[i].role == INPUT_DRAFT)
+            judge_draft(s->parts[i].arch, work, &s->demand);
     if (s->kind == SUBJECT_IMAGE && family) {
         s->demand.compute = demand_denoise(work, family->factor);
         s->demand.cache_known = true;
@@ -283,7 +310,7 @@ int subject_init(struct subject *out, const struct model *model, const struct ar
     out->measured = *measured;
     out->kind = kind_of(arch);
     out->bytes = model->bytes;
-    r = take_tensors(out, model->gguf);
+    r = take_tensors(out, model->input);
     if (r) {
         subject_fini(out);
         return r;
@@ -317,7 +344,7 @@ static int imagine_pieces(struct subject *s, const struct subject_moe *moe, uint
 int subject_imagine(struct subject *out, const struct subject_moe *moe, struct arch *arch,
                     const struct workload *work, const struct measured *measured)
 {
-    double share = (double)moe->n_used / moe->n_experts;
+    double share = moe->n_experts ? (double)moe->n_used / moe->n_experts : 0;
     double experts = (moe->parameters - moe->active) / (1 - share);
     uint64_t bytes = (uint64_t)(experts * moe->bits / 8);
     int r;
@@ -329,7 +356,7 @@ int subject_imagine(struct subject *out, const struct subject_moe *moe, struct a
     arch->n_experts_used = moe->n_used;
     out->arch = arch;
     out->measured = *measured;
-    out->parameters = (uint64_t)moe->parameters;
+    out->parameters = moe->weighed ? 0 : (uint64_t)moe->parameters;
     out->bytes = (uint64_t)(moe->parameters * moe->bits / 8);
     out->expert_bytes = min_u64(bytes, out->bytes);
     r = imagine_pieces(out, moe, out->bytes - out->expert_bytes, out->expert_bytes);
@@ -343,15 +370,12 @@ int subject_imagine(struct subject *out, const struct subject_moe *moe, struct a
     return 0;
 }
 
-int subject_add(struct subject *s, const struct model *model, bool is_decoder)
+/* A phase of its own, before the main one or behind it. */
+static void insert_phase(struct subject *s, const struct model *model, size_t first)
 {
-    struct workload work = s->work;
+    bool is_decoder = model->input->role == INPUT_DECODER;
     size_t at = is_decoder ? s->n_phases : s->main_phase;
-    size_t first = s->n_pieces;
-    int r = take_tensors(s, model->gguf);
 
-    if (r)
-        return r;
     memmove(&s->phases[at + 1], &s->phases[at], (s->n_phases - at) * sizeof(s->phases[0]));
     s->phases[at] = (struct subject_phase){.name = is_decoder ? "decode" : "encode",
                                            .first = first,
@@ -359,6 +383,23 @@ int subject_add(struct subject *s, const struct model *model, bool is_decoder)
                                            .bytes = model->bytes};
     s->n_phases++;
     s->main_phase += !is_decoder;
+}
+
+int subject_add(struct subject *s, const struct model *model)
+{
+    struct subject_phase *main = &s->phases[s->main_phase];
+    struct workload work = s->work;
+    size_t first = s->n_pieces;
+    int r = take_tensors(s, model->input);
+
+    if (r)
+        return r;
+    if (model->input->role == INPUT_ENCODER || model->input->role == INPUT_DECODER) {
+        insert_phase(s, model, first);
+    } else {
+        main->n += s->n_pieces - first;
+        main->bytes += model->bytes;
+    }
     s->bytes += model->bytes;
     subject_judge(s, &work);
     return 0;

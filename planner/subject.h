@@ -38,8 +38,15 @@ struct subject_phase {
     double numbers;      /* that it computes with, per position */
 };
 
+/* Pieces that came together. */
+struct subject_part {
+    size_t first, n;
+    enum input_role role;
+    const struct arch *arch;
+};
+
 enum {
-    SUBJECT_MAX_PHASES = 4,
+    SUBJECT_MAX_PHASES = INPUTS_MAX + 1,
 };
 
 struct subject {
@@ -55,6 +62,8 @@ struct subject {
     double touched_numbers; /* that a pass computes with, per sequence */
     struct subject_phase phases[SUBJECT_MAX_PHASES];
     size_t n_phases, main_phase;
+    struct subject_part parts[INPUTS_MAX];
+    size_t n_parts;
     struct place_piece *pieces;
     const struct tensor **tensors; /* of the pieces; NULL for a model that is only imagined */
     size_t n_pieces;
@@ -65,21 +74,26 @@ struct subject {
 int subject_init(struct subject *out, const struct model *model, const struct arch *arch,
                  const struct workload *work, const struct measured *measured);
 
-/* A mixture of experts of which only numbers are known. */
+/* A model of which only numbers are known. */
 struct subject_moe {
-    double parameters, active; /* in all, and used for a token */
-    uint32_t n_experts, n_used;
-    double bits; /* of a parameter */
+    double parameters, active;  /* in all, and used for a token; the same without experts */
+    uint32_t n_experts, n_used; /* 0: it is no mixture of experts */
+    double bits;                /* of a parameter */
+    bool weighed;               /* parameters were not counted, but follow from a size */
 };
-/* `active` is less than `parameters`, `n_used` than `n_experts`. Fills *arch too. 0 or -ENOMEM. */
+/* With experts, `active` is less than `parameters`, `n_used` than `n_experts`. Fills *arch too. 0
+ * or -ENOMEM. */
 int subject_imagine(struct subject *out, const struct subject_moe *moe, struct arch *arch,
                     const struct workload *work, const struct measured *measured);
 
 void subject_fini(struct subject *subject);
 
-/* Another part of an image model, with a file of its own: a text encoder, which runs before, or a
- * decoder, which runs behind. 0 or -ENOMEM; `model` must outlive the subject. */
-int subject_add(struct subject *subject, const struct model *model, bool is_decoder);
+/*
+ * Something beside the model, of its input's role. An encoder or a decoder is a phase of its own;
+ * all others, which have to be added first, belong to the main phase: a draft model with a cache of
+ * its own, a projector that no pass reads. 0 or -ENOMEM; `model` must outlive the subject.
+ */
+int subject_add(struct subject *subject, const struct model *model);
 
 /* The same for another workload. */
 void subject_judge(struct subject *subject, const struct workload *work);

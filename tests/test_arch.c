@@ -35,6 +35,14 @@ static int at(const struct arch_facts *facts, const char *key, uint64_t index, u
 
 static struct arch arch;
 
+static void read_config(const char *text)
+{
+    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+
+    arch_read_config(root, &arch);
+    json_decref(root);
+}
+
 static void read_facts(const char *name, const char *text)
 {
     struct arch_facts facts = {.source = text, .name = name, .name_size = strlen(name), .at = at};
@@ -191,7 +199,7 @@ Test(arch, reads_the_words_of_config_json)
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        arch_read_config(cases[i].facts, strlen(cases[i].facts), &arch);
+        read_config(cases[i].facts);
         check(&cases[i]);
     }
 }
@@ -206,17 +214,36 @@ Test(arch, says_what_it_does_not_know_instead_of_guessing)
         {"", "", ARCH_UNNAMED, NULL},
         {"perceptron", "block_count=2", ARCH_UNKNOWN, NULL},
         {"llama", "", ARCH_INCOMPLETE, "block_count"},
-        {"llama", "block_count=0 embedding_length=8", ARCH_INCOMPLETE, "block_count"},
-        {"llama", "block_count=1000000 embedding_length=8", ARCH_INCOMPLETE, "block_count"},
+        {"llama", "block_count=0 embedding_length=8", ARCH_WRONG, "block_count"},
+        {"llama", "block_count=1000000 embedding_length=8", ARCH_WRONG, "block_count"},
         {"llama", "block_count=2 embedding_length=8", ARCH_INCOMPLETE, "attention.head_count"},
-        {"llama", "block_count=2 embedding_length=8 attention.head_count=8,x", ARCH_INCOMPLETE,
+        {"llama", "block_count=2 embedding_length=8 attention.head_count=8,x", ARCH_WRONG,
          "attention.head_count"},
         {"mamba", "block_count=2 embedding_length=8 ssm.conv_kernel=4", ARCH_INCOMPLETE,
          "ssm.inner_size"},
         {"deepseek2", "block_count=2 embedding_length=8 attention.head_count=8", ARCH_INCOMPLETE,
          "attention.kv_lora_rank"},
-        {"llama", "block_count=2 embedding_length=99999999999999999999", ARCH_INCOMPLETE,
+        {"llama", "block_count=2 embedding_length=99999999999999999999", ARCH_WRONG,
          "embedding_length"},
+        {"llama",
+         "block_count=2 embedding_length=8 attention.head_count=0 "
+         "attention.head_count_kv=1 attention.key_length=8",
+         ARCH_WRONG, "attention.head_count"},
+        {"llama", "block_count=2 embedding_length=8 attention.head_count=1 attention.key_length=0",
+         ARCH_WRONG, "attention.key_length"},
+        {"llama",
+         "block_count=3 embedding_length=8 attention.head_count=1 "
+         "attention.head_count_kv=1,1",
+         ARCH_WRONG, "attention.head_count_kv"},
+        {"llama",
+         "block_count=1 embedding_length=8 attention.head_count=1 "
+         "attention.head_count_kv=1,1",
+         ARCH_WRONG, "attention.head_count_kv"},
+        {"llama",
+         "block_count=1 embedding_length=8 attention.head_count=1 expert_count=8 "
+         "expert_used_count=9",
+         ARCH_WRONG, "expert_used_count"},
+        {"perceptron", "context_length=9223372036854775808", ARCH_WRONG, "context_length"},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -238,7 +265,7 @@ Test(arch, takes_no_config_for_one_that_is_none)
     static const char *const texts[] = {"", "[]", "{", "{\"model_type\": 3}", "{}", "null"};
 
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-        arch_read_config(texts[i], strlen(texts[i]), &arch);
+        read_config(texts[i]);
         cr_expect_eq(arch.verdict, ARCH_UNNAMED, "%s", texts[i]);
     }
 }

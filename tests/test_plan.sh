@@ -140,8 +140,10 @@ ok "rates of the simulated cards are those of the tables" "$status_right"
 # Mistakes of the person.
 expect 2 "$plan"
 ok "no model is a mistake" says "no model; usage:"
-expect 2 "$plan" "$model" "$model"
-ok "two models are a mistake" says "one model at a time"
+expect 2 "$plan" 40
+ok "a number without a unit is explained" says "as a size it lacks its unit: 40GB of weights, or"
+expect 2 "$plan" 7Bparams@q9
+ok "a type of weights that does not exist is refused" says '"q9" is no type of weights'
 expect 2 "$plan" "$model" --vrma 1
 ok "a mistyped option is answered with the nearest" says "did you mean --vram?"
 expect 2 "$plan" "$model" --vram
@@ -187,7 +189,8 @@ bad() {
     ok "$1 is refused in one line" says "$3"
 }
 bad "a missing file" "$scratch/none.gguf" "No such file"
-bad "a folder" "$scratch" "$scratch"
+mkdir "$scratch/folder"
+bad "an empty folder" "$scratch/folder" "there is no model in this folder"
 : >"$scratch/empty"
 bad "an empty file" "$scratch/empty" "$scratch/empty"
 echo "version https://git-lfs.github.com/spec/v1" >"$scratch/pointer"
@@ -206,9 +209,7 @@ bad "a name given twice" "$scratch/bad" same
 
 python3 "$make" "$scratch/part" split.count=3 split.no=0 token_embd.weight:0:64
 expect 4 "$plan" "$scratch/part" --vram 1GiB
-ok "one part of several is not judged" says "is one of several parts"
-expect 0 "$plan" "$scratch/part"
-ok "one part of several is described" prints "one of 3 parts"
+ok "one part of several is refused" says "this is the first of 3 parts, but its name"
 
 python3 "$make" "$scratch/nothing"
 expect 0 "$plan" "$scratch/nothing" --vram 1GiB

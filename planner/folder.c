@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Folders of models.
+ *
+ * What is in a folder is known by name: an index of weights is preferred to a single file, one
+ * without variant (fp16) to one with. Pickles are programs: they are never opened, only mentioned.
+ * model_index.json names the components of an image model, which are folders in this one; like
+ * every name that a file gives, those have no other folder in them.
+ */
+#include "planner/folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "planner/arch_config.h"
+#include "planner/document.h"
+#include "planner/families.h"
+#include "planner/shards.h"
+#include "planner/split.h"
+#include "runtime/util.h"
+
+enum {
+    MAX_LISTED = 20000,
+};
+
+enum kind {
+    KIND_INDEX,
+    KIND_WEIGHTS,
+    KIND_GGUF,
+    KIND_PICKLE,
+    KIND_UNFINISHED,
+    KIND_OTHER,
+};
+
+struct listing {
+    char **names;
+    size_t n, room;
+};
+
+static bool ends(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static enum kind kind_of(const char *name)
+{
+    static const struct {
+        const char *end;
+        enum kind kind;
+    } rows[] = {
+        {".safetensors.index.json", KIND_INDEX},
+        {".safetensors", KIND_WEIGHTS},
+        {".gguf", KIND_GGUF},
+        {".bin", KIND_PICKLE},
+        {".pt", KIND_PICKLE},
+        {".pth", KIND_PICKLE},
+        {".ckpt", KIND_PICKLE},
+        {".pkl", KIND_PICKLE},
+        {".incomplete", KIND_UNFINISHED},
+        {".part", KIND_UNFINISHED},
+        {".crdownload", KIND_UNFINISHED},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (name[0] != '.' && ends(name, rows[i].end))
+            return rows[i].kind;
+    return KIND_OTHER;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void listing_fini(struct listing *listing)
+{
+    for (size_t i = 0; i < listing->n; i++)
+        free(listing->names[i]);
+    free(listing->names);
+}
+
+static int listing_add(struct listing *listing, const char *name)
+{
+    if (listing->n == listing->room) {
+        size_t room = listing->room ? 2 * listing->room : 32;
+        char **grown = reallocarray(listing->names, room, sizeof(char *));
+
+        if (!grown)
+            return -ENOMEM;
+        listing->names = grown;
+        listing->room = room;
+    }
+    listing->names[listing->n] = strdup(name);
+    if (!listing->names[listing->n])
+        return -ENOMEM;
+    listing->n++;
+    return 0;
+}
+
+/* The names that mean something, in order of the alphabet. */
+static int listing_read(const char *path, struct message *message, struct listing *out)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    int r = 0;
+
+    if (!dir) {
+        r = -errno;
+        message_fail(message, path, "%s", strerror(errno));
+        return r;
+    }
+    while (!r && (entry = readdir(dir)))
+        if (kind_of(entry->d_name) != KIND_OTHER && out->n < MAX_LISTED)
+            r = listing_add(out, entry->d_name);
+    closedir(dir);
+    if (r)
+        return message_no_memory(message);
+    if (out->n)
+        qsort(out->names, out->n, sizeof(*out->names), by_text);
+    return 0;
+}
+
+static size_t count(const struct listing *listing, enum kind kind, const char **first)
+{
+    size_t n = 0;
+
+    for (size_t i = listing->n; i-- > 0;)
+        if (kind_of(listing->names[i]) == kind) {
+            *first = listing->names[i];
+            n++;
+        }
+    return n;
+}
+
+static bool is_listed(const struct listing *listing, const char *name)
+{
+    for (size_t i = 0; i < listing->n; i++)
+        if (strcmp(listing->names[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* The weights of a folder: a usual name, else the only one. NULL: there are none, or several. */
+static const char *choose_weights(const struct listing *listing)
+{
+    static const char *const usual[] = {
+        "model.safetensors.index.json",
+        "model.safetensors",
+        "diffusion_pytorch_model.safetensors.index.json",
+        "diffusion_pytorch_model.safetensors",
+        "adapter_model.safetensors",
+        "consolidated.safetensors",
+        "pytorch_lora_weights.safetensors",
+    };
+    const char *first = NULL;
+
+    for (size_t i = 0; i < ARRAY_SIZE(usual); i++)
+        if (is_listed(listing, usual[i]))
+            return usual[i];
+    if (count(listing, KIND_INDEX, &first) > 0)
+        return first;
+    return count(listing, KIND_WEIGHTS, &first) == 1 ? first : NULL;
+}
+
+static char *join(const char *path, const char *name)
+{
+    char *joined;
+
+    return asprintf(&joined, "%s/%s", path, name) < 0 ? NULL : joined;
+}
+
+static int say_none(const struct listing *listing, const char *path, struct message *message)
+{
+    const char *first = NULL;
+    struct text_shown shown;
+    size_t n = count(listing, KIND_WEIGHTS, &first);
+
+    if (n == 0)
+        n = count(listing, KIND_GGUF, &first);
+    shown = text_show((struct text){first, first ? strlen(first) : 0});
+    if (n > 1)
+        return message_fail(message, path,
+                            "there are %zu models in this folder; name one, such as %s", n,
+                            shown.text);
+    if (count(listing, KIND_UNFINISHED, &first))
+        return message_fail(message, path,
+                            "the download of this model is not finished; wait, or start it again");
+    if (count(listing, KIND_PICKLE, &first))
+        return message_fail(message, path,
+                            "there are only pickles in this folder (%s), which are programs and "
+                            "are not read; convert them to safetensors",
+                            text_show((struct text){first, strlen(first)}).text);
+    return message_fail(message, path, "there is no model in this folder");
+}
+
+/* What was not chosen, for a person to know. */
+static void remark(struct input *input, const struct listing *listing, const char *chosen)
+{
+    const char *first = NULL;
+    size_t pickles = count(listing, KIND_PICKLE, &first);
+
+    if (input->remark[0])
+        return;
+    for (size_t i = 0; i < listing->n; i++)
+        if (kind_of(chosen) == KIND_WEIGHTS && kind_of(listing->names[i]) == KIND_WEIGHTS &&
+            strcmp(listing->names[i], chosen) != 0) {
+            snprintf(input->remark, sizeof(input->remark), "%s was read; %s was not",
+                     text_show((struct text){chosen, strlen(chosen)}).text,
+                     text_show((struct text){listing->names[i], strlen(listing->names[i])}).text);
+            return;
+        }
+    if (pickles)
+        snprintf(input->remark, sizeof(input->remark),
+                 "%zu pickles beside the weights were not read", pickles);
+}
+
+/* The weights of a folder, which may have none. */
+static int fill_weights(struct input *input, const char *path, const struct listing *listing,
+                        struct message *message)
+{
+    const char *chosen = choose_weights(listing);
+    char *file;
+    int r;
+
+    if (!chosen)
+        return say_none(listing, path, message);
+    file = join(path, chosen);
+    if (!file)
+        return message_no_memory(message);
+    r = kind_of(chosen) == KIND_INDEX ? shards_fill_index(input, file, message)
+                                      : shards_fill_file(input, file, message);
+    if (!r)
+        remark(input, listing, chosen);
+    free(file);
+    return r;
+}
+
+static int take_config(struct input *input, json_t *config, const char *path,
+                       struct message *message)
+{
+    struct arch *arch = &input->arch;
+
+    arch_read_config(config, arch);
+    if (arch->verdict == ARCH_WRONG)
+        return message_fail(message, path, "%s %s", arch->missing, arch->wrong);
+    if (arch->name[0])
+        input->architecture = (struct text){arch->name, strlen(arch->name)};
+    return 0;
+}
+
+static int read_config(struct input *input, const char *path, struct message *message)
+{
+    json_t *config;
+    int r = document_read(path, message, &config);
+
+    if (r == -ENOENT)
+        return 0;
+    if (r)
+        return r;
+    r = take_config(input, config, path, message);
+    json_decref(config);
+    return r;
+}
+
+int folder_describe(struct input *input, struct message *message)
+{
+    const char *slash = strrchr(input->path, '/');
+    char *path;
+    int r;
+
+    if (input->arch.verdict != ARCH_UNNAMED || input->role != INPUT_MODEL)
+        return 0;
+    if (asprintf(&path, "%.*sconfig.json", slash ? (int)(slash - input->path) + 1 : 0,
+                 input->path) < 0)
+        return message_no_memory(message);
+    r = read_config(input, path, message);
+    free(path);
+    return r;
+}
+
+/* A component, or a model with its config.json. */
+static int fill_folder(struct input *input, struct message *message)
+{
+    struct listing listing = {0};
+    char *config = join(input->path, "config.json");
+    int r = config ? listing_read(input->path, message, &listing) : message_no_memory(message);
+
+    r = r ? r : fill_weights(input, input->path, &listing, message);
+    if (!r && input->role == INPUT_MODEL)
+        r = read_config(input, config, message);
+    free(config);
+    listing_fini(&listing);
+    return r;
+}
+
+static enum input_role role_of_component(const char *name)
+{
+    static const struct {
+        const char *start;
+        enum input_role role;
+    } rows[] = {
+        {"transformer_2", INPUT_SECOND}, {"unet_2", INPUT_SECOND}, {"transformer", INPUT_MODEL},
+        {"unet", INPUT_MODEL},           {"prior", INPUT_MODEL},   {"vae", INPUT_DECODER},
+        {"vqvae", INPUT_DECODER},        {"movq", INPUT_DECODER},  {"vocoder", INPUT_DECODER},
+        {"safety", INPUT_DECODER},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (strncmp(name, rows[i].start, strlen(rows[i].start)) == 0)
+            return rows[i].role;
+    return INPUT_ENCODER;
+}
+
+/* Classes that have no weights. */
+static bool has_weights(const char *class)
+{
+    static const char *const ends_without[] = {"Tokenizer",       "TokenizerFast", "Scheduler",
+                                               "Processor",       "ProcessorFast", "Extractor",
+                                               "FeatureExtractor"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(ends_without); i++)
+        if (ends(class, ends_without[i]))
+            return false;
+    return !strstr(class, "Scheduler") && !strstr(class, "Tokenizer");
+}
+
+/* What kind of image model it is, by the classes of the pipeline and the component. */
+static void name_family(struct input *input, const char *pipeline, const char *class)
+{
+    const struct family *family = family_of_class((struct text){class, strlen(class)});
+    const char *name = family ? family->name : class;
+
+    if (family && strcmp(name, "sd1") == 0 && strncmp(pipeline, "StableDiffusionXL", 17) == 0)
+        name = "sdxl";
+    memset(&input->arch, 0, sizeof(input->arch));
+    input->arch.verdict = ARCH_UNKNOWN;
+    snprintf(input->arch.name, sizeof(input->arch.name), "%s", name);
+    input->architecture = (struct text){input->arch.name, strlen(input->arch.name)};
+}
+
+static int open_component(struct inputs *inputs, const char *folder, const char *name,
+                          const char *pipeline, const char *class, struct message *message)
+{
+    char *path = join(folder, name);
+    struct input *input = path ? input_new(path) : NULL;
+    int r;
+
+    free(path);
+    if (!input)
+        return message_no_memory(message);
+    input->role = role_of_component(name);
+    input->format = "diffusers";
+    r = fill_folder(input, message);
+    if (r) {
+        input_free(input);
+        return r;
+    }
+    input->role = role_of_component(name);
+    input->format = "diffusers";
+    if (input->role == INPUT_MODEL)
+        name_family(input, pipeline, class);
+    return inputs_append(inputs, input, message);
+}
+
+/* [library, class], or nulls for one that the model does without. */
+static int take_component(struct inputs *inputs, const char *folder, const char *name,
+                          const json_t *value, const char *pipeline, struct message *message)
+{
+    const char *library = json_string_value(json_array_get(value, 0));
+    const char *class = json_string_value(json_array_get(value, 1));
+    struct text_shown shown = text_show((struct text){name, strlen(name)});
+    bool is_null = json_is_null(json_array_get(value, 0)) && json_is_null(json_array_get(value, 1));
+
+    if (json_array_size(value) != 2 || (!is_null && (!library || !class)))
+        return message_fail(message, folder,
+                            "model_index.json: %s is neither [library, class] nor [null, null]",
+                            shown.text);
+    if (is_null || !has_weights(class))
+        return 0;
+    if (!*name || strlen(name) > NAME_MAX || strchr(name, '/') || name[0] == '.' ||
+        !text_is_clean(name, strlen(name)))
+        return message_fail(message, folder, "model_index.json: \"%s\" is no name of a component",
+                            shown.text);
+    return open_component(inputs, folder, name, pipeline, class, message);
+}
+
+static int open_pipeline(struct inputs *inputs, const char *folder, json_t *root,
+                         struct message *message)
+{
+    const char *pipeline = json_string_value(json_object_get(root, "_class_name"));
+    size_t before = inputs->n;
+    const char *name;
+    json_t *value;
+    int r = 0;
+
+    json_object_foreach(root, name, value)
+    {
+        if (!r && name[0] != '_' && json_is_array(value))
+            r = take_component(inputs, folder, name, value, pipeline ? pipeline : "", message);
+    }
+    if (!r && inputs->n == before)
+        r = message_fail(message, folder, "model_index.json names no component with weights");
+    return r;
+}
+
+static int open_model(struct inputs *inputs, const char *folder, struct message *message)
+{
+    struct input *input = input_new(folder);
+    int r = input ? fill_folder(input, message) : message_no_memory(message);
+
+    if (r) {
+        input_free(input);
+        return r;
+    }
+    return inputs_append(inputs, input, message);
+}
+
+/* Without what only goes with a model. */
+static bool is_accessory(const char *name)
+{
+    return strncmp(name, "mmproj", 6) == 0 || strncmp(name, "mtp-", 4) == 0 ||
+           strstr(name, "-mmproj");
+}
+
+static bool is_later_part(const char *name)
+{
+    const char *of = strstr(name, "-of-");
+
+    return of && of - name >= 6 && strncmp(of - 6, "-00001", 6) != 0;
+}
+
+static int open_gguf(struct inputs *inputs, const char *folder, struct listing *listing,
+                     struct message *message)
+{
+    const char *found = NULL;
+    size_t n = 0;
+    char *path;
+    int r;
+
+    for (size_t i = 0; i < listing->n; i++)
+        if (kind_of(listing->names[i]) == KIND_GGUF && !is_accessory(listing->names[i]) &&
+            !is_later_part(listing->names[i])) {
+            found = n++ ? found : listing->names[i];
+        }
+    if (n != 1)
+        return say_none(listing, folder, message);
+    path = join(folder, found);
+    r = path ? split_open(inputs, path, message) : message_no_memory(message);
+    free(path);
+    return r;
+}
+
+/* Components, weights with a configuration, or GGUF files. */
+static int open_listed(struct inputs *inputs, const char *folder, struct listing *listing,
+                       struct message *message)
+{
+    const char *first = NULL;
+    char *path = join(folder, "model_index.json");
+    json_t *root = NULL;
+    int r = path ? document_read(path, message, &root) : message_no_memory(message);
+
+    free(path);
+    if (r == 0) {
+        r = open_pipeline(inputs, folder, root, message);
+        json_decref(root);
+        return r;
+    }
+    if (r != -ENOENT)
+        return r;
+    return !choose_weights(listing) && count(listing, KIND_GGUF, &first)
+               ? open_gguf(inputs, folder, listing, message)
+               : open_model(inputs, folder, message);
+}
+
+int folder_open(struct inputs *inputs, const char *path, struct message *message)
+{
+    struct listing listing = {0};
+    size_t n = strlen(path);
+    char *folder;
+    int r;
+
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    folder = strndup(path, n);
+    r = folder ? listing_read(folder, message, &listing) : message_no_memory(message);
+    r = r ? r : open_listed(inputs, folder, &listing, message);
+    listing_fini(&listing);
+    free(folder);
+    return r;
+}
+
+int folder_open_file(struct inputs *inputs, const char *path, struct message *message)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    char *folder;
+    int r;
+
+    if (strcmp(name, "config.json") != 0 && strcmp(name, "model_index.json") != 0)
+        return message_fail(message, path,
+                            "this is JSON, but neither an index of weights nor a configuration");
+    folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    r = folder ? folder_open(inputs, folder, message) : message_no_memory(message);
+    free(folder);
+    return r;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The one line that says why a file cannot be used. */
+
+struct message {
+    char text[1024];
+};
+
+/* "path: what is wrong", the path made fit for a terminal; what comes from the file has to be
+ * already. Returns -EINVAL. */
+__attribute__((format(printf, 3, 4))) int message_fail(struct message *message, const char *path,
+                                                       const char *format, ...);
+
+/* Returns -ENOMEM. */
+int message_no_memory(struct message *message);
