@@ -24,6 +24,7 @@ enum {
     GGUF_MAX_NAME = 127, /* ggml's own limit is 63; programs built on it raise it to this */
     GGUF_MAX_ENTRIES = 1 << 16,
     GGUF_MAX_TENSORS = 1 << 17,
+    GGUF_MAX_ITEMS = 1 << 21, /* of an array: vocabularies have some hundred thousand */
     GGUF_MAX_ALIGNMENT = 1 << 20,
 };
 

@@ -240,6 +240,10 @@ static int reader_array(struct reader *reader, struct gguf_value *out)
         return reader_fail(reader, start, "an array of %ju %s values does not fit in %zu bytes",
                            (uintmax_t)n_items, kinds[kind].name, reader_left(reader));
     }
+    if (n_items > GGUF_MAX_ITEMS) {
+        return reader_fail(reader, start, "an array of %ju values is beyond the limit of %d",
+                           (uintmax_t)n_items, GGUF_MAX_ITEMS);
+    }
     items = reader->data + reader->at;
     r = reader_items(reader, kind, n_items);
     if (r)

@@ -39,6 +39,7 @@ struct input *input_new(const char *path)
     if (!input)
         return NULL;
     input->index.fd = -1;
+    input->arch.verdict = ARCH_UNNAMED;
     input->path = strdup(path);
     return input->path ? input : input_free(input);
 }

@@ -91,9 +91,13 @@ static int look_at_machine(struct plan *plan)
     return find_engine(plan->options.program, &plan->given.engine);
 }
 
+/* Where a line does not say what to do, there are two things that help. */
 static int complain_of(int r, const struct message *message)
 {
-    return complain(r == -ENOMEM ? STATUS_ENVIRONMENT : STATUS_BAD_MODEL, "%s", message->text);
+    bool advised = r != -EINVAL || strchr(message->text, ';') || strchr(message->text, '?');
+
+    return complain(r == -ENOMEM ? STATUS_ENVIRONMENT : STATUS_BAD_MODEL, "%s%s", message->text,
+                    advised ? "" : "; get it again, or convert it again");
 }
 
 /* Opens what an option names as one thing. */

@@ -310,7 +310,8 @@ static int check_places(struct job *job)
     uint64_t start = job->file->shown.data_offset;
     uint64_t at = 0, end = job->bytes - start;
 
-    qsort(job->file->tensors, job->file->n, sizeof(*job->file->tensors), by_offset);
+    if (job->file->n)
+        qsort(job->file->tensors, job->file->n, sizeof(*job->file->tensors), by_offset);
     for (size_t i = 0; i < job->file->n; i++) {
         struct tensor *tensor = &job->file->tensors[i];
         uint64_t place = place_of(job, tensor->name);

@@ -74,14 +74,14 @@ static int check_part(const struct input *input, const struct gguf *gguf, const 
 {
     const struct source *first = input->ggufs[0]->source;
 
+    if (index && gguf->source->device == first->device && gguf->source->inode == first->inode)
+        return message_fail(message, path, "this is the same file as the first part; get it too");
     if (number_of(gguf, "split.no", MAX_PARTS) != index)
         return message_fail(message, path, "split.no is not %" PRIu64 "; is it another part?",
                             index);
     if (number_of(gguf, "split.count", 0) != count)
         return message_fail(message, path,
                             "split.count is not %" PRIu64 ", as the first part has it", count);
-    if (index && gguf->source->device == first->device && gguf->source->inode == first->inode)
-        return message_fail(message, path, "this is the same file as the first part");
     return 0;
 }
 

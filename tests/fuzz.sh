@@ -4,6 +4,8 @@
 #
 #   tests/fuzz.sh NAME RUNS SOURCE...      sources are relative to the top of the tree
 #
+# The search begins with what tests/fuzz_seeds.py has for NAME.
+#
 # RUNS inputs are tried; FUZZ_SECONDS=600 in the environment searches that long instead. What is
 # found stays in <build>/fuzz/NAME.corpus and is where the next search begins.
 set -u
@@ -23,7 +25,8 @@ clang $flags "$out/$name.probe.c" -o "$out/$name.probe" 2>/dev/null ||
     { echo "skipped: this clang has no libFuzzer (Debian: libclang-rt-14-dev)"; exit 77; }
 
 # shellcheck disable=SC2086
-clang $flags -I. "$@" -o "$out/$name" || exit 1
+clang $flags -I. "$@" -ljansson -lm -o "$out/$name" || exit 1
+command -v python3 >/dev/null && python3 tests/fuzz_seeds.py "$name" "$out/$name.corpus"
 if [ -n "${FUZZ_SECONDS:-}" ]; then
     set -- "-max_total_time=$FUZZ_SECONDS"
 else

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Writes the header of a well-known model as a GGUF file that has its true size and no data.
 
-    make_model.py NAME OUT     NAME: a row of MODELS
+    make_model.py NAME OUT     NAME: a row of MODELS; OUT: a file *.gguf, or a folder of safetensors
 
 Tensors have the names, shapes and types of the published model, whose configuration is the row; the
 file is sparse. Expert stacks have the expert as the last dimension.
 """
+import json
+import os
+import re
 import struct
 import sys
 
@@ -284,7 +287,130 @@ def write(path, name, kind=BF16):
         out.truncate(len(head) + -len(head) % ALIGNMENT + offset)
 
 
+# What a folder calls what a GGUF file calls otherwise.
+WORDS = {
+    "block_count": "num_hidden_layers", "embedding_length": "hidden_size",
+    "context_length": "max_position_embeddings", "vocab_size": "vocab_size",
+    "attention.head_count": "num_attention_heads", "attention.head_count_kv": "num_key_value_heads",
+    "attention.key_length": "head_dim", "attention.sliding_window": "sliding_window",
+    "expert_count": "num_local_experts", "expert_used_count": "num_experts_per_tok",
+    "ssm.conv_kernel": "conv_kernel", "ssm.state_size": "ssm_state_size",
+    "ssm.group_count": "n_groups", "ssm.time_step_rank": "mamba_num_heads",
+}
+TYPES = {"gpt-oss": "gpt_oss", "qwen3moe": "qwen3_moe", "nemotron_h_moe": "nemotron_h"}
+CLASSES = {"flux": "FluxTransformer2DModel", "qwen_image": "QwenImageTransformer2DModel",
+           "z_image": "ZImageTransformer2DModel"}
+NAMES = (
+    (r"^token_embd\.", "model.embed_tokens."), (r"^output_norm\.", "model.norm."),
+    (r"^output\.", "lm_head."), (r"^blk\.", "model.layers."), (r"attn_norm", "input_layernorm"),
+    (r"ffn_norm", "post_attention_layernorm"), (r"attn_([qkv])_norm", r"self_attn.\1_norm"),
+    (r"attn_([qkv])\.", r"self_attn.\1_proj."), (r"attn_output", "self_attn.o_proj"),
+    (r"ffn_(gate|up|down)_exps\.weight", r"mlp.experts.\1_proj"),
+    (r"ffn_(gate|up|down)_exps\.bias", r"mlp.experts.\1_proj_bias"),
+    (r"ffn_(gate|up|down)_shexp", r"mlp.shared_experts.\1_proj"),
+    (r"ffn_(gate|up|down)\.", r"mlp.\1_proj."), (r"ffn_gate_inp", "mlp.gate"), (r"ssm_", "mixer."),
+)
+
+
+def folder_name(name):
+    for pattern, replacement in NAMES:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def config(arch, entries):
+    """A config.json that says the same."""
+    said = {"model_type": TYPES.get(arch, arch)}
+    for key, value in entries.items():
+        if key in WORDS:
+            said[WORDS[key]] = max(value) if isinstance(value, list) else value
+    if "attention.sliding_window" in entries:
+        said["layer_types"] = ["full_attention" if i % 2 else "sliding_attention"
+                               for i in range(entries["block_count"])]
+    if "ssm.inner_size" in entries:
+        said["mamba_head_dim"] = entries["ssm.inner_size"] // entries["ssm.time_step_rank"]
+        said["hybrid_override_pattern"] = "".join(
+            "E" if ffn else "*" if heads else "M" for ffn, heads in
+            zip(entries["feed_forward_length"], entries["attention.head_count_kv"]))
+    return said
+
+
+def safetensors_of(tensors, kind=BF16):
+    """(name, type, shape, bytes) of each; blocks and scales of MXFP4 are apart."""
+    for tensor in tensors:
+        name, shape = folder_name(tensor[0]), list(reversed(tensor[1]))
+        count = 1
+        for dim in shape:
+            count *= dim
+        if len(tensor) > 2 and tensor[2] == MXFP4:
+            blocks = shape[:-1] + [shape[-1] // 32]
+            yield name + "_blocks", "U8", blocks + [16], count // 2
+            yield name + "_scales", "U8", blocks, count // 32
+        else:
+            yield name, "BF16" if kind == BF16 else "F16", shape, 2 * count
+
+
+def write_safetensors(path, tensors):
+    header, at = {}, 0
+    for name, kind, shape, size in tensors:
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as out:
+        out.write(struct.pack("<Q", len(text)) + text)
+        out.truncate(8 + len(text) + at)
+
+
+def write_weights(path, stem, tensors, parts):
+    """Parts and their index, or one file."""
+    os.makedirs(path, exist_ok=True)
+    tensors = list(tensors)
+    if parts == 1:
+        write_safetensors(os.path.join(path, f"{stem}.safetensors"), tensors)
+        return
+    names, step = {}, -(-len(tensors) // parts)
+    for i in range(parts):
+        file = f"{stem}-{i + 1:05}-of-{parts:05}.safetensors"
+        own = tensors[i * step:(i + 1) * step]
+        write_safetensors(os.path.join(path, file), own)
+        names |= {tensor[0]: file for tensor in own}
+    with open(os.path.join(path, f"{stem}.safetensors.index.json"), "w", encoding="utf-8") as out:
+        json.dump({"metadata": {"total_size": sum(tensor[3] for tensor in tensors)},
+                   "weight_map": names}, out)
+
+
+def write_json(path, value):
+    with open(path, "w", encoding="utf-8") as out:
+        json.dump(value, out)
+
+
+def write_folder(path, name, parts=3):
+    """As transformers writes it, or diffusers."""
+    arch, entries, tensors = MODELS[name]()
+    if arch in CLASSES:
+        write_weights(os.path.join(path, "transformer"), "diffusion_pytorch_model",
+                      safetensors_of(tensors), parts)
+        write_json(os.path.join(path, "model_index.json"),
+                   {"_class_name": "Pipeline", "transformer": ["diffusers", CLASSES[arch]]})
+        return
+    write_weights(path, "model", safetensors_of(tensors), parts)
+    write_json(os.path.join(path, "config.json"), config(arch, entries))
+
+
+def write_pipeline(path, name, encoder, decoder):
+    """An image model with a text encoder, and a decoder of these tensors of F16."""
+    write_folder(path, name)
+    write_folder(os.path.join(path, "text_encoder"), encoder)
+    write_weights(os.path.join(path, "vae"), "diffusion_pytorch_model",
+                  safetensors_of(decoder, F16), 1)
+    write_json(os.path.join(path, "model_index.json"), {
+        "_class_name": "Pipeline", "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+        "text_encoder": ["transformers", "Qwen3Model"], "tokenizer": ["transformers", "Qwen2Tokenizer"],
+        "transformer": ["diffusers", CLASSES[MODELS[name]()[0]]], "vae": ["diffusers", "AutoencoderKL"]})
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 3 or sys.argv[1] not in MODELS:
         sys.exit(__doc__)
-    write(sys.argv[2], sys.argv[1])
+    (write if sys.argv[2].endswith(".gguf") else write_folder)(sys.argv[2], sys.argv[1])

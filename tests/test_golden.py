@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: MIT
+"""Well-known models, by headers that have their names, shapes and types: sizes exact to the byte.
+
+    test_golden.py PLANNER
+
+Every model is written twice: as one GGUF file, and as the folder of safetensors that its publisher
+has, with configuration, index and parts.
+"""
+import os
+import sys
+import tempfile
+
+import make_model
+from formats import Run, Tap, gguf, is_sanitized, tensor, write_files
+
+# Parameters, bytes, tokens of context, bytes of cache, bytes of state.
+GOLDEN = {
+    "Llama-3-8B": (8030261248, 16060522496, 8192, 1073741824, 0),
+    "Llama-3-70B": (70553706496, 141107412992, 8192, 2684354560, 0),
+    "Llama-3.1-405B": (405853388800, 811706777600, 8192, 4227858432, 0),
+    "Mistral-7B-v0.3": (7248023552, 14496047104, 8192, 1073741824, 0),
+    "Mixtral-8x7B": (46702792704, 93405585408, 8192, 1073741824, 0),
+    "Mixtral-8x22B": (140630071296, 281260142592, 8192, 1879048192, 0),
+    "Qwen3-4B": (4022468096, 8044936192, 8192, 1207959552, 0),
+    "Qwen3-8B": (8190735360, 16381470720, 8192, 1207959552, 0),
+    "Qwen3-30B-A3B": (30532122624, 61064245248, 4096, 402653184, 0),
+    "Qwen3-235B-A22B": (235093634560, 470187269120, 8192, 1577058304, 0),
+    "gpt-oss-20b": (20914757184, 13761264768, 131072, 3240099840, 0),
+    "gpt-oss-120b": (116829156672, 65248815744, 131072, 4860149760, 0),
+    "Nemotron-3-Nano": (31577940288, 63155880576, 8192, 50331648, 49930240),
+    "Nemotron-3-Super": (120668707840, 241337415680, 8192, 67108864, 172687360),
+    "DeepSeek-V3": (0, 0, 4096, 287834112, 0),
+    "FLUX.1-schnell": (11891178560, 23782357120, 8192, 0, 0),
+    "FLUX.1-dev": (11901408320, 23802816640, 8192, 0, 0),
+    "Qwen-Image": (20430401088, 40860802176, 8192, 0, 0),
+    "Z-Image-Turbo": (6154908736, 12309817472, 8192, 0, 0),
+}
+
+
+class Golden(Tap):
+    def __init__(self, plan, scratch):
+        super().__init__()
+        self.plan, self.folder = plan, scratch
+
+    def run(self, *arguments):
+        self.last = Run(self.plan, [*arguments], self.folder)
+        return self.last
+
+    def answer(self, *arguments):
+        run = self.run(*arguments, "--json")
+        self.ok(f"{arguments[0]} is judged", run.status in (0, 1), run.err.decode())
+        self.report = run.json() if run.status in (0, 1) else {"model": {}, "strategies": []}
+        return self.report
+
+    def equal(self, sentence, got, right):
+        self.ok(sentence, got == right, f"{got}, not {right}")
+
+    def strategy(self, name):
+        return next((s for s in self.report["strategies"] if s["name"] == name), {})
+
+
+def check_golden(tap, name, path, how):
+    parameters, size, context, cache, state = GOLDEN[name]
+    model = tap.answer(path, "--gpu", "h200", "--ram", "1TB", "--ctx", str(context), "--for",
+                       "llama.cpp")["model"]
+    tap.equal(f"{name}{how} has {parameters} parameters", model["parameters"], parameters)
+    tap.equal(f"{name}{how} has {size} bytes", model["bytes"], size)
+    tap.equal(f"{name}{how} keeps {cache} bytes of {context} tokens",
+              model["demand"]["cache"]["bytes"], cache)
+    tap.equal(f"{name}{how} has {state} bytes of state", model["demand"]["state"]["bytes"], state)
+
+
+def check_claims(tap, name):
+    """What planners have said of these models, and is not so."""
+    model = tap.report["model"]
+    if name == "Mistral-7B-v0.3":
+        tap.equal("seed 002: Mistral 7B in 16 bits is 14.5 GB, not 28", round(model["bytes"] / 1e9, 1),
+                  14.5)
+        tap.ok("seed 002: in 4 bits it is 4.1 GB, not 12", "a file of 4.08 GB instead of 14.50 GB" in
+               tap.strategy("int4")["why"], tap.strategy("int4"))
+    if name != "Nemotron-3-Super":
+        return
+    tap.equal("seed 000: 120 billion parameters are 241 GB, not 120", round(model["bytes"] / 1e9), 241)
+    tap.equal("seed 000: experts are 93 % of it, not 70",
+              round(100 * model["expert_bytes"] / model["bytes"]), 93)
+    tap.equal("seed 000: the state is 165 MiB, and not what sets the least size",
+              round(model["demand"]["state"]["bytes"] / 2 ** 20), 165)
+    tap.equal("seed 000: a token keeps 8 KiB", model["demand"]["cache"]["bytes"] // 8192, 8192)
+    tap.equal("seed 000: experts that the CPU computes are bound by host memory, not by the link",
+              tap.strategy("engine").get("bound"), "host memory")
+
+
+def check_pipeline(tap, model, encoder, decoder, how):
+    """A picture's three components: the seeds' example of a pipeline."""
+    arguments = ["--gpu", "RTX 3060", "--link", "gen3x16", "--ram", "32GiB", "--vram", "13GiB"]
+    parts = ["--encoder", encoder, "--decoder", decoder] if encoder else []
+    tap.answer(model, *parts, *arguments)
+    tap.equal(f"components change places where each fits alone{how}",
+              tap.strategy("swap").get("fits"), True)
+    tap.equal(f"and do not where two have to stay together{how}",
+              tap.strategy("swap-encoder").get("fits"), False)
+    tap.equal(f"tiles make decoding smaller{how}", tap.strategy("vae-tiling").get("fits"), True)
+    return tap.report
+
+
+def check_picture(tap):
+    make_model.write(os.path.join(tap.folder, "model.gguf"), "Z-Image-Turbo")
+    make_model.write(os.path.join(tap.folder, "encoder.gguf"), "Qwen3-4B")
+    decoder = [("decoder.conv_in.weight", (8192, 10240))]
+    write_files(tap.folder, {"decoder.gguf": lambda path: sparse_gguf(path, decoder)})
+    files = check_pipeline(tap, "model.gguf", "encoder.gguf", "decoder.gguf", "")
+    make_model.write_pipeline(os.path.join(tap.folder, "pipeline"), "Z-Image-Turbo", "Qwen3-4B",
+                              decoder)
+    folder = check_pipeline(tap, "pipeline", None, None, ", of a folder too")
+    tap.equal("a folder is the same as its components", folder["strategies"], files["strategies"])
+    tap.answer("model.gguf", "encoder.gguf", "decoder.gguf", "--gpu", "RTX 3060", "--link", "gen3x16",
+               "--ram", "32GiB", "--vram", "13GiB")
+    tap.equal("so are files that are told apart by what is in them", tap.report["strategies"],
+              files["strategies"])
+    tap.answer("model.gguf", "--gpu", "RTX 3060", "--link", "gen3x16", "--ram", "32GiB", "--vram",
+               "13GiB")
+    tap.equal("a model of one part does not change places",
+              [s for s in tap.report["strategies"] if s["name"].startswith("swap")], [])
+    run = tap.run("encoder.gguf", "--encoder", "model.gguf", "--vram", "1GiB")
+    tap.ok("a language model has no encoder",
+           run.status == 2 and b"only image models have an encoder" in run.err, run.err)
+
+
+def sparse_gguf(path, tensors):
+    records, offset = [], 0
+    for name, dims in tensors:
+        size = 2
+        for dim in dims:
+            size *= dim
+        records.append(tensor(name, dims, 1, offset))
+        offset += size + -size % 32
+    head = gguf([], records)
+    with open(path, "wb") as out:
+        out.write(head)
+        out.truncate(len(head) + offset)
+
+
+def check_large(tap):
+    """Size and speed of the planner itself."""
+    limit = 8 if is_sanitized(tap.plan) else 1
+    arguments = ("--gpu", "rtx4090", "--ram", "1TB", "--link", "gen4x16")
+    for how, path in (("", "large.gguf"), (", in parts,", "large")):
+        if path == "large":
+            make_model.write_folder(os.path.join(tap.folder, path), "many", 128)
+        else:
+            make_model.write(os.path.join(tap.folder, path), "many")
+        model = tap.answer(path, *arguments)["model"]
+        tap.ok(f"2,000 tensors of 500 GB{how} are judged in 64 MiB",
+               tap.last.memory < (64 << 20) * limit, tap.last.memory)
+        tap.ok(f"2,000 tensors of 500 GB{how} are judged in a fifth of a second",
+               tap.last.seconds < 0.2 * limit, tap.last.seconds)
+        tap.equal("and none is lost", (model["tensors"], model["bytes"] > 5e11), (2001, True))
+
+
+def main():
+    plan = os.path.abspath(sys.argv[1])
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = os.path.join(scratch, "files")
+        os.mkdir(folder)
+        tap = Golden(plan, folder)
+        for name in GOLDEN:
+            path = os.path.join(folder, f"{name}.gguf")
+            make_model.write(path, name)
+            check_golden(tap, name, f"{name}.gguf", "")
+            check_claims(tap, name)
+            os.remove(path)
+            if GOLDEN[name][1]:
+                make_model.write_folder(os.path.join(folder, name), name)
+                check_golden(tap, name, name, ", as safetensors,")
+                check_claims(tap, name)
+        make_model.write(os.path.join(folder, "flux.gguf"), "FLUX.1-dev")
+        tap.answer("flux.gguf", "--gpu", "RTX 3060", "--ram", "64GiB", "--driver", "0")
+        tap.ok("seed 000: two blocks of FLUX take their own size, not 3 GB",
+               tap.strategy("stream-blocks")["peak_device_bytes"] < 2.4e9)
+        check_picture(tap)
+        check_large(tap)
+        tap.finish()
+
+
+if __name__ == "__main__":
+    main()
