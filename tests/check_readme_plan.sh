@@ -24,6 +24,9 @@ while IFS= read -r line; do
         model=$(printf '%s\n' "$command" | sed -n 's/.* \([^ ]*\)\.gguf.*/\1/p')
         [ -z "$model" ] || [ -e "$model.gguf" ] ||
             python3 "$MESON_SOURCE_ROOT/tests/make_model.py" "$model" "$model.gguf"
+        folder=$(printf '%s\n' "$command" | sed -n 's|^vramshim-plan \([^ ]*\)/ .*|\1|p')
+        [ -z "$folder" ] || [ -e "$folder" ] ||
+            python3 "$MESON_SOURCE_ROOT/tests/make_model.py" "$folder" "$folder"
         sh -c "$command" 2>&1
         replacing=true
         ;;
