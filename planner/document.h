@@ -6,8 +6,8 @@
 #include "planner/message.h"
 
 enum {
-    /* Configurations have a few KiB; a tree of JSON takes up to thirty times its text. */
-    DOCUMENT_MAX = 1 << 20,
+    /* Configurations have a few KiB; a tree of JSON takes up to fifty times its text. */
+    DOCUMENT_MAX = 1 << 19,
 };
 
 /* Reads a small file of JSON whose outermost value is an object. -ENOENT: there is no such file.

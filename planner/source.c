@@ -113,11 +113,26 @@ int source_fill(struct source *source, uint64_t upto)
     return 0;
 }
 
+/* Gives back the room that was not needed. */
+static void trim(struct source *source)
+{
+    size_t kept = align_up(source->filled, STEP);
+
+    if (!source->head || kept >= source->reserved)
+        return;
+    if (munmap(source->head + kept, source->reserved - kept) != 0)
+        return;
+    source->reserved = kept;
+    if (kept == 0)
+        source->head = NULL;
+}
+
 void source_close(struct source *source)
 {
     if (source->path && source->fd >= 0)
         close(source->fd);
     source->fd = -1;
+    trim(source);
 }
 
 void source_fini(struct source *source)
