@@ -9,6 +9,7 @@
  */
 #include "planner/folder.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -26,6 +27,7 @@
 
 enum {
     MAX_LISTED = 20000,
+    REVISION_SIZE = 40,
 };
 
 enum kind {
@@ -479,16 +481,48 @@ static int open_listed(struct inputs *inputs, const char *folder, struct listing
                : open_model(inputs, folder, message);
 }
 
+/* Whether it is the name of a revision: digits, nothing that leads elsewhere. */
+static bool is_revision(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (!isxdigit((unsigned char)text[i]))
+            return false;
+    return size == REVISION_SIZE;
+}
+
+/* A download cache has the revision that is current in refs/main, and the files of each below
+ * snapshots. NULL: this is no such folder, or memory is short. */
+static char *current_snapshot(const char *folder)
+{
+    char *path = join(folder, "refs/main"), *snapshot = NULL;
+    struct source source = {.fd = -1};
+    char error[256];
+
+    if (path && source_open(path, error, sizeof(error), &source) == 0 &&
+        source.bytes == REVISION_SIZE && source_fill(&source, REVISION_SIZE) == 0 &&
+        is_revision((const char *)source.head, REVISION_SIZE) &&
+        asprintf(&snapshot, "%s/snapshots/%.*s", folder, REVISION_SIZE, source.head) < 0)
+        snapshot = NULL;
+    source_fini(&source);
+    free(path);
+    return snapshot;
+}
+
 int folder_open(struct inputs *inputs, const char *path, struct message *message)
 {
     struct listing listing = {0};
     size_t n = strlen(path);
-    char *folder;
+    char *folder, *snapshot;
     int r;
 
     while (n > 1 && path[n - 1] == '/')
         n--;
     folder = strndup(path, n);
+    snapshot = folder ? current_snapshot(folder) : NULL;
+    if (snapshot) {
+        free(folder);
+        folder = snapshot;
+    }
     r = folder ? listing_read(folder, message, &listing) : message_no_memory(message);
     r = r ? r : open_listed(inputs, folder, &listing, message);
     listing_fini(&listing);

@@ -18,6 +18,7 @@
 
 #include "planner/bundle.h"
 #include "planner/scan.h"
+#include "planner/split.h"
 #include "runtime/util.h"
 
 enum {
@@ -268,6 +269,14 @@ static int open_by(struct inputs *inputs, const char *path, struct message *mess
 
 int shards_open_file(struct inputs *inputs, const char *path, struct message *message)
 {
+    struct split_name name;
+
+    if (split_parse(path, ".safetensors", &name) && name.count > 1)
+        return message_fail(message, path,
+                            "this is part %" PRIu64 " of %" PRIu64
+                            "; name the folder, or the index "
+                            "of the parts (*.safetensors.index.json)",
+                            name.index, name.count);
     return open_by(inputs, path, message, shards_fill_file);
 }
 

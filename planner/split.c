@@ -55,18 +55,16 @@ static bool take_text(const char *text, size_t *end, const char *part)
     return true;
 }
 
-/* How much of a name is the same in all parts: "model" of "model-00001-of-00003.gguf". 0: it is no
- * such name, or of another part than the first. */
-static size_t stem(const char *path, uint64_t count)
+bool split_parse(const char *path, const char *ending, struct split_name *out)
 {
     size_t end = strlen(path);
-    uint64_t of, index;
 
-    if (!take_text(path, &end, ".gguf") || !take_number(path, &end, &of) ||
-        !take_text(path, &end, "-of-") || !take_number(path, &end, &index) ||
+    if (!take_text(path, &end, ending) || !take_number(path, &end, &out->count) ||
+        !take_text(path, &end, "-of-") || !take_number(path, &end, &out->index) ||
         !take_text(path, &end, "-"))
-        return 0;
-    return of == count && index == 1 ? end : 0;
+        return false;
+    out->stem = end;
+    return true;
 }
 
 static int check_part(const struct input *input, const struct gguf *gguf, const char *path,
@@ -112,7 +110,7 @@ static int open_part(struct input *input, size_t stem_size, uint64_t index, uint
 
 static int open_parts(struct input *input, uint64_t count, struct message *message)
 {
-    size_t stem_size = stem(input->path, count);
+    struct split_name name = {0};
     uint64_t total;
     int r;
 
@@ -120,14 +118,14 @@ static int open_parts(struct input *input, uint64_t count, struct message *messa
         return message_fail(message, input->path,
                             "this is part %" PRIu64 " of %" PRIu64 "; name the first part instead",
                             number_of(input->ggufs[0], "split.no", 0) + 1, count);
-    if (stem_size == 0)
+    if (!split_parse(input->path, ".gguf", &name) || name.count != count || name.index != 1)
         return message_fail(message, input->path,
                             "this is the first of %" PRIu64 " parts, but its name does not end in "
                             "-00001-of-%05" PRIu64 ".gguf; name it so, the others beside it",
                             count, count);
     r = check_part(input, input->ggufs[0], input->path, 0, count, message);
     for (uint64_t i = 1; i < count && !r; i++)
-        r = open_part(input, stem_size, i, count, message);
+        r = open_part(input, name.stem, i, count, message);
     if (r)
         return r;
     total = number_of(input->ggufs[0], "split.tensors.count", input->n_tensors);

@@ -268,6 +268,10 @@ st("F53", "what is not UTF-8", b'{"\xff":{"dtype":"U8","shape":[1],"data_offsets
 st("F53", "a NUL in a name", '{"a\\u0000":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}',
    'tensor name "a\\x00" has control characters')
 
+row("F38", "one part of several, without the others",
+    weights(x=(4,)), "this is part 1 of 3; name the folder, or the index of the parts",
+    name="model-00001-of-00003.safetensors")
+
 # Folders.
 CONFIG = ('{"model_type":"llama","num_hidden_layers":2,"hidden_size":64,"num_attention_heads":4,'
           '"num_key_value_heads":2}')
