@@ -2,15 +2,13 @@
 /*
  * Folders of models.
  *
- * What is in a folder is known by name: an index of weights is preferred to a single file, one
- * without variant (fp16) to one with. Pickles are programs: they are never opened, only mentioned.
- * model_index.json names the components of an image model, which are folders in this one; like
- * every name that a file gives, those have no other folder in them.
+ * What is in a folder is known by name. Pickles are programs: they are never opened, only
+ * mentioned. model_index.json names the components of an image model, which are folders in this
+ * one; like every name that a file gives, those have no other folder in them.
  */
 #include "planner/folder.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -21,27 +19,13 @@
 #include "planner/arch_config.h"
 #include "planner/document.h"
 #include "planner/families.h"
+#include "planner/listing.h"
 #include "planner/shards.h"
 #include "planner/split.h"
 #include "runtime/util.h"
 
 enum {
-    MAX_LISTED = 20000,
     REVISION_SIZE = 40,
-};
-
-enum kind {
-    KIND_INDEX,
-    KIND_WEIGHTS,
-    KIND_GGUF,
-    KIND_PICKLE,
-    KIND_UNFINISHED,
-    KIND_OTHER,
-};
-
-struct listing {
-    char **names;
-    size_t n, room;
 };
 
 static bool ends(const char *text, const char *end)
@@ -51,126 +35,6 @@ static bool ends(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static enum kind kind_of(const char *name)
-{
-    static const struct {
-        const char *end;
-        enum kind kind;
-    } rows[] = {
-        {".safetensors.index.json", KIND_INDEX},
-        {".safetensors", KIND_WEIGHTS},
-        {".gguf", KIND_GGUF},
-        {".bin", KIND_PICKLE},
-        {".pt", KIND_PICKLE},
-        {".pth", KIND_PICKLE},
-        {".ckpt", KIND_PICKLE},
-        {".pkl", KIND_PICKLE},
-        {".incomplete", KIND_UNFINISHED},
-        {".part", KIND_UNFINISHED},
-        {".crdownload", KIND_UNFINISHED},
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        if (name[0] != '.' && ends(name, rows[i].end))
-            return rows[i].kind;
-    return KIND_OTHER;
-}
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void listing_fini(struct listing *listing)
-{
-    for (size_t i = 0; i < listing->n; i++)
-        free(listing->names[i]);
-    free(listing->names);
-}
-
-static int listing_add(struct listing *listing, const char *name)
-{
-    if (listing->n == listing->room) {
-        size_t room = listing->room ? 2 * listing->room : 32;
-        char **grown = reallocarray(listing->names, room, sizeof(char *));
-
-        if (!grown)
-            return -ENOMEM;
-        listing->names = grown;
-        listing->room = room;
-    }
-    listing->names[listing->n] = strdup(name);
-    if (!listing->names[listing->n])
-        return -ENOMEM;
-    listing->n++;
-    return 0;
-}
-
-/* The names that mean something, in order of the alphabet. */
-static int listing_read(const char *path, struct message *message, struct listing *out)
-{
-    DIR *dir = opendir(path);
-    struct dirent *entry;
-    int r = 0;
-
-    if (!dir) {
-        r = -errno;
-        message_fail(message, path, "%s", strerror(errno));
-        return r;
-    }
-    while (!r && (entry = readdir(dir)))
-        if (kind_of(entry->d_name) != KIND_OTHER && out->n < MAX_LISTED)
-            r = listing_add(out, entry->d_name);
-    closedir(dir);
-    if (r)
-        return message_no_memory(message);
-    if (out->n)
-        qsort(out->names, out->n, sizeof(*out->names), by_text);
-    return 0;
-}
-
-static size_t count(const struct listing *listing, enum kind kind, const char **first)
-{
-    size_t n = 0;
-
-    for (size_t i = listing->n; i-- > 0;)
-        if (kind_of(listing->names[i]) == kind) {
-            *first = listing->names[i];
-            n++;
-        }
-    return n;
-}
-
-static bool is_listed(const struct listing *listing, const char *name)
-{
-    for (size_t i = 0; i < listing->n; i++)
-        if (strcmp(listing->names[i], name) == 0)
-            return true;
-    return false;
-}
-
-/* The weights of a folder: a usual name, else the only one. NULL: there are none, or several. */
-static const char *choose_weights(const struct listing *listing)
-{
-    static const char *const usual[] = {
-        "model.safetensors.index.json",
-        "model.safetensors",
-        "diffusion_pytorch_model.safetensors.index.json",
-        "diffusion_pytorch_model.safetensors",
-        "adapter_model.safetensors",
-        "consolidated.safetensors",
-        "pytorch_lora_weights.safetensors",
-    };
-    const char *first = NULL;
-
-    for (size_t i = 0; i < ARRAY_SIZE(usual); i++)
-        if (is_listed(listing, usual[i]))
-            return usual[i];
-    if (count(listing, KIND_INDEX, &first) > 0)
-        return first;
-    return count(listing, KIND_WEIGHTS, &first) == 1 ? first : NULL;
-}
-
 static char *join(const char *path, const char *name)
 {
     char *joined;
@@ -178,40 +42,17 @@ static char *join(const char *path, const char *name)
     return asprintf(&joined, "%s/%s", path, name) < 0 ? NULL : joined;
 }
 
-static int say_none(const struct listing *listing, const char *path, struct message *message)
-{
-    const char *first = NULL;
-    struct text_shown shown;
-    size_t n = count(listing, KIND_WEIGHTS, &first);
-
-    if (n == 0)
-        n = count(listing, KIND_GGUF, &first);
-    shown = text_show((struct text){first, first ? strlen(first) : 0});
-    if (n > 1)
-        return message_fail(message, path,
-                            "there are %zu models in this folder; name one, such as %s", n,
-                            shown.text);
-    if (count(listing, KIND_UNFINISHED, &first))
-        return message_fail(message, path,
-                            "the download of this model is not finished; wait, or start it again");
-    if (count(listing, KIND_PICKLE, &first))
-        return message_fail(message, path,
-                            "there are only pickles in this folder (%s), which are programs and "
-                            "are not read; convert them to safetensors",
-                            text_show((struct text){first, strlen(first)}).text);
-    return message_fail(message, path, "there is no model in this folder");
-}
-
 /* What was not chosen, for a person to know. */
 static void remark(struct input *input, const struct listing *listing, const char *chosen)
 {
     const char *first = NULL;
-    size_t pickles = count(listing, KIND_PICKLE, &first);
+    size_t pickles = listing_count(listing, LISTING_PICKLE, &first);
 
     if (input->remark[0])
         return;
     for (size_t i = 0; i < listing->n; i++)
-        if (kind_of(chosen) == KIND_WEIGHTS && kind_of(listing->names[i]) == KIND_WEIGHTS &&
+        if (listing_kind(chosen) == LISTING_WEIGHTS &&
+            listing_kind(listing->names[i]) == LISTING_WEIGHTS &&
             strcmp(listing->names[i], chosen) != 0) {
             snprintf(input->remark, sizeof(input->remark), "%s was read; %s was not",
                      text_show((struct text){chosen, strlen(chosen)}).text,
@@ -227,17 +68,17 @@ static void remark(struct input *input, const struct listing *listing, const cha
 static int fill_weights(struct input *input, const char *path, const struct listing *listing,
                         struct message *message)
 {
-    const char *chosen = choose_weights(listing);
+    const char *chosen = listing_weights(listing);
     char *file;
     int r;
 
     if (!chosen)
-        return say_none(listing, path, message);
+        return listing_fail(listing, path, message);
     file = join(path, chosen);
     if (!file)
         return message_no_memory(message);
-    r = kind_of(chosen) == KIND_INDEX ? shards_fill_index(input, file, message)
-                                      : shards_fill_file(input, file, message);
+    r = listing_kind(chosen) == LISTING_INDEX ? shards_fill_index(input, file, message)
+                                              : shards_fill_file(input, file, message);
     if (!r)
         remark(input, listing, chosen);
     free(file);
@@ -447,12 +288,12 @@ static int open_gguf(struct inputs *inputs, const char *folder, struct listing *
     int r;
 
     for (size_t i = 0; i < listing->n; i++)
-        if (kind_of(listing->names[i]) == KIND_GGUF && !is_accessory(listing->names[i]) &&
+        if (listing_kind(listing->names[i]) == LISTING_GGUF && !is_accessory(listing->names[i]) &&
             !is_later_part(listing->names[i])) {
             found = n++ ? found : listing->names[i];
         }
     if (n != 1)
-        return say_none(listing, folder, message);
+        return listing_fail(listing, folder, message);
     path = join(folder, found);
     r = path ? split_open(inputs, path, message) : message_no_memory(message);
     free(path);
@@ -476,7 +317,7 @@ static int open_listed(struct inputs *inputs, const char *folder, struct listing
     }
     if (r != -ENOENT)
         return r;
-    return !choose_weights(listing) && count(listing, KIND_GGUF, &first)
+    return !listing_weights(listing) && listing_count(listing, LISTING_GGUF, &first)
                ? open_gguf(inputs, folder, listing, message)
                : open_model(inputs, folder, message);
 }
