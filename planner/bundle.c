@@ -30,10 +30,14 @@ static const struct component {
 static const struct mark {
     const char *part, *family;
 } marks[] = {
-    {"double_blocks.", "flux"},   {"joint_blocks.", "sd3"},
-    {"txt_norm.", "qwen_image"},  {"x_pad_token", "z_image"},
-    {"cap_embedder.", "lumina2"}, {"double_stream_layers.", "aura"},
-    {"conditioner.", "sdxl"},     {"diffusion_model.input_blocks.", "sd1"},
+    {"individual_token_refiner.", "hunyuan_video"},
+    {"double_blocks.", "flux"},
+    {"joint_blocks.", "sd3"},
+    {"txt_norm.", "qwen_image"},
+    {"x_pad_token", "z_image"},
+    {"cap_embedder.", "lumina2"},
+    {"conditioner.", "sdxl"},
+    {"diffusion_model.input_blocks.", "sd1"},
     {"head.modulation", "wan"},
 };
 

@@ -350,6 +350,11 @@ row("F60", "half a safetensors file", weights(x=(64, 64))[:999], "is the file co
 row("F60", "a download of zeros", sparse(b"", 1 << 20), "as a download does that never got its data")
 
 
+def is_dirty(text):
+    """Whether a terminal would obey something in it."""
+    return any(byte < 32 and byte != 10 or byte == 127 for byte in text)
+
+
 def problem(run, row_says, status, limit):
     """What is wrong with an answer; empty: nothing."""
     said = run.err if status else run.out + run.err
@@ -357,7 +362,7 @@ def problem(run, row_says, status, limit):
         return f"status {run.status}, not {status}"
     if row_says.encode() not in said:
         return f"does not say: {row_says}"
-    if any(byte < 32 and byte != 10 or byte == 127 for byte in run.out + run.err):
+    if is_dirty(run.out + run.err):
         return "control characters"
     if status and (run.out or run.err.count(b"\n") != 1 or not run.err.startswith(b"vramshim-plan: ")):
         return "not one line"
@@ -366,6 +371,16 @@ def problem(run, row_says, status, limit):
     if run.memory > (64 << 20) * limit:
         return f"{run.memory >> 20} MiB"
     return ""
+
+
+def check_everything(tap, sentence, plan, arguments, folder):
+    """What is odd but good is fit to be shown in every form."""
+    for form in ("--json", "--explain"):
+        run = Run(plan, [*arguments, "--gpu", "h200", "--ram", "64GiB", form], folder)
+        good = run.status == 0 and not is_dirty(run.out + run.err)
+        if good and form == "--json":
+            run.json()
+        tap.ok(f"{sentence}, with {form}", good, f"{run.status}\n{run.err.decode()}")
 
 
 def main():
@@ -384,6 +399,8 @@ def main():
             wrong = problem(run, says, status, limit)
             tap.ok(f"{code}: {sentence}", not wrong,
                    f"{wrong}\n{run.err.decode(errors='replace')}{run.out.decode(errors='replace')}")
+            if status == GOOD:
+                check_everything(tap, f"{code}: {sentence}", plan, arguments, folder)
     seen = {int(code[1:]) for code, *_ in rows}
     tap.ok("every input of the list but the plan file is here", seen == set(range(1, 61)),
            set(range(1, 61)) - seen)
