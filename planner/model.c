@@ -59,6 +59,7 @@ static const struct rule {
     {"mlp", false, ROLE_FEED_FORWARD},
     {"block_sparse_moe", false, ROLE_FEED_FORWARD},
     {"channel_mix", false, ROLE_FEED_FORWARD},
+    {"output_blocks.", true, ROLE_OTHER},
     {"output", true, ROLE_OUTPUT},
     {"cls", true, ROLE_OUTPUT},
 };

@@ -35,6 +35,7 @@ enum {
 struct place_in_pass {
     const struct tensor *tensor;
     int section; /* before the blocks, in them, behind */
+    int stack;   /* of several stacks of blocks that run one after the other */
     uint64_t block;
     size_t index; /* in the file */
 };
@@ -61,19 +62,51 @@ static bool block_number(struct text name, uint64_t *out)
     return false;
 }
 
-static bool is_last_norm(struct text name)
+/* What comes behind the blocks. */
+static bool is_last(struct text name)
 {
-    return text_equal(name, "output_norm.weight") || text_equal(name, "model.norm.weight");
+    static const char *const starts[] = {"output_norm.",
+                                         "model.norm.",
+                                         "final_layer.",
+                                         "proj_out.",
+                                         "norm_out.",
+                                         "conv_out.",
+                                         "model.diffusion_model.final_layer."};
+
+    for (size_t i = 0; i < ARRAY_SIZE(starts); i++)
+        if (text_begins(name, starts[i]))
+            return true;
+    return role_of(name) == ROLE_OUTPUT;
+}
+
+/* Image models have stacks of blocks, each numbered from 0; the first match decides. */
+static int stack_of(struct text name)
+{
+    static const struct {
+        const char *part;
+        int stack;
+    } rows[] = {
+        {"noise_refiner.", -2}, {"context_refiner.", -1}, {"down_blocks.", -1},
+        {"input_blocks.", -1},  {"up_blocks.", 1},        {"output_blocks.", 1},
+        {"single_", 1},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (text_has(name, rows[i].part))
+            return rows[i].stack;
+    return 0;
 }
 
 static struct place_in_pass place_in_pass(const struct tensor *tensor, size_t index)
 {
     struct place_in_pass place = {.tensor = tensor, .index = index};
 
-    if (block_number(tensor->name, &place.block))
-        place.section = 1;
-    else if (role_of(tensor->name) == ROLE_OUTPUT || is_last_norm(tensor->name))
+    if (is_last(tensor->name)) {
         place.section = 2;
+    } else if (block_number(tensor->name, &place.block)) {
+        place.section = 1;
+        place.stack = stack_of(tensor->name);
+    }
     return place;
 }
 
@@ -84,6 +117,8 @@ static int by_place(const void *left, const void *right)
 
     if (a->section != b->section)
         return a->section - b->section;
+    if (a->stack != b->stack)
+        return a->stack - b->stack;
     if (a->block != b->block)
         return a->block < b->block ? -1 : 1;
     return a->index < b->index ? -1 : a->index > b->index;
@@ -226,7 +261,8 @@ static int take_tensors(struct subject *s, const struct input *input)
         s->pieces[first + i].bytes = order[i].tensor->bytes;
         s->parameters += model_parameters(order[i].tensor);
         s->n_blocks += order[i].section == 1 &&
-                       (!i || order[i - 1].block != order[i].block || order[i - 1].section != 1);
+                       (!i || order[i - 1].block != order[i].block ||
+                        order[i - 1].stack != order[i].stack || order[i - 1].section != 1);
         if (role_of(order[i].tensor->name) == ROLE_EXPERTS)
             s->expert_bytes += order[i].tensor->bytes;
     }
