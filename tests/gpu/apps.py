@@ -28,6 +28,7 @@ MIB = 1 << 20
 # library in turns. Those that matter most come first.
 PROGRAMS = {
     "decoder": {"file": "decoder", "form": "decode", "share": 0.25, "most": 16, "passes": 12,
+                "paired": True,
                 "what": "plain driver: a decoder's reads, launch by launch"},
     "decoder-graph": {"file": "decoder", "form": "graph", "share": 0.25, "most": 8, "passes": 12,
                       "what": "the same as a CUDA graph"},
@@ -55,10 +56,13 @@ PROGRAMS = {
     "triton": {"file": "kernels.py", "form": "triton", "share": 0.15, "most": 8, "passes": 12,
                "what": "Triton: kernels of its own over weights of PyTorch"},
     "cublas": {"file": "gemms", "form": "plain", "share": 0.15, "most": 8, "passes": 12,
+               "simulated": 4,
                "what": "CUDA C++: cuBLAS, product by product"},
     "cublas-strided": {"file": "gemms", "form": "strided", "share": 0.15, "most": 8, "passes": 12,
+                       "simulated": 4,
                        "what": "CUDA C++: cuBLAS, strided batches"},
     "cublas-pointers": {"file": "gemms", "form": "pointers", "share": 0.15, "most": 8, "passes": 12,
+                        "simulated": 4,
                         "what": "CUDA C++: cuBLAS, batches through arrays of pointers"},
     "cupy": {"file": "arrays.py", "form": "cupy", "share": 0.15, "most": 8, "passes": 12,
              "what": "CuPy: products and elementwise kernels"},
