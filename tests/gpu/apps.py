@@ -23,51 +23,44 @@ RATIOS = (1.25, 1.5, 2, 4)
 GIB = 1 << 30
 MIB = 1 << 20
 
-# name: what it is, its file and form, its size as a share of the card and in GiB at most, how many
-# passes; whether it can do with less memory by itself, and whether it is run with and without the
-# library in turns. Those that matter most come first.
+# name: its file and form, the GiB of its model (less on a small card) and, simulated, its MiB, how many
+# passes it makes; whether there is another way to run it on less memory, and whether it is run with and
+# without the library in turns; what it is. Those that matter most come first.
 PROGRAMS = {
-    "decoder": {"file": "decoder", "form": "decode", "share": 0.25, "most": 16, "passes": 12,
-                "paired": True,
+    "decoder": {"file": "decoder", "form": "decode", "most": 8, "passes": 12, "paired": True,
                 "what": "plain driver: a decoder's reads, launch by launch"},
-    "decoder-graph": {"file": "decoder", "form": "graph", "share": 0.25, "most": 8, "passes": 12,
+    "decoder-graph": {"file": "decoder", "form": "graph", "most": 4, "passes": 12,
                       "what": "the same as a CUDA graph"},
-    "decoder-prefill": {"file": "decoder", "form": "prefill", "share": 0.25, "most": 16, "passes": 12,
-                        "simulated": 16,
-                        "what": "the same with sixteen times as much to compute"},
-    "decoder-streams": {"file": "decoder", "form": "streams", "share": 0.25, "most": 4, "passes": 12,
-                        "what": "the same in two streams"},
-    "llm-dense": {"file": "llm.py", "form": "dense", "share": 0.25, "most": 24, "passes": 32,
-                  "alternatives": True, "paired": True,
-                  "what": "transformers: a dense decoder in bf16, 32 tokens"},
-    "llm-experts": {"file": "llm.py", "form": "experts", "share": 0.2, "most": 16, "passes": 32,
-                    "alternatives": True,
-                    "what": "transformers: a mixture of experts in bf16, 32 tokens"},
-    "diffusion": {"file": "diffusion.py", "form": "eager", "share": 0.2, "most": 16, "passes": 10,
-                  "what": "PyTorch: text encoder, transformer, decoder of images; a step a pass"},
-    "torch-eager": {"file": "layers.py", "form": "eager", "share": 0.15, "most": 8, "passes": 12,
-                    "paired": True, "what": "PyTorch: linear layers, eager"},
-    "torch-graphs": {"file": "layers.py", "form": "compile", "share": 0.15, "most": 8, "passes": 12,
-                     "what": "PyTorch: the same by torch.compile with CUDA graphs"},
-    "torch-segments": {"file": "layers.py", "form": "segments", "share": 0.15, "most": 8, "passes": 12,
-                       "what": "PyTorch: the same with expandable_segments"},
-    "torch-streams": {"file": "layers.py", "form": "streams", "share": 0.15, "most": 8, "passes": 12,
-                      "what": "PyTorch: the same in two streams"},
-    "triton": {"file": "kernels.py", "form": "triton", "share": 0.15, "most": 8, "passes": 12,
-               "what": "Triton: kernels of its own over weights of PyTorch"},
-    "cublas": {"file": "gemms", "form": "plain", "share": 0.15, "most": 8, "passes": 12,
-               "simulated": 4,
-               "what": "CUDA C++: cuBLAS, product by product"},
-    "cublas-strided": {"file": "gemms", "form": "strided", "share": 0.15, "most": 8, "passes": 12,
-                       "simulated": 4,
-                       "what": "CUDA C++: cuBLAS, strided batches"},
-    "cublas-pointers": {"file": "gemms", "form": "pointers", "share": 0.15, "most": 8, "passes": 12,
-                        "simulated": 4,
+    "llm-dense": {"file": "llm.py", "form": "dense", "most": 16, "passes": 32, "alternatives": True,
+                  "paired": True, "what": "transformers: a dense decoder in bf16, 32 tokens"},
+    "cublas-pointers": {"file": "gemms", "form": "pointers", "most": 4, "passes": 12, "simulated": 4,
                         "what": "CUDA C++: cuBLAS, batches through arrays of pointers"},
-    "cupy": {"file": "arrays.py", "form": "cupy", "share": 0.15, "most": 8, "passes": 12,
-             "what": "CuPy: products and elementwise kernels"},
-    "jax": {"file": "arrays.py", "form": "jax", "share": 0.15, "most": 8, "passes": 12,
+    "torch-eager": {"file": "layers.py", "form": "eager", "most": 4, "passes": 12, "paired": True,
+                    "what": "PyTorch: linear layers, eager"},
+    "torch-graphs": {"file": "layers.py", "form": "compile", "most": 4, "passes": 12,
+                     "what": "PyTorch: the same by torch.compile with CUDA graphs"},
+    "llm-experts": {"file": "llm.py", "form": "experts", "most": 8, "passes": 32, "alternatives": True,
+                    "what": "transformers: a mixture of experts in bf16, 32 tokens"},
+    "diffusion": {"file": "diffusion.py", "form": "eager", "most": 6, "passes": 10,
+                  "what": "PyTorch: text encoder, transformer, decoder of images; a step a pass"},
+    "jax": {"file": "arrays.py", "form": "jax", "most": 3, "passes": 12,
             "what": "JAX: a compiled step over a list of weights"},
+    "cupy": {"file": "arrays.py", "form": "cupy", "most": 3, "passes": 12,
+             "what": "CuPy: products and elementwise kernels"},
+    "triton": {"file": "kernels.py", "form": "triton", "most": 4, "passes": 12,
+               "what": "Triton: kernels of its own over weights of PyTorch"},
+    "torch-streams": {"file": "layers.py", "form": "streams", "most": 4, "passes": 12,
+                      "what": "PyTorch: the layers in two streams"},
+    "torch-segments": {"file": "layers.py", "form": "segments", "most": 4, "passes": 12,
+                       "what": "PyTorch: the layers with expandable_segments"},
+    "cublas": {"file": "gemms", "form": "plain", "most": 4, "passes": 12, "simulated": 4,
+               "what": "CUDA C++: cuBLAS, product by product"},
+    "cublas-strided": {"file": "gemms", "form": "strided", "most": 4, "passes": 12, "simulated": 4,
+                       "what": "CUDA C++: cuBLAS, strided batches"},
+    "decoder-prefill": {"file": "decoder", "form": "prefill", "most": 8, "passes": 12, "simulated": 16,
+                        "what": "plain driver: with sixteen times as much to compute"},
+    "decoder-streams": {"file": "decoder", "form": "streams", "most": 4, "passes": 12,
+                        "what": "plain driver: in two streams"},
 }
 
 
@@ -83,7 +76,7 @@ def size_of(program, card):
     """How many bytes its model is to have."""
     if card["simulated"]:
         return program.get("simulated", 48) * MIB
-    return int(min(program["share"] * card["memory"], program["most"] * GIB) // MIB * MIB)
+    return int(min(card["memory"] / 3, program["most"] * GIB) // MIB * MIB)
 
 
 def command(place, name, program, card, passes, extra=()):

@@ -26,8 +26,7 @@ static void report_launches(const char *name, double *ns, size_t n)
 }
 
 /* Launches whose parameters all point into one allocation. */
-static void ask_launches(CUstream stream, enum kernel kernel, unsigned int n_parameters,
-                         CUdeviceptr memory, const char *name)
+static void ask_launches(CUstream stream, enum kernel kernel, CUdeviceptr memory, const char *name)
 {
     static double ns[LAUNCHES];
     uint64_t values[PARAMETERS];
@@ -46,7 +45,6 @@ static void ask_launches(CUstream stream, enum kernel kernel, unsigned int n_par
         if (i % 64 == 63)
             MUST(cu.cuStreamSynchronize(stream));
     }
-    (void)n_parameters;
     report_launches(name, ns, n);
 }
 
@@ -82,8 +80,8 @@ void experiment_launch(void)
     card_open();
     MUST(cu.cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
     MUST(cu.cuMemAlloc_v2(&memory, 32 * MIB));
-    ask_launches(stream, KERNEL_NOTHING, 4, memory, "launch with 4 pointers");
-    ask_launches(stream, KERNEL_MANY, PARAMETERS, memory, "launch with 16 pointers");
+    ask_launches(stream, KERNEL_NOTHING, memory, "launch with 4 pointers");
+    ask_launches(stream, KERNEL_MANY, memory, "launch with 16 pointers");
     ask_first(stream, memory);
     report_verdict(VERDICT_MEASURED, "a launch with 16 pointers takes %.0f ns, p99 %.0f ns",
                    report_value(0, "launch with 16 pointers, median"),

@@ -72,7 +72,7 @@ static int mixed_part(const void *argument)
 
         MUST(cu.cuMemMap(at + (uint64_t)i * piece, piece, 0, handle, 0));
     }
-    if (before - free_memory() <= PIECES / 2 * piece + 4 * MIB)
+    if (before <= free_memory() + PIECES / 2 * piece + 4 * MIB)
         found |= FREE_OF_CARD;
     if (cu.cuMemSetAccess(at, PIECES * piece, &card.access, 1) == CUDA_SUCCESS) {
         found |= ONE_ACCESS;

@@ -89,19 +89,25 @@ def number(value):
 
 def programs(results):
     yield from head("program", "W/B", "way", "pass", "over the limit", "bytes over W - B",
-                    "passes to steady", "output")
+                    "passes to steady", "launches of what is away: redirected, in place", "output")
     for step in steps_of(results, "program"):
         name = f"`{step['program']}`"
         if step["state"] == "skipped":
-            yield row(name, step.get("ratio", ""), step["way"], f"skipped: {step['why']}", "", "", "", "")
+            yield row(name, step.get("ratio", ""), step["way"], f"skipped: {step['why']}", "", "", "", "", "")
         elif step["state"] == "failed" and "pass_seconds" not in step:
-            yield row(name, step.get("ratio", ""), step["way"], f"FAILED: {step['why']}", "", "", "", "")
+            yield row(name, step.get("ratio", ""), step["way"], f"FAILED: {step['why']}", "", "", "", "", "")
         elif step["way"] == "ample":
-            yield row(name, "", "ample", milliseconds(middle(step["passes"])), "", "", "", "")
+            yield row(name, "", "ample", milliseconds(middle(step["passes"])), "", "", "", "", "")
         else:
             yield row(name, f"{step['ratio']:g}", WAYS[step["way"]], milliseconds(step["pass_seconds"]),
                       f"{step['time_over_limit']:.2f}", number(step.get("bytes_over_least")),
-                      step["passes_to_steady"], same_word(step["same"]))
+                      step["passes_to_steady"], launches(step.get("counters")), same_word(step["same"]))
+
+
+def launches(counters):
+    if not counters:
+        return ""
+    return f"{counters.get('launches_redirected', 0)}, {counters.get('launches_in_place', 0)}"
 
 
 def milliseconds(seconds):

@@ -67,6 +67,15 @@ assert apps.same(some, {"digest": "a", "tokens": [1, 3]}) is False
 assert apps.same({"exact": False, "digest": "a"}, {"digest": "b"}) is None
 END
 ok "limits, times and sameness are what they are said to be" "$status_right"
+# Without the packages of the machine.
+for program in layers:eager:torch llm:dense:torch diffusion:eager:torch kernels:triton:torch \
+    arrays:cupy:cupy arrays:jax:jax; do
+    IFS=: read -r file form package <<END
+$program
+END
+    expect 77 python3 -S "$gpu/apps/$file.py" --form "$form" --weights 1000000 --passes 1
+    ok "without $package, $file.py $form is skipped, and says so" has "$err" "$file.py: no $package"
+done
 expect 2 "$gpu/run" --speed
 ok "an option that is none is said" has "$err" "unrecognized arguments: --speed"
 finish
