@@ -75,7 +75,7 @@ class Failed(Exception):
 def size_of(program, card):
     """How many bytes its model is to have."""
     if card["simulated"]:
-        return program.get("simulated", 48) * MIB
+        return program.get("simulated", 32) * MIB
     return int(min(card["memory"] / 3, program["most"] * GIB) // MIB * MIB)
 
 

@@ -267,10 +267,11 @@ void experiment_engines(void)
 
     card_open();
     card_need_host_memory();
-    large = scaled(16 * MIB, 4 * MIB);
+    large = scaled(16 * MIB, 2 * MIB);
     small = 2 * MIB;
-    ask_chunk(large, scaled(2 * GIB, 64 * MIB), 1);
-    ask_chunk(small, scaled(512 * MIB, 32 * MIB), 1);
+    ask_chunk(large, scaled(2 * GIB, 32 * MIB), 1);
+    if (small != large)
+        ask_chunk(small, 512 * MIB, 1);
     redirected = report_value(0, "over the limit: redirected, %llu MiB chunks",
                               (unsigned long long)(large / MIB));
     remapped = report_value(0, "over the limit: remapped, %llu MiB chunks",

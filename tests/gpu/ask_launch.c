@@ -139,7 +139,7 @@ void experiment_frees(void)
     CUstream streams[2];
 
     card_open();
-    ms = card.simulated ? 10 : 60;
+    ms = card.simulated ? 2 : 60;
     MUST(cu.cuStreamCreate(&streams[0], CU_STREAM_NON_BLOCKING));
     MUST(cu.cuStreamCreate(&streams[1], CU_STREAM_NON_BLOCKING));
     waits = free_waits(streams[0], ms);

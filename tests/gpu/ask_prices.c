@@ -29,7 +29,7 @@ static struct load {
 
 static void load_init(void)
 {
-    load.bytes = scaled(256 * MIB, 8 * MIB);
+    load.bytes = scaled(256 * MIB, 1 * MIB);
     MUST(cu.cuStreamCreate(&load.kernels, CU_STREAM_NON_BLOCKING));
     MUST(cu.cuStreamCreate(&load.copies, CU_STREAM_NON_BLOCKING));
     MUST(cu.cuMemAlloc_v2(&load.read, load.bytes));

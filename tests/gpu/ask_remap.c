@@ -70,7 +70,7 @@ static void move(struct cycles *cycles, const struct pair *pair, CUmemGenericAll
 static uint64_t cycle(struct cycles *cycles, const struct pair *pair, CUstream stream,
                       double seconds)
 {
-    uint64_t reads = 0, most = scaled(100000, 200);
+    uint64_t reads = 0, most = scaled(100000, 80);
     uint64_t until = clock_ns() + (uint64_t)(seconds * 1e9);
 
     while (cycles->done < most && clock_ns() < until) {
@@ -119,7 +119,7 @@ static int beside_part(const void *argument)
 
     card_open();
     card_need_host_memory();
-    pair_init(&pair, scaled(16 * MIB, 4 * MIB));
+    pair_init(&pair, scaled(16 * MIB, 2 * MIB));
     MUST(cu.cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
     if (full)
         fill_card();

@@ -48,7 +48,7 @@ void experiment_stall(void)
     card_open();
     card_need_host_memory();
     calls_init();
-    ms = card.simulated ? 10 : 60;
+    ms = card.simulated ? 2 : 60;
     MUST(cu.cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
     kernel_busy(stream, ms);
     MUST(cu.cuCtxSynchronize());

@@ -124,7 +124,6 @@ static void describe_memory(void)
 
 void card_open(void)
 {
-    CUmodule module;
     int count = 0;
 
     bind_api();
@@ -135,12 +134,19 @@ void card_open(void)
     MUST(cu.cuCtxSetCurrent(card.context));
     describe();
     describe_memory();
-    MUST(cu.cuModuleLoadData(&module, kernels_text));
+    MUST(cu.cuModuleLoadData(&card.module, kernels_text));
     for (int i = 0; i < KERNEL_COUNT; i++)
-        MUST(cu.cuModuleGetFunction(&card.kernels[i], module, kernel_names[i]));
+        MUST(cu.cuModuleGetFunction(&card.kernels[i], card.module, kernel_names[i]));
     MUST(cu.cuMemAlloc_v2(&card.sum, 64));
     MUST(cu.cuMemsetD8_v2(card.sum, 0, 64));
     MUST(cu.cuCtxSynchronize());
+}
+
+void card_close(void)
+{
+    MUST(cu.cuMemFree_v2(card.sum));
+    MUST(cu.cuModuleUnload(card.module));
+    MUST(cu.cuDevicePrimaryCtxRelease_v2(card.device));
 }
 
 void card_need_host_memory(void)

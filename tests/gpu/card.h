@@ -45,6 +45,7 @@ struct card {
     void *library;
     CUdevice device;
     CUcontext context;
+    CUmodule module;
     bool simulated;
     char name[96];
     int major, minor, driver;
@@ -63,6 +64,8 @@ extern const char *const kernel_names[KERNEL_COUNT];
 
 /* Makes the context of the first card current. */
 void card_open(void);
+/* Gives back what card_open() took: for programs; an experiment just ends. */
+void card_close(void);
 /* Skips the experiment, with the reason, where the driver has no host-located memory. */
 void card_need_host_memory(void);
 

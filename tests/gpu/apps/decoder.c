@@ -112,6 +112,18 @@ static void submit(unsigned int number)
         order(1, 0);
 }
 
+static void stop(void)
+{
+    MUST(cu.cuMemFree_v2(decoder.at));
+    MUST(cu.cuMemFree_v2(decoder.cache));
+    MUST(cu.cuMemFree_v2(decoder.activations));
+    for (int i = 0; i < 2; i++) {
+        MUST(cu.cuStreamDestroy_v2(decoder.work[i]));
+        MUST(cu.cuEventDestroy_v2(decoder.joined[i]));
+    }
+    card_close();
+}
+
 static CUgraphExec capture(void)
 {
     CUgraphExec exec;
@@ -142,6 +154,8 @@ static void run(void)
         decoder.seconds[i] = (double)(clock_ns() - from) / 1e9;
         decoder.digest = (decoder.digest ^ result[0] ^ result[1]) * 0x9e3779b97f4a7c15;
     }
+    if (exec)
+        MUST(cu.cuGraphExecDestroy(exec));
 }
 
 static void print(void)
@@ -204,5 +218,6 @@ int main(int argc, char **argv)
     start();
     run();
     print();
+    stop();
     return 0;
 }
