@@ -15,6 +15,7 @@ Status 77 and a line on standard error: it cannot be run here.
 import json
 import os
 import re
+import signal
 import statistics
 import subprocess
 import time
@@ -113,27 +114,34 @@ def last_line(text):
     return lines[-1][:300] if lines else "it said nothing"
 
 
+def ended(words, environment, seconds):
+    """Runs a command with all that it starts, for so long at most: (status, output, errors)."""
+    with subprocess.Popen(words, env=environment, text=True, errors="replace", start_new_session=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as process:
+        try:
+            said = process.communicate(timeout=max(seconds, 1))
+        except subprocess.TimeoutExpired:
+            raise Failed(f"no end in {seconds:.0f} seconds") from None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, *said
+
+
 def start(words, environment, seconds):
-    """Runs a program to its end; (what it printed last as JSON, seconds it took)."""
+    """Runs a program to its end: (what it printed last as JSON, seconds it took)."""
     begin = time.monotonic()
-    try:
-        done = subprocess.run(words, env=environment, timeout=max(seconds, 1), text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, errors="replace")
-    except subprocess.TimeoutExpired:
-        raise Failed(f"no end in {seconds:.0f} seconds") from None
+    status, output, errors = ended(words, environment, seconds)
     took = time.monotonic() - begin
-    if done.returncode == 77:
-        raise Skipped(last_line(done.stderr))
-    if done.returncode:
-        raise Failed(f"status {done.returncode}: {last_line(done.stderr)}")
+    if status == 77:
+        raise Skipped(last_line(errors))
+    if status:
+        raise Failed(f"status {status}: {last_line(errors)}")
     try:
-        return json.loads(last_line_whole(done.stdout)), took
+        return json.loads(output.strip().splitlines()[-1]), took
     except (ValueError, IndexError):
-        raise Failed(f"no figures: {last_line(done.stdout)}") from None
-
-
-def last_line_whole(text):
-    return text.strip().splitlines()[-1]
+        raise Failed(f"no figures: {last_line(output)}") from None
 
 
 def steady(passes):
