@@ -16,9 +16,10 @@
     static __attribute__((noinline, cold))                                                         \
     CUresult refused_##symbol(params, const struct driver *drv)                                    \
     {                                                                                              \
-        CUresult result;                                                                           \
+        CUresult result = (CUresult)gate_enter_unknown();                                          \
                                                                                                    \
-        gate_enter_unknown();                                                                      \
+        if (result != CUDA_SUCCESS)                                                                \
+            return result;                                                                         \
         result = drv->symbol(args);                                                                \
         gate_leave();                                                                              \
         return result;                                                                             \

@@ -29,9 +29,20 @@ static void touch(CUdeviceptr address)
         block_touch(block, residency_tick());
 }
 
+/* From an address that may be the host's. */
+static void scan(const struct driver *drv, CUdeviceptr src, uint64_t bytes)
+{
+    CUmemorytype type = CU_MEMORYTYPE_HOST;
+
+    if (drv->cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, src) != CUDA_SUCCESS ||
+        type == CU_MEMORYTYPE_HOST)
+        pager_scan(drv, (const void *)(uintptr_t)src, bytes);
+}
+
 /* Calls `note` inside the gate, then `call` for each piece: `at` is where it begins, `run` its
- * bytes. */
-#define IN_RUNS(total, run_of_rest, note, call)                                                    \
+ * bytes. `to` and `from` are the piece's addresses in device memory, 0 for none; what of them is on
+ * the disk is brought back, one block at a time. */
+#define IN_RUNS(total, to, from, run_of_rest, note, call)                                          \
     ({                                                                                             \
         CUresult in_runs_result = CUDA_SUCCESS;                                                    \
         size_t at = 0;                                                                             \
@@ -42,6 +53,13 @@ static void touch(CUdeviceptr address)
             size_t rest = (total)-at;                                                              \
             size_t run = (run_of_rest);                                                            \
                                                                                                    \
+            if (unlikely(pager_must_bring(to)) || unlikely(pager_must_bring(from))) {              \
+                gate_leave();                                                                      \
+                in_runs_result = pager_bring(drv, residency_is_on_disk(to) ? (to) : (from));       \
+                gate_enter();                                                                      \
+                note;                                                                              \
+                continue;                                                                          \
+            }                                                                                      \
             in_runs_result = (call);                                                               \
             at += run;                                                                             \
         } while (at < (total) && in_runs_result == CUDA_SUCCESS);                                  \
@@ -62,13 +80,15 @@ static void touch(CUdeviceptr address)
     {                                                                                              \
         touch(dst);                                                                                \
         pager_mark(drv, dst);                                                                      \
-        return IN_RUNS(bytes, pager_run(dst + at, rest), written(dst, bytes),                      \
+        return IN_RUNS(bytes, dst + at, 0, pager_run(dst + at, rest), written(dst, bytes),         \
                        drv->symbol(dst + at, (const char *)src + at, run PASS_ON));                \
     }                                                                                              \
                                                                                                    \
     CUresult hook_##symbol(const struct driver *drv, CUdeviceptr dst, const void *src,             \
                            size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                \
     {                                                                                              \
+        if (unlikely(residency_spills()))                                                          \
+            pager_scan(drv, src, bytes);                                                           \
         return is_ours(dst) ? ours_##symbol(drv, dst, src, bytes PASS_ON)                          \
                             : drv->symbol(dst, src, bytes PASS_ON);                                \
     }
@@ -78,7 +98,7 @@ static void touch(CUdeviceptr address)
                         size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                   \
     {                                                                                              \
         touch(src);                                                                                \
-        return IN_RUNS(bytes, pager_run(src + at, rest), (void)0,                                  \
+        return IN_RUNS(bytes, 0, src + at, pager_run(src + at, rest), (void)0,                     \
                        drv->symbol((char *)dst + at, src + at, run PASS_ON));                      \
     }                                                                                              \
                                                                                                    \
@@ -95,13 +115,15 @@ static void touch(CUdeviceptr address)
     {                                                                                              \
         touch(dst);                                                                                \
         touch(src);                                                                                \
-        return IN_RUNS(bytes, pager_run(src + at, pager_run(dst + at, rest)), written(dst, bytes), \
-                       drv->symbol(dst + at, src + at, run PASS_ON));                              \
+        return IN_RUNS(bytes, dst + at, src + at, pager_run(src + at, pager_run(dst + at, rest)),  \
+                       written(dst, bytes), drv->symbol(dst + at, src + at, run PASS_ON));         \
     }                                                                                              \
                                                                                                    \
     CUresult hook_##symbol(const struct driver *drv, CUdeviceptr dst, CUdeviceptr src,             \
                            size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                \
     {                                                                                              \
+        if (unlikely(residency_spills()) && !is_ours(src))                                         \
+            scan(drv, src, bytes);                                                                 \
         return is_ours(dst) || is_ours(src) ? ours_##symbol(drv, dst, src, bytes PASS_ON)          \
                                             : drv->symbol(dst, src, bytes PASS_ON);                \
     }
@@ -121,7 +143,8 @@ BETWEEN(cuMemcpyAsync, ON_STREAM, CUstream stream)
 CUresult hook_cuMemcpyPeer(const struct driver *drv, CUdeviceptr dst, CUcontext dst_context,
                            CUdeviceptr src, CUcontext src_context, size_t bytes)
 {
-    return IN_RUNS(bytes, pager_run(src + at, pager_run(dst + at, rest)), written(dst, bytes),
+    return IN_RUNS(bytes, dst + at, src + at, pager_run(src + at, pager_run(dst + at, rest)),
+                   written(dst, bytes),
                    drv->cuMemcpyPeer(dst + at, dst_context, src + at, src_context, run));
 }
 
@@ -130,7 +153,8 @@ CUresult hook_cuMemcpyPeerAsync(const struct driver *drv, CUdeviceptr dst, CUcon
                                 CUstream stream)
 {
     return IN_RUNS(
-        bytes, pager_run(src + at, pager_run(dst + at, rest)), written(dst, bytes),
+        bytes, dst + at, src + at, pager_run(src + at, pager_run(dst + at, rest)),
+        written(dst, bytes),
         drv->cuMemcpyPeerAsync(dst + at, dst_context, src + at, src_context, run, stream));
 }
 
@@ -144,7 +168,7 @@ CUresult hook_cuMemcpyPeerAsync(const struct driver *drv, CUdeviceptr dst, CUcon
         if (dst % sizeof(value) || __builtin_mul_overflow(width, sizeof(value), &bytes))           \
             return drv->symbol(dst, value, width PASS_ON);                                         \
         touch(dst);                                                                                \
-        return IN_RUNS(bytes, pager_run(dst + at, rest), written(dst, bytes),                      \
+        return IN_RUNS(bytes, dst + at, 0, pager_run(dst + at, rest), written(dst, bytes),         \
                        drv->symbol(dst + at, value, run / sizeof(value) PASS_ON));                 \
     }                                                                                              \
                                                                                                    \

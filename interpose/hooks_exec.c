@@ -31,10 +31,25 @@ enum {
 /* A passage of the gate, for a call that submits work of which nobody knows what it does. */
 #define GATED(call)                                                                                \
     ({                                                                                             \
-        CUresult gated_result;                                                                     \
+        CUresult gated_result = CUDA_SUCCESS;                                                      \
                                                                                                    \
         if (!gate_try_enter())                                                                     \
-            gate_enter_unknown();                                                                  \
+            gated_result = (CUresult)gate_enter_unknown();                                         \
+        if (gated_result == CUDA_SUCCESS) {                                                        \
+            gated_result = (call);                                                                 \
+            gate_leave();                                                                          \
+        }                                                                                          \
+        gated_result;                                                                              \
+    })
+
+/* The same for one that prepares work and touches no memory of the program. */
+#define GATED_BEFOREHAND(call)                                                                     \
+    ({                                                                                             \
+        CUresult gated_result;                                                                     \
+                                                                                                   \
+        gate_enter();                                                                              \
+        if (gate_is_watched())                                                                     \
+            gate_note_unknown();                                                                   \
         gated_result = (call);                                                                     \
         gate_leave();                                                                              \
         gated_result;                                                                              \
@@ -49,8 +64,10 @@ static void CUDA_CB launch_ended(void *unused)
 /* When what would tell its end cannot be submitted, homes stay where they are for good. */
 static CUresult launch_and_follow(const struct driver *drv, CUgraphExec exec, CUstream stream)
 {
-    CUresult result = drv->cuGraphLaunch(exec, stream);
+    CUresult result;
 
+    pager_host_call_began();
+    result = drv->cuGraphLaunch(exec, stream);
     if (result != CUDA_SUCCESS)
         pager_host_call_ended();
     else
@@ -62,7 +79,6 @@ static CUresult launch(const struct driver *drv, CUgraphExec exec, CUstream stre
 {
     if (!follow)
         return GATED(drv->cuGraphLaunch(exec, stream));
-    pager_host_call_began();
     return GATED(launch_and_follow(drv, exec, stream));
 }
 
@@ -178,9 +194,9 @@ CUresult graph_launch_aside(const struct driver *drv, CUgraphExec exec, CUstream
 
 CUresult hook_cuGraphUpload(const struct driver *drv, CUgraphExec graph_exec, CUstream stream)
 {
-    CUresult result = GATED(drv->cuGraphUpload(graph_exec, stream));
+    CUresult result = GATED_BEFOREHAND(drv->cuGraphUpload(graph_exec, stream));
 
-    WITH_ROOM(drv, result, GATED(drv->cuGraphUpload(graph_exec, stream)));
+    WITH_ROOM(drv, result, GATED_BEFOREHAND(drv->cuGraphUpload(graph_exec, stream)));
     return result;
 }
 
@@ -219,8 +235,8 @@ CUresult hook_cuGraphInstantiateWithParams(const struct driver *drv, CUgraphExec
                                            CUgraph graph,
                                            CUDA_GRAPH_INSTANTIATE_PARAMS *instantiate_params)
 {
-    INSTANTIATE(instantiate_params->flags,
-                GATED(drv->cuGraphInstantiateWithParams(graph_exec, graph, instantiate_params)));
+    INSTANTIATE(instantiate_params->flags, GATED_BEFOREHAND(drv->cuGraphInstantiateWithParams(
+                                               graph_exec, graph, instantiate_params)));
 }
 
 CUresult hook_cuGraphExecDestroy(const struct driver *drv, CUgraphExec graph_exec)

@@ -8,7 +8,8 @@
 
 static CUresult launched(const struct driver *drv, struct redirect *redirect, CUresult result)
 {
-    pager_guard(drv, redirect);
+    if (!redirect->refused)
+        pager_guard(drv, redirect);
     gate_leave();
     pager_launched(drv, redirect);
     return result;
@@ -22,16 +23,20 @@ CUresult redirected_cuLaunchKernel(CUfunction func, unsigned int grid_dim_x,
                                    const struct driver *drv)
 {
     return launched(drv, redirect,
-                    drv->cuLaunchKernel(func, grid_dim_x, grid_dim_y, grid_dim_z, block_dim_x,
-                                        block_dim_y, block_dim_z, shared_mem_bytes, stream,
-                                        redirect->kernel_params, redirect->extra));
+                    redirect->refused
+                        ? redirect->refused
+                        : drv->cuLaunchKernel(func, grid_dim_x, grid_dim_y, grid_dim_z, block_dim_x,
+                                              block_dim_y, block_dim_z, shared_mem_bytes, stream,
+                                              redirect->kernel_params, redirect->extra));
 }
 
 CUresult redirected_cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction func,
                                      struct redirect *redirect, const struct driver *drv)
 {
     return launched(drv, redirect,
-                    drv->cuLaunchKernelEx(config, func, redirect->kernel_params, redirect->extra));
+                    redirect->refused ? redirect->refused
+                                      : drv->cuLaunchKernelEx(config, func, redirect->kernel_params,
+                                                              redirect->extra));
 }
 
 CUresult redirected_cuLaunchCooperativeKernel(CUfunction func, unsigned int grid_dim_x,
@@ -42,7 +47,9 @@ CUresult redirected_cuLaunchCooperativeKernel(CUfunction func, unsigned int grid
                                               struct redirect *redirect, const struct driver *drv)
 {
     return launched(drv, redirect,
-                    drv->cuLaunchCooperativeKernel(
-                        func, grid_dim_x, grid_dim_y, grid_dim_z, block_dim_x, block_dim_y,
-                        block_dim_z, shared_mem_bytes, stream, redirect->kernel_params));
+                    redirect->refused
+                        ? redirect->refused
+                        : drv->cuLaunchCooperativeKernel(
+                              func, grid_dim_x, grid_dim_y, grid_dim_z, block_dim_x, block_dim_y,
+                              block_dim_z, shared_mem_bytes, stream, redirect->kernel_params));
 }

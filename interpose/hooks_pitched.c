@@ -29,6 +29,7 @@ struct boxed {
     unsigned int value;
     CUstream stream;
     struct side sides[2];
+    const struct piece *box; /* all of it */
     CUresult (*submit)(const struct boxed *call, const struct piece *piece);
 };
 
@@ -48,6 +49,8 @@ static bool side_is_uniform(const struct side *side, const struct piece *piece)
     return pager_run(side_at(side, piece), span) >= span;
 }
 
+static CUresult submit_pieces(const struct boxed *call, const struct piece *piece);
+
 static uint64_t side_run(const struct side *side, const struct piece *piece, uint64_t width)
 {
     return side->at ? pager_run(side_at(side, piece), width) : width;
@@ -60,6 +63,27 @@ static bool is_uniform(const struct boxed *call, const struct piece *piece)
     return side_is_uniform(&call->sides[0], piece) && side_is_uniform(&call->sides[1], piece);
 }
 
+/* Of the box: what is written may be what launches read copies of. */
+static void note(const struct boxed *call);
+
+/* Inside the gate, which is left meanwhile: a piece of one tier, or of one block on the disk. */
+static CUresult submit_near(const struct boxed *call, const struct piece *piece)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(call->sides); i++) {
+        CUdeviceptr at = call->sides[i].at ? side_at(&call->sides[i], piece) : 0;
+        CUresult result;
+
+        if (!pager_must_bring(at))
+            continue;
+        gate_leave();
+        result = pager_bring(call->drv, at);
+        gate_enter();
+        note(call);
+        return result == CUDA_SUCCESS ? submit_pieces(call, piece) : result;
+    }
+    return call->submit(call, piece);
+}
+
 static CUresult submit_pieces(const struct boxed *call, const struct piece *piece)
 {
     struct piece first = *piece;
@@ -67,7 +91,7 @@ static CUresult submit_pieces(const struct boxed *call, const struct piece *piec
     CUresult result;
 
     if (is_uniform(call, piece))
-        return call->submit(call, piece);
+        return submit_near(call, piece);
 
     if (piece->depth > 1) {
         first.depth /= 2;
@@ -95,13 +119,20 @@ static bool side_takes_turns(const struct side *side, const struct piece *box)
     return side->at && residency_takes_turns(side->at, span);
 }
 
-static CUresult submit_gated(const struct boxed *call, const struct piece *box)
+static void note(const struct boxed *call)
+{
+    if (side_takes_turns(&call->sides[0], call->box) ||
+        side_takes_turns(&call->sides[1], call->box))
+        gate_note_unknown();
+}
+
+static CUresult submit_gated(struct boxed *call, const struct piece *box)
 {
     CUresult result;
 
+    call->box = box;
     gate_enter();
-    if (side_takes_turns(&call->sides[0], box) || side_takes_turns(&call->sides[1], box))
-        gate_note_unknown();
+    note(call);
     result = submit_pieces(call, box);
     gate_leave();
     return result;
@@ -114,6 +145,18 @@ static struct side side_of(CUmemorytype type, CUdeviceptr base, uint64_t pitch, 
     if (type != CU_MEMORYTYPE_DEVICE && type != CU_MEMORYTYPE_UNIFIED)
         return (struct side){.at = 0};
     return (struct side){base + z * slice + y * pitch + x, pitch, slice};
+}
+
+/* Rows of host memory on their way to the device. */
+static void scan(const struct driver *drv, CUmemorytype type, const void *host, uint64_t pitch,
+                 uint64_t slice, const struct piece *box)
+{
+    if (!residency_spills() || type != CU_MEMORYTYPE_HOST)
+        return;
+    for (uint64_t z = 0; z < box->depth; z++) {
+        for (uint64_t y = 0; y < box->height; y++)
+            pager_scan(drv, (const char *)host + z * slice + y * pitch + box->x, box->width);
+    }
 }
 
 static CUresult copy_2d(const struct driver *drv, const CUDA_MEMCPY2D *c, CUstream stream,
@@ -130,7 +173,11 @@ static CUresult copy_2d(const struct driver *drv, const CUDA_MEMCPY2D *c, CUstre
         .submit = submit,
     };
     struct piece box = {.width = c->WidthInBytes, .height = c->Height, .depth = 1};
+    struct piece from = box;
 
+    from.x = c->srcXInBytes;
+    scan(drv, c->srcMemoryType, (const char *)c->srcHost + c->srcY * c->srcPitch, c->srcPitch, 0,
+         &from);
     return submit_gated(&call, &box);
 }
 
@@ -161,7 +208,12 @@ static CUresult copy_3d(const struct driver *drv, const CUDA_MEMCPY3D *c, CUstre
         .submit = submit,
     };
     struct piece box = {.width = c->WidthInBytes, .height = c->Height, .depth = c->Depth};
+    struct piece from = box;
+    uint64_t slice = c->srcPitch * c->srcHeight;
 
+    from.x = c->srcXInBytes;
+    scan(drv, c->srcMemoryType, (const char *)c->srcHost + c->srcZ * slice + c->srcY * c->srcPitch,
+         c->srcPitch, slice, &from);
     return submit_gated(&call, &box);
 }
 

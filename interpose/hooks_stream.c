@@ -204,34 +204,94 @@ CUresult hook_cuLaunchHostFunc(const struct driver *drv, CUstream stream, CUhost
     return result;
 }
 
-#define WAIT_VALUE(symbol, type)                                                                   \
+/* Enters the gate when nothing at any of the addresses is on the disk; else says why not. */
+static CUresult enter_near(const struct driver *drv, const CUdeviceptr *addresses, size_t n)
+{
+    CUresult result;
+
+    gate_enter();
+    for (size_t i = 0; i < n; i++) {
+        if (!pager_must_bring(addresses[i]))
+            continue;
+        gate_leave();
+        result = pager_bring(drv, addresses[i]);
+        if (result != CUDA_SUCCESS)
+            return result;
+        gate_enter();
+        i = (size_t)-1;
+    }
+    return CUDA_SUCCESS;
+}
+
+#define VALUE(symbol, type, note)                                                                  \
     CUresult hook_##symbol(const struct driver *drv, CUstream stream, CUdeviceptr addr,            \
                            type value, unsigned int flags)                                         \
     {                                                                                              \
-        CUresult result;                                                                           \
+        CUresult result = enter_near(drv, &addr, 1);                                               \
                                                                                                    \
-        pager_value_wait_seen();                                                                   \
-        gate_enter();                                                                              \
+        if (result != CUDA_SUCCESS)                                                                \
+            return result;                                                                         \
+        note();                                                                                    \
         result = drv->symbol(stream, addr, value, flags);                                          \
         gate_leave();                                                                              \
         return result;                                                                             \
     }
 
-WAIT_VALUE(cuStreamWaitValue32, uint32_t)
-WAIT_VALUE(cuStreamWaitValue32_v2, uint32_t)
-WAIT_VALUE(cuStreamWaitValue64, uint64_t)
-WAIT_VALUE(cuStreamWaitValue64_v2, uint64_t)
+/* It is not looked whether launches read copies of what is written. */
+static void written(void)
+{
+    if (gate_is_watched())
+        gate_note_unknown();
+}
 
-/* A batch may hold waits and writes; it is not looked into. */
+VALUE(cuStreamWaitValue32, uint32_t, pager_value_wait_seen)
+VALUE(cuStreamWaitValue32_v2, uint32_t, pager_value_wait_seen)
+VALUE(cuStreamWaitValue64, uint64_t, pager_value_wait_seen)
+VALUE(cuStreamWaitValue64_v2, uint64_t, pager_value_wait_seen)
+VALUE(cuStreamWriteValue32, uint32_t, written)
+VALUE(cuStreamWriteValue32_v2, uint32_t, written)
+VALUE(cuStreamWriteValue64, uint64_t, written)
+VALUE(cuStreamWriteValue64_v2, uint64_t, written)
+
+enum {
+    MEM_OPS_MAX = 256, /* the driver's own limit */
+};
+
+/* A batch may hold waits and writes. */
+static size_t addresses_of(const CUstreamBatchMemOpParams *ops, unsigned int count,
+                           CUdeviceptr out[MEM_OPS_MAX])
+{
+    size_t n = 0;
+
+    for (unsigned int i = 0; ops && i < count && n < MEM_OPS_MAX; i++) {
+        switch ((int)ops[i].operation) {
+        case CU_STREAM_MEM_OP_WAIT_VALUE_32:
+        case CU_STREAM_MEM_OP_WAIT_VALUE_64:
+            pager_value_wait_seen();
+            out[n++] = ops[i].waitValue.address;
+            break;
+        case CU_STREAM_MEM_OP_WRITE_VALUE_32:
+        case CU_STREAM_MEM_OP_WRITE_VALUE_64:
+            out[n++] = ops[i].writeValue.address;
+            break;
+        default:
+            break;
+        }
+    }
+    return n;
+}
+
 #define BATCH_MEM_OP(symbol)                                                                       \
     CUresult hook_##symbol(const struct driver *drv, CUstream stream, unsigned int count,          \
                            CUstreamBatchMemOpParams *param_array, unsigned int flags)              \
     {                                                                                              \
-        CUresult result;                                                                           \
+        CUdeviceptr addresses[MEM_OPS_MAX];                                                        \
+        size_t n = addresses_of(param_array, count, addresses);                                    \
+        CUresult result = enter_near(drv, addresses, n);                                           \
                                                                                                    \
-        pager_value_wait_seen();                                                                   \
-        if (!gate_try_enter())                                                                     \
-            gate_enter_unknown();                                                                  \
+        if (result != CUDA_SUCCESS)                                                                \
+            return result;                                                                         \
+        written();                                                                                 \
         result = drv->symbol(stream, count, param_array, flags);                                   \
         gate_leave();                                                                              \
         return result;                                                                             \

@@ -91,12 +91,14 @@ CUresult graph_launch_aside(const struct driver *drv, CUgraphExec exec, CUstream
 ALWAYS_INLINE CUresult hook_cuGraphLaunch(const struct driver *drv, CUgraphExec graph_exec,
                                           CUstream stream)
 {
-    CUresult result;
+    CUresult result = CUDA_SUCCESS;
 
     if (unlikely(pager_graphs_call_host() || replay_are_there()))
         return graph_launch_aside(drv, graph_exec, stream);
     if (unlikely(!gate_try_enter()))
-        gate_enter_unknown();
+        result = (CUresult)gate_enter_unknown();
+    if (unlikely(result != CUDA_SUCCESS))
+        return result;
     result = drv->cuGraphLaunch(graph_exec, stream);
     gate_leave();
     if (unlikely(result == CUDA_ERROR_OUT_OF_MEMORY))

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "runtime/cold.h"
 #include "runtime/evict.h"
 #include "runtime/gate.h"
 #include "runtime/host_memory.h"
@@ -136,11 +137,15 @@ static int open_pools(struct pager *pager, const struct driver *drv, uint64_t de
 {
     CUmemAllocationProp device = prop_at(CU_MEM_LOCATION_TYPE_DEVICE, pager->device);
     uint64_t chunk = chunk_bytes(pagers.config.chunk, device_budget, pager->granularity);
+    uint64_t bounces;
     uint64_t slot;
 
-    if (space_ready(drv, device_budget + host_budget, chunk))
+    if (space_ready(drv, device_budget + host_budget + cold_wish(device_budget + host_budget),
+                    chunk))
         return refuse(pager, "has no address space to spare");
     slot = residency.space.slot_bytes;
+    bounces = cold_open(drv, slot);
+    host_budget = host_budget > 2 * bounces ? host_budget - bounces : host_budget;
     vmm_access_add(&pager->access, pager->device);
     if (pool_init(&pager->pools[TIER_DEVICE], TIER_DEVICE, &device, pager->device, device_budget,
                   pager->granularity, slot) ||
@@ -322,6 +327,7 @@ void card_unmap(struct pager *pager, const struct driver *drv, struct range *ran
     for (uint32_t i = 0; i < range->n_blocks; i++) {
         struct block *block = &range->blocks[i];
 
+        cold_forget(block);
         if (!block->chunk)
             continue;
         move_drop_shadow(pager->pools, drv, block);

@@ -12,6 +12,7 @@
 #include "runtime/config.h"
 #include "runtime/driver.h"
 #include "runtime/residency.h"
+#include "runtime/spill.h"
 #include "runtime/transfer.h"
 #include "runtime/vmm.h"
 
@@ -46,14 +47,24 @@ struct pager {
     CUuuid uuid;
     uint64_t total_bytes; /* of the card */
     uint64_t granularity;
-    struct pool pools[TIER_COUNT];
-    struct vmm_access access;    /* the device and those that reach into its memory */
-    struct transfer *contexts;   /* that ever allocated here */
-    struct pending *pending;     /* oldest first */
-    uint64_t request;            /* number of the last fetch */
-    bool observed;               /* launches on resident memory are looked into too */
-    uint64_t next_look;          /* milliseconds: when room_follow() is due */
+    struct pool pools[POOL_TIERS];
+    struct vmm_access access;  /* the device and those that reach into its memory */
+    struct transfer *contexts; /* that ever allocated here */
+    struct pending *pending;   /* oldest first */
+    uint64_t request;          /* number of the last fetch */
+    uint64_t launch;    /* of the last launch or copy that may not find anything on the disk */
+    bool observed;      /* launches on resident memory are looked into too */
+    uint64_t next_look; /* milliseconds: when room_follow() is due */
     struct streaming *streaming; /* NULL until something was away */
+};
+
+/* The disk tier, which all cards share; see cold.h. */
+struct cold {
+    struct spill spill;
+    char *bounces; /* pinned, COLD_BOUNCES of them: on the way to the disk and back */
+    uint64_t bounce_bytes;
+    const struct driver *drv;
+    bool tried; /* to open it */
 };
 
 struct pagers {
@@ -61,6 +72,7 @@ struct pagers {
     pthread_rwlock_t waits; /* for contexts, against captures that begin; taken before the lock */
     struct config config;
     struct pager cards[DEVICES_MAX];
+    struct cold cold;
     _Atomic uint64_t small; /* allocations below are left to the driver */
     _Atomic int captures;
     _Atomic int host_calls;  /* queued host functions that have not returned */
@@ -110,6 +122,12 @@ void card_unmap(struct pager *pager, const struct driver *drv, struct range *ran
 /* Frees what has become free. With `wait`, waits for the oldest that has not; false when none was
  * left to wait for. */
 bool card_reclaim(struct pager *pager, const struct driver *drv, bool wait);
+
+/* The least recently used blocks whose home is in `tier`, worth `bytes`, other than those of
+ * request `except`; fewer when there are no more. `to_disk`: that may go there, and are not of the
+ * current launch. *out is the caller's to free. */
+size_t card_oldest(struct pager *pager, enum tier tier, uint64_t bytes, uint64_t except,
+                   bool to_disk, struct block ***out);
 
 /* Evicts least recently used blocks, other than those of request `except`, worth `bytes`. Between
  * card_enter() and card_leave(). Bytes freed. */

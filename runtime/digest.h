@@ -33,6 +33,9 @@ struct digest_span {
     uint64_t digest; /* out */
 };
 
+/* The same digest of bytes in host memory. */
+uint64_t digest_bytes(const void *bytes, uint64_t n);
+
 /* Computes all of them in `stream` and waits. 0 or -errno, then no digest is good. */
 int digest_spans(struct digester *digester, const struct driver *drv, CUstream stream,
                  struct digest_span *spans, size_t n);

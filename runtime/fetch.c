@@ -12,6 +12,7 @@
  */
 #include <stdlib.h>
 #include "runtime/card.h"
+#include "runtime/cold.h"
 #include "runtime/evict.h"
 #include "runtime/experts.h"
 #include "runtime/gate.h"
@@ -103,7 +104,7 @@ static int want_extent(struct wanted *wanted, const struct extent *extent, uint6
         if (block->needed == request)
             continue;
         block->needed = request;
-        if (block_tier(block) == TIER_DEVICE)
+        if (block_tier(block) != TIER_HOST)
             continue;
         wanted->blocks[wanted->n++] = block;
         wanted->bytes += block->bytes;
@@ -147,7 +148,18 @@ static uint64_t effective_use(const struct range *range, uint32_t index, uint32_
                    atomic_load_explicit(&range->blocks[owner].last_use, memory_order_relaxed));
 }
 
-static size_t candidates_of(const struct range *range, uint64_t except, struct evict_candidate *out)
+/* Whether the block may be moved out. */
+static bool may_go(const struct block *block, enum tier tier, uint64_t except, bool to_disk)
+{
+    const struct range *range = block->range;
+
+    if (block_tier(block) != tier || (except && block->needed == except))
+        return false;
+    return !to_disk || (!range->escaped && block->launch != range->pager->launch);
+}
+
+static size_t candidates_of(const struct range *range, enum tier tier, uint64_t except,
+                            bool to_disk, struct evict_candidate *out)
 {
     uint32_t mark = 0;
     size_t n = 0;
@@ -156,7 +168,7 @@ static size_t candidates_of(const struct range *range, uint64_t except, struct e
         struct block *block = (struct block *)&range->blocks[i];
         uint64_t last_use = effective_use(range, i, &mark);
 
-        if (block_tier(block) != TIER_DEVICE || (except && block->needed == except))
+        if (!may_go(block, tier, except, to_disk))
             continue;
         out[n++] =
             (struct evict_candidate){.block = block, .last_use = last_use, .bytes = block->bytes};
@@ -173,31 +185,41 @@ static size_t count_blocks(const struct pager *pager)
     return n;
 }
 
+size_t card_oldest(struct pager *pager, enum tier tier, uint64_t bytes, uint64_t except,
+                   bool to_disk, struct block ***out)
+{
+    size_t all = count_blocks(pager);
+    struct evict_candidate *candidates = calloc(all + 1, sizeof(*candidates));
+    size_t n = 0;
+
+    *out = calloc(all + 1, sizeof(**out));
+    for (struct range *range = residency.ranges; range && candidates && *out;
+         range = range->hh.next) {
+        if (range->pager == pager)
+            n += candidates_of(range, tier, except, to_disk, candidates + n);
+    }
+    n = evict_choose(candidates, n, bytes);
+    for (size_t i = 0; i < n; i++)
+        (*out)[i] = candidates[i].block;
+    free(candidates);
+    return n;
+}
+
 uint64_t card_evict(struct pager *pager, const struct driver *drv, struct transfer *transfer,
                     uint64_t bytes, uint64_t except)
 {
     struct mover mover = {drv, pager->pools, transfer, &pager->access};
-    size_t all = count_blocks(pager);
-    struct evict_candidate *candidates = calloc(all + 1, sizeof(*candidates));
-    struct block **victims = calloc(all + 1, sizeof(*victims));
+    uint64_t room = pool_room(&pager->pools[TIER_HOST]);
+    struct block **victims;
     uint64_t evicted = 0;
-    size_t n = 0;
+    size_t n;
 
-    if (!candidates || !victims)
-        goto out;
-    for (struct range *range = residency.ranges; range; range = range->hh.next) {
-        if (range->pager == pager)
-            n += candidates_of(range, except, candidates + n);
-    }
-    n = evict_choose(candidates, n, bytes);
-    for (size_t i = 0; i < n; i++)
-        victims[i] = candidates[i].block;
+    if (residency_spills() && room < bytes)
+        (void)cold_evict(pager, &mover, TIER_HOST, bytes - room, except);
+    n = card_oldest(pager, TIER_DEVICE, bytes, except, false, &victims);
     n = move_to_host(&mover, victims, n);
     for (size_t i = 0; i < n; i++)
         evicted += victims[i]->bytes;
-
-out:
-    free(candidates);
     free(victims);
     return evicted;
 }
@@ -248,10 +270,13 @@ static bool fetch_on(struct pager *pager, const struct driver *drv, struct exten
 
 /* False when some of what the launch names is read in place. */
 static bool provide(struct pager *pager, const struct driver *drv, const struct launch *launch,
-                    struct extents *extents, struct redirect **out)
+                    struct extents *extents, struct redirect **out, int *error)
 {
     (void)card_reclaim(pager, drv, false);
     room_follow(pager, drv);
+    *error = streaming_is_running(pager) ? 0 : cold_launch(pager, drv, extents);
+    if (*error)
+        return false;
     switch (pagers.config.engine) {
     case ENGINE_STREAM:
         if (streaming_launch(pager, drv, launch, extents, out))
@@ -287,7 +312,11 @@ bool pager_wants_pieces(const uint64_t *addresses, size_t n, uint32_t n_kernels)
 {
     bool wants = false;
 
-    if (pager_capture_is_open() || pagers.config.engine != ENGINE_STREAM || !is_away(addresses, n))
+    if (pager_capture_is_open())
+        return false;
+    if (residency_any_on_disk())
+        return true;
+    if (pagers.config.engine != ENGINE_STREAM || !is_away(addresses, n))
         return false;
     pthread_mutex_lock(&pagers.lock);
     for (size_t i = 0; i < n && !wants; i++) {
@@ -309,20 +338,72 @@ static bool names_memory_of(const struct pager *pager, const struct extents *ext
     return false;
 }
 
+static bool is_captured(const struct driver *drv, CUstream stream)
+{
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+
+    return pager_capture_is_open() && drv->cuStreamIsCapturing &&
+           drv->cuStreamIsCapturing(stream, &status) == CUDA_SUCCESS &&
+           status != CU_STREAM_CAPTURE_STATUS_NONE;
+}
+
+/* Sees to it that nothing the launch names is on the disk, on any card. */
+static int bring_named(const struct driver *drv, const struct extents *extents)
+{
+    int r = 0;
+
+    if (!residency_spills())
+        return 0;
+    for (int i = 0; i < DEVICES_MAX && !r; i++) {
+        if (pagers.cards[i].state == CARD_PAGED && names_memory_of(&pagers.cards[i], extents))
+            r = cold_launch(&pagers.cards[i], drv, extents);
+    }
+    return r;
+}
+
+/* From here to the launch nobody may reach a safe point: the windows would be closed, what was
+ * noted of the launch would be taken for what it had done, and what it names could go to the disk.
+ */
+static struct redirect *enter_for(const struct launch *launch, struct redirect *redirect, int error)
+{
+    if (!redirect && (error || gate_is_watched() || residency_spills()))
+        redirect = redirect_nowhere(launch);
+    if (!redirect)
+        return NULL;
+    redirect->refused = cold_result(error);
+    gate_enter();
+    return redirect;
+}
+
 /* While some stream is captured nothing can be looked into, but not all launches are captured. */
 static struct redirect *submit_unseen(const struct driver *drv, const struct launch *launch)
 {
-    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+    struct extents extents = {.n = 0};
     struct redirect *redirect;
 
-    if (!gate_is_watched() || (drv->cuStreamIsCapturing &&
-                               drv->cuStreamIsCapturing(launch->stream, &status) == CUDA_SUCCESS &&
-                               status != CU_STREAM_CAPTURE_STATUS_NONE))
+    if ((!gate_is_watched() && !residency_spills()) || is_captured(drv, launch->stream))
         return NULL;
-    redirect = redirect_nowhere(launch);
-    if (redirect)
-        gate_enter();
-    gate_note_unknown();
+    layout_scan(launch->layout, launch->kernel_params, launch->extra, note_extent, &extents);
+    pthread_mutex_lock(&pagers.lock);
+    resolve(&extents);
+    redirect = enter_for(launch, NULL, bring_named(drv, &extents));
+    pthread_mutex_unlock(&pagers.lock);
+    if (gate_is_watched())
+        gate_note_unknown();
+    return redirect;
+}
+
+struct redirect *pager_unknown_launch(const struct driver *drv, const struct launch *launch)
+{
+    struct redirect *redirect;
+
+    if (!residency_spills() || is_captured(drv, launch->stream))
+        return NULL;
+    pthread_mutex_lock(&pagers.lock);
+    redirect = enter_for(launch, NULL, cold_all(drv));
+    pthread_mutex_unlock(&pagers.lock);
+    if (gate_is_watched())
+        gate_note_unknown();
     return redirect;
 }
 
@@ -332,6 +413,7 @@ struct redirect *pager_fetch(const struct driver *drv, const struct launch *laun
     struct redirect *redirect = NULL;
     bool watched = launch->layout->excused;
     bool whole = true;
+    int error = 0;
 
     if (pager_capture_is_open())
         return submit_unseen(drv, launch);
@@ -339,19 +421,16 @@ struct redirect *pager_fetch(const struct driver *drv, const struct launch *laun
 
     pthread_mutex_lock(&pagers.lock);
     resolve(&extents);
-    for (int i = 0; i < DEVICES_MAX && !redirect; i++) {
+    for (int i = 0; i < DEVICES_MAX && !redirect && !error; i++) {
         struct pager *pager = &pagers.cards[i];
 
         if (pager->state == CARD_PAGED &&
             (names_memory_of(pager, &extents) || (watched && pager->streaming)))
-            whole &= provide(pager, drv, launch, &extents, &redirect);
+            whole &= provide(pager, drv, launch, &extents, &redirect, &error);
     }
-    /* From here to the launch nobody may reach a safe point: the windows would be closed, and what
-     * was noted of the launch would be taken for what it had done. */
-    if (!redirect && gate_is_watched())
-        redirect = redirect_nowhere(launch);
-    if (redirect)
-        gate_enter();
+    if (!error)
+        error = bring_named(drv, &extents);
+    redirect = enter_for(launch, redirect, error);
     pthread_mutex_unlock(&pagers.lock);
     if (!whole)
         stats_add(launches_in_place, 1);

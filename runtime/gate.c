@@ -37,21 +37,53 @@ void gate_wait(void)
     } while (atomic_load(&gate_process.state) & GATE_CLOSED);
 }
 
-void gate_enter_unknown(void)
+static int (*_Atomic holder)(void);
+
+void gate_set_holder(int (*bring)(void))
 {
-    if (atomic_load(&gate_process.state) & GATE_CLOSED)
-        gate_wait();
+    atomic_store(&holder, bring);
+}
+
+int gate_enter_unknown(void)
+{
+    uint32_t state;
+
+    while ((state = atomic_load(&gate_process.state)) & (GATE_CLOSED | GATE_HELD)) {
+        int (*bring)(void) = atomic_load(&holder);
+        int r;
+
+        if (state & GATE_CLOSED) {
+            gate_wait();
+            continue;
+        }
+        gate_leave();
+        r = bring ? bring() : 0;
+        if (r)
+            return r;
+        atomic_fetch_add(&gate_process.inside, 1);
+    }
     /* Not before: whoever sees the count must find the submission inside, or behind it. */
     if (gate_is_watched())
         gate_note_unknown();
+    return 0;
+}
+
+static void set(uint32_t flag, bool on)
+{
+    if (on)
+        atomic_fetch_or(&gate_process.state, flag);
+    else
+        atomic_fetch_and(&gate_process.state, ~flag);
 }
 
 void gate_watch(bool on)
 {
-    if (on)
-        atomic_fetch_or(&gate_process.state, GATE_WATCHED);
-    else
-        atomic_fetch_and(&gate_process.state, ~(uint32_t)GATE_WATCHED);
+    set(GATE_WATCHED, on);
+}
+
+void gate_hold_unknown(bool on)
+{
+    set(GATE_HELD, on);
 }
 
 void gate_wake_closer(void)

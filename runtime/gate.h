@@ -12,7 +12,8 @@
  * gate_close() waits for those inside, who may be in a blocking copy; it gives up after a while
  * rather than risk waiting for a copy that waits for a submission held back here.
  *
- * A watched gate also counts submissions whose effect nobody has looked into.
+ * A watched gate also counts submissions whose effect nobody has looked into. One that holds them
+ * has something done before each, which may refuse it.
  */
 
 #include <stdatomic.h>
@@ -23,6 +24,7 @@
 enum {
     GATE_CLOSED = 1,
     GATE_WATCHED = 2,
+    GATE_HELD = 4,
 };
 
 struct gate {
@@ -61,7 +63,8 @@ static inline bool gate_try_enter(void)
     return likely(!atomic_load(&gate_process.state));
 }
 
-void gate_enter_unknown(void);
+/* 0, or why not: what the holder says. Then the gate was not entered. */
+int gate_enter_unknown(void);
 
 static inline bool gate_is_watched(void)
 {
@@ -75,6 +78,10 @@ static inline void gate_note_unknown(void)
 }
 
 void gate_watch(bool on);
+
+/* `bring` is called outside the gate, without any lock, until nothing is held any more. */
+void gate_set_holder(int (*bring)(void));
+void gate_hold_unknown(bool on);
 
 static inline uint64_t gate_unknown(void)
 {

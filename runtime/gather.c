@@ -8,6 +8,7 @@
  */
 #include <stdlib.h>
 #include "runtime/card.h"
+#include "runtime/cold.h"
 #include "runtime/move.h"
 #include "runtime/pager.h"
 #include "runtime/streaming.h"
@@ -24,6 +25,38 @@ static size_t blocks_here(struct range *range, CUdeviceptr address, uint64_t byt
         if (block_tier(&range->blocks[i]) == TIER_DEVICE)
             out[n++] = &range->blocks[i];
     return n <= last - first ? n : 0;
+}
+
+/* What of the piece is on the disk; its number. */
+static size_t blocks_on_disk(struct range *range, CUdeviceptr address, uint64_t bytes,
+                             struct block **out)
+{
+    uint64_t first = (address - range->base) >> residency.slot_shift;
+    uint64_t last = (address - range->base + bytes - 1) >> residency.slot_shift;
+    size_t n = 0;
+
+    for (uint64_t i = first; i <= last && i < range->n_blocks; i++) {
+        range->blocks[i].launch = range->pager->launch;
+        if (block_tier(&range->blocks[i]) == TIER_DISK)
+            out[n++] = &range->blocks[i];
+    }
+    return n;
+}
+
+static bool bring(const struct driver *drv, struct range *range, CUdeviceptr address,
+                  uint64_t bytes)
+{
+    struct block **there = calloc(range->n_blocks, sizeof(*there));
+    size_t n;
+    bool brought;
+
+    if (!there)
+        return false;
+    range->pager->launch++;
+    n = blocks_on_disk(range, address, bytes, there);
+    brought = n && cold_need(range->pager, drv, there, n) == 0;
+    free(there);
+    return brought;
 }
 
 static bool gather(const struct driver *drv, struct range *range, CUdeviceptr address,
@@ -52,8 +85,10 @@ bool pager_gather(const struct driver *drv, CUdeviceptr address, uint64_t bytes)
         return false;
     pthread_mutex_lock(&pagers.lock);
     range = residency_range(address);
-    if (range)
-        gathered = gather(drv, range, address, bytes);
+    if (range) {
+        gathered = residency_any_on_disk() && bring(drv, range, address, bytes);
+        gathered |= gather(drv, range, address, bytes);
+    }
     pthread_mutex_unlock(&pagers.lock);
     return gathered;
 }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/card.h"
+#include "runtime/cold.h"
 #include "runtime/experts.h"
 #include "runtime/gate.h"
 #include "runtime/log.h"
@@ -56,8 +57,17 @@ static int current(const struct driver *drv, CUcontext *out_ctx, struct pager **
     return card_open(drv, device, out);
 }
 
+static int begin_on_disk(struct block *block)
+{
+    block->chunk = NULL;
+    if (cold_room() < residency.space.slot_bytes)
+        return POOL_E_FULL;
+    cold_begin(block);
+    return 0;
+}
+
 /* A chunk for a new block. The last chunk of host memory is left for moves, which need one spare to
- * swap with. */
+ * swap with. Where both are full the block begins on the disk. */
 static int back_block(struct pager *pager, const struct driver *drv, struct block *block)
 {
     enum tier tier = TIER_DEVICE;
@@ -66,10 +76,10 @@ static int back_block(struct pager *pager, const struct driver *drv, struct bloc
     if (r) {
         tier = TIER_HOST;
         if (pool_room(&pager->pools[TIER_HOST]) < block->bytes + residency.space.slot_bytes)
-            return POOL_E_FULL;
+            return begin_on_disk(block);
         r = pool_take(&pager->pools[TIER_HOST], drv, block->bytes, &block->chunk);
         if (r)
-            return r;
+            return r == POOL_E_FULL ? begin_on_disk(block) : r;
     }
     r = vmm_map(drv, block_address(block), block->bytes, block->chunk->handle, &pager->access);
     if (r) {
@@ -95,7 +105,7 @@ static int range_new(struct pager *pager, const struct driver *drv, uint64_t byt
     int r;
 
     if (align_up(bytes, pager->granularity) >
-        pool_room(&pager->pools[TIER_DEVICE]) + pool_room(&pager->pools[TIER_HOST]))
+        pool_room(&pager->pools[TIER_DEVICE]) + pool_room(&pager->pools[TIER_HOST]) + cold_room())
         return POOL_E_FULL;
     r = range_take(bytes, pager->granularity, &range);
     if (r)
@@ -119,7 +129,7 @@ static bool pools_forgive(struct pager *pager)
 {
     bool any = false;
 
-    for (int tier = 0; tier < TIER_COUNT; tier++) {
+    for (int tier = 0; tier < POOL_TIERS; tier++) {
         any |= pager->pools[tier].budget < pager->pools[tier].ceiling;
         pool_forgive(&pager->pools[tier]);
     }
@@ -159,7 +169,7 @@ static int alloc_locked(const struct driver *drv, uint64_t bytes, CUmemoryPool m
     range->pager = pager;
     range->ctx = ctx;
     range->mempool = mempool;
-    range_observe(range, pager->observed);
+    range_observe(range, pager->observed || residency_spills());
     range_publish(range);
     stats_add(allocations, 1);
     *out = range->base;
@@ -567,6 +577,7 @@ void pager_reset_after_fork(void)
     pthread_mutex_init(&pagers.lock, NULL);
     pthread_rwlock_init(&pagers.waits, NULL);
     memset(pagers.cards, 0, sizeof(pagers.cards));
+    cold_reset();
     atomic_store(&pagers.captures, 0);
     atomic_store(&pagers.host_calls, 0);
     atomic_store(&pagers.graph_calls, false);
@@ -585,9 +596,9 @@ static struct story_facts facts_of(const struct pager *pager, uint64_t card_free
         .card_total = card_total,
         .card_free = card_free,
         .device_budget = device->budget,
-        .host_budget = host->budget,
+        .host_budget = host->budget + pagers.cold.spill.budget,
         .pool_held = device->used + device->kept,
-        .paged = device->used + host->used,
+        .paged = device->used + host->used + stats_get(disk_bytes),
     };
 }
 

@@ -98,6 +98,17 @@ static inline uint64_t pager_run(uint64_t address, uint64_t bytes)
     return residency_run(address, bytes);
 }
 
+/* Whether a copy or memset that begins at `address` has to wait until what is there is back from
+ * the disk: inside the gate, which is then left, and entered again after pager_bring(). */
+static inline bool pager_must_bring(uint64_t address)
+{
+    return unlikely(residency_any_on_disk()) && residency_is_on_disk(address);
+}
+CUresult pager_bring(const struct driver *drv, CUdeviceptr address);
+
+/* What the program copies into device memory may be addresses, which kernels follow unseen. */
+void pager_scan(const struct driver *drv, const void *bytes, uint64_t n);
+
 /* The program gave device memory back to the driver itself: what was refused may be had now. */
 void pager_device_memory_freed(void);
 
@@ -149,6 +160,9 @@ void pager_reset_after_fork(void);
  * below, and returns what that does. */
 struct redirect *pager_fetch(const struct driver *drv, const struct launch *launch);
 
+/* The same for a launch of which nobody knows what its parameters are. */
+struct redirect *pager_unknown_launch(const struct driver *drv, const struct launch *launch);
+
 struct pager_look {
     struct residency_view view;
     uint64_t now;
@@ -190,8 +204,11 @@ ALWAYS_INLINE struct redirect *pager_before_launch(const struct driver *drv, CUf
     if (!look.view.bytes)
         return NULL;
     layout = layout_find(drv, function);
-    if (!layout)
-        return NULL;
+    if (unlikely(!layout)) {
+        struct launch unknown = {function, NULL, stream, kernel_params, extra};
+
+        return pager_unknown_launch(drv, &unknown);
+    }
     look.now = residency_tick();
     look.away = layout->excused != NULL;
     if (likely(kernel_params && !extra))

@@ -22,7 +22,12 @@
 enum tier {
     TIER_DEVICE, /* device memory: full speed */
     TIER_HOST,   /* pinned host memory, mapped at the same address: right at any time, slow */
+    TIER_DISK,   /* a page of the spill file: not mapped, brought back before anything touches it */
     TIER_COUNT,
+};
+
+enum {
+    POOL_TIERS = TIER_DISK, /* those that are memory */
 };
 
 struct chunk {

@@ -54,7 +54,7 @@ void prepare_observation(struct pager *pager, bool on)
     pager->observed = on;
     for (struct range *range = residency.ranges; range; range = range->hh.next) {
         if (range->pager == pager)
-            range_observe(range, on);
+            range_observe(range, on || residency_spills());
     }
 }
 
@@ -93,6 +93,15 @@ static int add_pieces(struct streaming *s, struct range *range)
     return 0;
 }
 
+static bool is_on_disk(const struct range *range)
+{
+    for (uint32_t i = 0; i < range->n_blocks; i++) {
+        if (block_tier(&range->blocks[i]) == TIER_DISK)
+            return true;
+    }
+    return false;
+}
+
 static int make_pieces(struct pager *pager)
 {
     struct streaming *s = pager->streaming;
@@ -101,7 +110,7 @@ static int make_pieces(struct pager *pager)
 
     for (struct range *range = residency.ranges; range && !r; range = range->hh.next) {
         if (range->pager == pager && is_in_use(s, range, since))
-            r = add_pieces(s, range);
+            r = is_on_disk(range) ? -EBUSY : add_pieces(s, range);
     }
     return r;
 }

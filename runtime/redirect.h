@@ -35,7 +35,8 @@ struct redirect {
     const struct guard *guard; /* looks at some of these behind the launch, */
     uint32_t n_entries;
     struct guard_entry *entries;
-    bool unguarded; /* and could not */
+    bool unguarded;   /* and could not */
+    CUresult refused; /* what it needs is not there: it is not made, and the program told this */
     const struct experts *experts;
     struct experts_record *record; /* what it reads of its memory is looked at, or NULL */
 

@@ -129,6 +129,8 @@ int range_take(uint64_t bytes, uint64_t granularity, struct range **out)
     range->n_blocks = (uint32_t)n_blocks;
     range->marks.n = 0;
     range->named.n = 0;
+    range->uploads.n = 0;
+    range->escaped = false;
     atomic_store_explicit(&range->n_away, 0, memory_order_relaxed);
     for (uint32_t i = 0; i < n_blocks; i++) {
         struct block *block = &range->blocks[i];
@@ -136,8 +138,10 @@ int range_take(uint64_t bytes, uint64_t granularity, struct range **out)
         block->bytes = min_u64(slot_bytes, range->mapped_bytes - i * slot_bytes);
         block->chunk = NULL;
         block->needed = 0;
+        block->launch = 0;
         block->rewrites = 0;
         block->piece = 0;
+        block->page = 0;
         atomic_store_explicit(&block->takes_turns, false, memory_order_relaxed);
         block_touch(block, atomic_load_explicit(&residency.clock, memory_order_relaxed));
     }
@@ -227,6 +231,7 @@ static void mark(struct marks *marks, uint64_t offset)
 
 void range_mark(struct range *range, uint64_t address)
 {
+    mark(&range->uploads, address - range->base);
     mark(&range->marks, address - range->base);
 }
 
@@ -253,6 +258,25 @@ uint64_t range_extent(const struct range *range, uint64_t address)
 uint64_t range_named_extent(const struct range *range, uint64_t address)
 {
     return extent(range, &range->named, address);
+}
+
+uint64_t range_certain_extent(const struct range *range, uint64_t address)
+{
+    const struct marks *uploads = &range->uploads;
+    const struct marks *named = &range->named;
+    uint64_t offset = address - range->base;
+    uint32_t i = mark_after(uploads, offset);
+    uint32_t k = mark_after(named, offset);
+
+    while (i < uploads->n && k < named->n) {
+        if (uploads->at[i] == named->at[k])
+            return uploads->at[i] - offset;
+        if (uploads->at[i] < named->at[k])
+            i++;
+        else
+            k++;
+    }
+    return range->bytes > offset ? range->bytes - offset : 0;
 }
 
 bool residency_takes_turns(uint64_t address, uint64_t bytes)
@@ -286,6 +310,8 @@ uint64_t residency_run(uint64_t address, uint64_t bytes)
     if (!range_is_away(range))
         return bytes;
     tier = block_tier(block);
+    if (tier == TIER_DISK)
+        return residency_block_run(address, bytes);
     run = block_address(block) + slot_bytes - address;
     for (uint32_t i = block->index + 1; run < bytes && i < range->n_blocks; i++) {
         if (block_tier(&range->blocks[i]) != tier)

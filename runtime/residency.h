@@ -35,7 +35,10 @@ struct block {
     struct chunk *chunk;       /* NULL only before the range is published */
     _Atomic uint64_t last_use; /* residency_now() of the last launch or copy that named it */
     uint64_t needed;           /* pager: number of the request it was last needed by */
+    uint64_t launch;           /* cold: number of the last launch that reached it */
     uint32_t piece;            /* streaming: one more than its number in the plan, or 0 */
+    uint32_t page;             /* one more than its page in the spill file, or 0; see cold.h */
+    uint64_t digest;           /* of what that page holds, as digest.h has it */
     uint32_t rewrites;         /* streaming: plans that it has ended by being written after all */
     uint32_t looks;            /* experts: launches that are in its heat, */
     double heat;               /* bytes that one reads of it, on average */
@@ -73,6 +76,8 @@ struct range {
     uint32_t capacity;       /* of blocks[]; a power of two */
     _Atomic uint32_t n_away; /* blocks whose home is not device memory, and RANGE_OBSERVED */
     struct marks marks;      /* where buffers were seen to begin, by uploads and by launches */
+    struct marks uploads;    /* by uploads alone */
+    bool escaped;            /* its address lies in memory somewhere: it is touched unseen */
     struct marks named;      /* by launches alone: an upload may well be a part of a buffer */
     struct range *next;      /* recycling */
     UT_hash_handle hh;       /* by base, while RANGE_LIVE */
@@ -85,6 +90,8 @@ struct residency {
     _Atomic uint64_t bytes; /* of all slots; 0 until there is a space */
     _Atomic(_Atomic(struct block *) *) slots;
     _Atomic uint64_t clock;
+    _Atomic uint64_t on_disk; /* blocks */
+    atomic_bool spills;       /* there is a disk tier */
     struct space space;
     struct range *ranges; /* uthash */
     struct range *recycled[32];
@@ -205,17 +212,39 @@ void range_give(struct range *range);
 /* Remembers that a buffer begins at `address` inside `range`: an upload, or a launch says so. */
 void range_mark(struct range *range, uint64_t address);
 void range_name(struct range *range, uint64_t address);
+/* Bytes from `address` to where the next buffer certainly begins: something was uploaded there, and
+ * a launch named it. */
+uint64_t range_certain_extent(const struct range *range, uint64_t address);
 /* Bytes from `address` to where the next known buffer begins, or the range ends. */
 uint64_t range_extent(const struct range *range, uint64_t address);
 /* The same, going by what launches named alone. */
 uint64_t range_named_extent(const struct range *range, uint64_t address);
 
+/* Whether anything is on the disk at all: what every call asks first. */
+static inline bool residency_any_on_disk(void)
+{
+    return atomic_load_explicit(&residency.on_disk, memory_order_relaxed) != 0;
+}
+
+static inline bool residency_spills(void)
+{
+    return atomic_load_explicit(&residency.spills, memory_order_relaxed);
+}
+
+/* Whether the block at `address` is on the disk. Locking: none; inside the gate none goes there. */
+static inline bool residency_is_on_disk(uint64_t address)
+{
+    const struct block *block = residency_any_on_disk() ? residency_block(address) : NULL;
+
+    return block && block_tier(block) == TIER_DISK;
+}
+
 /* Whether launches may be reading copies of some of these bytes. Locking: none. */
 bool residency_takes_turns(uint64_t address, uint64_t bytes);
 
 /*
- * Bytes from `address`, at most `bytes`, that one driver call may copy or set: all of one tier. An
- * address that is not ours goes as it is. Locking: none.
+ * Bytes from `address`, at most `bytes`, that one driver call may copy or set: all of one tier, or
+ * of one block that is on the disk. An address that is not ours goes as it is. Locking: none.
  */
 uint64_t residency_run(uint64_t address, uint64_t bytes);
 

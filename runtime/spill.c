@@ -281,8 +281,11 @@ int spill_verify(const struct spill *spill, uint32_t page, const void *buffer, u
     return -EBADMSG;
 }
 
-void spill_blame(const struct spill *spill, const struct disk_request *request)
+void spill_blame(struct spill *spill, const struct disk_request *request)
 {
+    if (request->write && spill->failing)
+        return;
+    spill->failing |= request->write;
     log_error("cannot %s %llu bytes %s the spill file in %s at offset %llu: %s; what needs them %s",
               request->write ? "write" : "read", (unsigned long long)request->bytes,
               request->write ? "to" : "from", spill->directory, (unsigned long long)request->offset,

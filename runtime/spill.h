@@ -27,6 +27,7 @@ struct spill {
     uint32_t capacity;
     uint32_t *free;
     uint64_t *sums; /* by page */
+    bool failing;   /* the last write did, which has been said */
     struct disk disk;
 };
 
@@ -66,8 +67,8 @@ struct disk_request spill_request(const struct spill *spill, uint32_t page, bool
                                   void *buffer, uint64_t bytes);
 /* It is what was written. 0, or -EBADMSG after an error message that says where it was. */
 int spill_verify(const struct spill *spill, uint32_t page, const void *buffer, uint64_t bytes);
-/* Why a request failed, for a person. */
-void spill_blame(const struct spill *spill, const struct disk_request *request);
+/* Why a request failed, for a person; of writes only the first in a row. */
+void spill_blame(struct spill *spill, const struct disk_request *request);
 
 /* What kind of place a directory is on, by the file system's magic number and its device. */
 enum spill_place {

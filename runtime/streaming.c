@@ -674,6 +674,11 @@ bool streaming_launch(struct pager *pager, const struct driver *drv, const struc
     }
 }
 
+bool streaming_is_running(const struct pager *pager)
+{
+    return pager->streaming && pager->streaming->state == STREAMING_RUNNING;
+}
+
 bool streaming_wants_pieces(struct pager *pager, uint32_t n_launches)
 {
     struct streaming *s = pager->streaming;

@@ -39,6 +39,7 @@ struct extent {
     CUdeviceptr address;
     struct range *range;
     uint64_t bytes;
+    bool staged; /* the launch reads a copy of it */
     const struct layout_word *word;
 };
 
@@ -113,6 +114,8 @@ struct streaming {
  */
 bool streaming_launch(struct pager *pager, const struct driver *drv, const struct launch *launch,
                       struct extents *extents, struct redirect **out);
+/* Whether launches may be given copies. */
+bool streaming_is_running(const struct pager *pager);
 /* Whether so many launches that are about to come as one graph had better come one by one. */
 bool streaming_wants_pieces(struct pager *pager, uint32_t n_launches);
 /* The redirected launch was given to the driver, in whatever context. */

@@ -31,7 +31,8 @@ static void unmap(struct window *window, const struct driver *drv)
     uint32_t mapped = window->mapped;
 
     for (uint32_t i = 0; i < mapped; i++) {
-        if (vmm_unmap(drv, place(window, window->from + i), window->bytes[i]) == 0)
+        if (!window->bytes[i] ||
+            vmm_unmap(drv, place(window, window->from + i), window->bytes[i]) == 0)
             window->mapped--;
     }
     if (window->mapped)
@@ -54,6 +55,11 @@ static int map(struct window *window, const struct driver *drv, const struct vmm
             chunk = chunk_of(context, block);
         if (!chunk)
             chunk = block->chunk;
+        window->bytes[window->mapped] = 0;
+        if (!chunk) { /* on the disk, where nothing may read it */
+            window->mapped++;
+            continue;
+        }
         r = vmm_map(drv, place(window, i), chunk->bytes, chunk->handle, access);
         if (r)
             return r;

@@ -16,7 +16,7 @@ layers='
 4 digest guard layout peek pool space transfer trust
 5 redirect residency ring
 6 evict move window replay
-7+ blame card experts experts_swap fetch gather pager peer prepare room streaming weigh
+7+ blame card cold experts experts_swap fetch gather pager peer prepare room streaming weigh
 '
 
 find runtime interpose planner tools tests/sim -path runtime/cuda -prune -o -name '*.[ch]' -print |

@@ -4,14 +4,16 @@
  * for it, in several orders of what may run in any order. What comes out has to be the same.
  *
  *   passes [--seeds N] [--seed N] [--program NAME] [--ratio R] [--form launches|graphs]
- *          [--every N]
+ *          [--every N] [--spill DIRECTORY]
  *
  * Without seeds each program runs once, as launches at half the memory and every third as a graph,
- * too; or only every Nth. Output is TAP, a line for each program and form.
+ * too; or only every Nth. With a directory host memory is small as well, and what neither has room
+ * for goes to a file there. Output is TAP, a line for each program and form.
  */
 #include "tests/stress/passes.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +33,8 @@ static const struct passes_program *const tables[] = {
     programs_that_change, programs_with_streams, programs_with_experts,
 };
 
+#define HOST_SHARE 0.2 /* of the weights: pinned host memory there is when some go to the disk */
+
 static const double ratios[] = {1.1, 1.5, 2, 4};
 
 struct options {
@@ -41,6 +45,25 @@ struct options {
     const char *form;
     double ratio;
 };
+
+static const char *spill; /* directory, NULL for none */
+
+/* Of these a file takes some, without seeds: one for each way of loading, naming and writing. The
+ * programs that reach beyond what they are given, or find addresses in memory, are no use here: for
+ * them nothing may be on the disk. */
+static const char *const spilled[] = {
+    "slab",  "decode", "memsets",  "copies",      "realloc",
+    "reset", "cache",  "contexts", "two_threads", "by_copy_between_late",
+};
+
+static bool is_spilled(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(spilled); i++) {
+        if (!strcmp(spilled[i], name))
+            return true;
+    }
+    return false;
+}
 
 static bool is_graph(const char *form)
 {
@@ -73,7 +96,7 @@ static void set_number(const char *name, uint64_t value)
 
 /* `budget`: bytes of the card, 0 for an ample one without the shim. */
 static void child(const struct passes_program *program, const char *form, uint64_t budget,
-                  uint32_t seed, int to)
+                  uint64_t host, uint32_t seed, int to)
 {
     static const char *const orders[] = {"restless", "lazy", "eager", "timed"};
     char number[16];
@@ -84,6 +107,12 @@ static void child(const struct passes_program *program, const char *form, uint64
     setenv("VRAMSHIM_DISABLE", budget ? "0" : "1", 1);
     setenv("VRAMSHIM_ENGINE", "stream", 1);
     setenv("VRAMSHIM_RAM", "1GiB", 1);
+    if (spill && budget) {
+        set_number("VRAMSHIM_RAM", host);
+        setenv("VRAMSHIM_SPILL_DIR", spill, 1);
+        setenv("VRAMSHIM_SPILL_FORCE", "1", 1);
+        setenv("PASSES_SPILL", "1", 1);
+    }
     setenv("VRAMSHIM_CHUNK", "2MiB", 1);
     setenv("VRAMSHIM_SMALL", "64KiB", 1);
     if (budget)
@@ -94,7 +123,7 @@ static void child(const struct passes_program *program, const char *form, uint64
 }
 
 static bool run(const struct passes_program *program, const char *form, uint64_t budget,
-                uint32_t seed, struct passes_result *out)
+                uint64_t host, uint32_t seed, struct passes_result *out)
 {
     int ends[2];
     int status;
@@ -106,7 +135,7 @@ static bool run(const struct passes_program *program, const char *form, uint64_t
     pid = fork();
     if (pid == 0) {
         close(ends[0]);
-        child(program, form, budget, seed, ends[1]);
+        child(program, form, budget, host, seed, ends[1]);
     }
     close(ends[1]);
     got = pid > 0 ? read(ends[0], out, sizeof(*out)) : -1;
@@ -135,7 +164,7 @@ static const char *why_wrong(const struct passes_program *program, const char *f
         return "another result";
     if (got->left)
         return "something is left";
-    if (half && program->streams && !got->redirected)
+    if (half && program->streams && !spill && !got->redirected)
         return "nothing was read through the ring";
     if (half && program->surprises && !got->surprises)
         return "nothing was read in place";
@@ -150,9 +179,10 @@ static void run_one(const struct passes_program *program, const char *form,
                     struct tally *tally)
 {
     uint64_t budget = (uint64_t)((double)ample->weights / ratio) + ample->written + SPARE;
+    uint64_t host = (uint64_t)((double)ample->weights * HOST_SHARE) + SPARE;
     struct passes_result result = {0};
     const char *wrong;
-    bool ended = run(program, form, budget, seed, &result);
+    bool ended = run(program, form, budget, host, seed, &result);
 
     tally->runs++;
     wrong = why_wrong(program, form, ample, &result, ratio, ended);
@@ -185,7 +215,7 @@ static bool run_program(const struct options *options, const struct passes_progr
 
     if (options->seed >= 0)
         seeds = (uint32_t)options->seed + 1;
-    if (!run(program, form, 0, 1, &ample) || ample.faults) {
+    if (!run(program, form, 0, 0, 1, &ample) || ample.faults) {
         printf("not ok %u - %s as %s runs on an ample card\n", number, program->name, form);
         return false;
     }
@@ -227,6 +257,8 @@ static int run_all(const struct options *options)
         for (const struct passes_program *p = tables[i / 2]; p->name; p++) {
             if (is_graph(form) && (p->never_captured || (is_quick(options) && n_graphs++ % 3)))
                 continue;
+            if (spill && is_quick(options) && !is_spilled(p->name))
+                continue;
             if (n++ % options->every == 0 && selected(options->program, p->name) &&
                 selected(options->form, form))
                 good &= run_program(options, p, form, ++number);
@@ -236,16 +268,22 @@ static int run_all(const struct options *options)
     return good ? 0 : 1;
 }
 
+static bool can_spill(void)
+{
+    int fd = open(spill, O_TMPFILE | O_RDWR, 0600);
+
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
 int main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        {"seeds", required_argument, NULL, 's'},
-        {"seed", required_argument, NULL, 'o'},
-        {"every", required_argument, NULL, 'e'},
-        {"program", required_argument, NULL, 'p'},
-        {"ratio", required_argument, NULL, 'r'},
-        {"form", required_argument, NULL, 'f'},
-        {NULL, 0, NULL, 0},
+        {"seeds", required_argument, NULL, 's'}, {"seed", required_argument, NULL, 'o'},
+        {"every", required_argument, NULL, 'e'}, {"program", required_argument, NULL, 'p'},
+        {"ratio", required_argument, NULL, 'r'}, {"spill", required_argument, NULL, 'd'},
+        {"form", required_argument, NULL, 'f'},  {NULL, 0, NULL, 0},
     };
     struct options options = {.seed = -1, .every = 1};
     int option;
@@ -269,12 +307,19 @@ int main(int argc, char **argv)
         case 'r':
             options.ratio = atof(optarg);
             break;
+        case 'd':
+            spill = optarg;
+            break;
         case 'f':
             options.form = optarg;
             break;
         default:
             return 2;
         }
+    }
+    if (spill && !can_spill()) {
+        printf("1..0 # SKIP %s cannot hold a file without a name\n", spill);
+        return 0;
     }
     return options.every ? run_all(&options) : 2;
 }

@@ -1,0 +1,719 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bytes travel by way of two pinned buffers: while one is copied to or from a home, the disk works
+ * on the other. They are our own memory, registered with the driver, rather than the driver's: what
+ * the kernel still reads into must not go with a context.
+ *
+ * Moving out: copy, wait, checksum, write, and only when the page is written unmap. Moving in:
+ * read, compare the checksum, map, copy, wait. In both the block is in its old place until it is
+ * known to be in the new one.
+ */
+#include "runtime/cold.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "runtime/digest.h"
+#include "runtime/experts.h"
+#include "runtime/gate.h"
+#include "runtime/log.h"
+#include "runtime/pager.h"
+#include "runtime/stats.h"
+#include "runtime/vmm.h"
+
+enum {
+    WISH = 7, /* times as much as there is memory */
+    BOUNCES = 2,
+    RESERVE = 2,        /* slots, */
+    RESERVE_FROM = 16,  /* of so many or more */
+    ATTEMPTS = 4,       /* at making room: somebody else may take it */
+    PATIENCE_MS = 2000, /* for a host function of the program to return */
+};
+
+static char *bounce(size_t i)
+{
+    return pagers.cold.bounces + i % BOUNCES * pagers.cold.bounce_bytes;
+}
+
+static bool open_bounces(const struct driver *drv, uint64_t slot_bytes)
+{
+    uint64_t bytes = BOUNCES * slot_bytes;
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return false;
+    /* Without it copies only are slower. */
+    if (!drv->cuMemHostRegister_v2 ||
+        drv->cuMemHostRegister_v2(memory, bytes, CU_MEMHOSTREGISTER_PORTABLE) != CUDA_SUCCESS)
+        log_info("the buffers between memory and disk cannot be pinned; copies take longer");
+    pagers.cold.bounces = memory;
+    pagers.cold.bounce_bytes = slot_bytes;
+    return true;
+}
+
+static int bring_for_unknown(void)
+{
+    int r;
+
+    pthread_mutex_lock(&pagers.lock);
+    r = cold_all(pagers.cold.drv);
+    pthread_mutex_unlock(&pagers.lock);
+    return (int)cold_result(r);
+}
+
+uint64_t cold_open(const struct driver *drv, uint64_t slot_bytes)
+{
+    struct cold *cold = &pagers.cold;
+    struct spill_options options = {
+        .directory = pagers.config.spill_dir.name,
+        .budget = pagers.config.spill,
+        .force = pagers.config.spill_force,
+        .root = "",
+    };
+
+    if (cold->tried)
+        return 0;
+    cold->tried = true;
+    if (!options.directory[0] || spill_open(&cold->spill, &options, slot_bytes))
+        return 0;
+    if (!open_bounces(drv, slot_bytes)) {
+        spill_close(&cold->spill);
+        return 0;
+    }
+    cold->drv = drv;
+    gate_set_holder(bring_for_unknown);
+    atomic_store(&residency.spills, true);
+    return BOUNCES * slot_bytes;
+}
+
+uint64_t cold_wish(uint64_t memory)
+{
+    return pagers.config.spill_dir.name[0] ? WISH * memory : 0;
+}
+
+void cold_reset(void)
+{
+    spill_abandon(&pagers.cold.spill);
+    memset(&pagers.cold, 0, sizeof(pagers.cold));
+    atomic_store(&residency.spills, false);
+    atomic_store(&residency.on_disk, 0);
+}
+
+uint64_t cold_room(void)
+{
+    const struct spill *spill = &pagers.cold.spill;
+    uint64_t held = atomic_load(&residency.on_disk) * residency.space.slot_bytes;
+
+    return spill->budget > held ? spill->budget - held : 0;
+}
+
+/* The block is on the disk from now on, or no longer. */
+static void count(struct block *block, bool there)
+{
+    if (there) {
+        atomic_fetch_add(&residency.on_disk, 1);
+        stats_add(disk_bytes, block->bytes);
+        gate_hold_unknown(true);
+    } else {
+        stats_sub(disk_bytes, block->bytes);
+        if (atomic_fetch_sub(&residency.on_disk, 1) == 1)
+            gate_hold_unknown(false);
+    }
+}
+
+void cold_begin(struct block *block)
+{
+    block->page = 0;
+    atomic_store_explicit(&block->tier, TIER_DISK, memory_order_relaxed);
+    atomic_fetch_add_explicit(&block->range->n_away, 1, memory_order_relaxed);
+    count(block, true);
+}
+
+static void give_page(struct block *block)
+{
+    if (block->page)
+        spill_give(&pagers.cold.spill, block->page - 1);
+    block->page = 0;
+}
+
+void cold_forget(struct block *block)
+{
+    if (block_tier(block) == TIER_DISK)
+        count(block, false);
+    give_page(block);
+}
+
+/* Pages of blocks that are back in memory serve to save a write. Gives one up. */
+static bool give_up_page(void)
+{
+    for (struct range *range = residency.ranges; range; range = range->hh.next) {
+        for (uint32_t i = 0; i < range->n_blocks; i++) {
+            struct block *block = &range->blocks[i];
+
+            if (block->page && block_tier(block) != TIER_DISK) {
+                give_page(block);
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static int take_page(struct block *block)
+{
+    uint32_t page;
+    int r = spill_take(&pagers.cold.spill, &page);
+
+    if (r == -ENOSPC && give_up_page())
+        r = spill_take(&pagers.cold.spill, &page);
+    if (!r)
+        block->page = page + 1;
+    return r;
+}
+
+/* One block that is on its way out. */
+struct leaving {
+    struct block *block; /* NULL: none */
+    struct disk_request request;
+};
+
+static bool same_as_on_disk(const struct block *block, uint64_t sum)
+{
+    return block->page && pagers.cold.spill.sums[block->page - 1] == sum;
+}
+
+/* Takes its bytes to the bounce, and begins to write them if the disk does not have them. */
+static int leave_begin(struct mover *mover, struct block *block, char *buffer,
+                       struct leaving *leaving)
+{
+    struct spill *spill = &pagers.cold.spill;
+    uint64_t sum;
+    int r = transfer_ready(mover->transfer, mover->drv);
+
+    if (!r)
+        r = driver_errno(mover->drv->cuMemcpyDtoHAsync_v2(buffer, block_address(block),
+                                                          block->bytes, mover->transfer->stream));
+    if (!r)
+        r = transfer_wait(mover->transfer, mover->drv);
+    if (r)
+        return r;
+    sum = spill_checksum(buffer, block->bytes);
+    leaving->block = block;
+    leaving->request = (struct disk_request){.result = 0};
+    if (same_as_on_disk(block, sum))
+        return 0;
+    if (!block->page)
+        r = take_page(block);
+    if (r) {
+        leaving->block = NULL;
+        return r;
+    }
+    spill->sums[block->page - 1] = sum;
+    block->digest = digest_bytes(buffer, block->bytes);
+    leaving->request = spill_request(spill, block->page - 1, true, buffer, block->bytes);
+    disk_start(&spill->disk, &leaving->request);
+    stats_add(bytes_written, block->bytes);
+    return 0;
+}
+
+/* The page is written: the block has no chunk any more. */
+static int leave_end(struct mover *mover, struct leaving *leaving)
+{
+    struct block *block = leaving->block;
+    enum tier before = block_tier(block);
+    int r = 0;
+
+    leaving->block = NULL;
+    if (leaving->request.bytes)
+        r = disk_finish(&pagers.cold.spill.disk, &leaving->request);
+    if (r) {
+        stats_add(disk_errors, 1);
+        spill_blame(&pagers.cold.spill, &leaving->request);
+        give_page(block);
+        return r;
+    }
+    pagers.cold.spill.failing = false;
+    r = vmm_unmap(mover->drv, block_address(block), block->bytes);
+    if (r)
+        return r;
+    move_drop_shadow(mover->pools, mover->drv, block);
+    pool_give(&mover->pools[before], mover->drv, block->chunk);
+    block->chunk = NULL;
+    atomic_store_explicit(&block->tier, TIER_DISK, memory_order_relaxed);
+    if (before == TIER_DEVICE) {
+        atomic_fetch_add_explicit(&block->range->n_away, 1, memory_order_relaxed);
+        stats_sub(device_bytes, block->bytes);
+    } else {
+        stats_sub(host_bytes, block->bytes);
+    }
+    count(block, true);
+    stats_add(chunks_to_disk, 1);
+    return 0;
+}
+
+size_t cold_out(struct mover *mover, struct block *const *blocks, size_t n)
+{
+    struct leaving leaving[BOUNCES] = {0};
+    size_t gone = 0;
+    int r = 0;
+
+    for (size_t i = 0; i < n + BOUNCES; i++) {
+        struct leaving *turn = &leaving[i % BOUNCES];
+
+        if (turn->block) {
+            int ended = leave_end(mover, turn);
+
+            gone += !ended && !r;
+            r = r ? r : ended;
+        }
+        if (i < n && !r)
+            r = leave_begin(mover, blocks[i], bounce(i), turn);
+    }
+    if (r == -ENOSPC)
+        log_debug("the spill file has no room left");
+    return gone;
+}
+
+uint64_t cold_evict(struct pager *pager, struct mover *mover, enum tier tier, uint64_t bytes,
+                    uint64_t except)
+{
+    struct block **victims;
+    size_t n = card_oldest(pager, tier, bytes, except, true, &victims);
+    uint64_t evicted = 0;
+
+    n = cold_out(mover, victims, n);
+    for (size_t i = 0; i < n; i++)
+        evicted += victims[i]->bytes;
+    free(victims);
+    return evicted;
+}
+
+/* The last chunk of host memory is left for moves. */
+static uint64_t host_room(const struct pager *pager)
+{
+    uint64_t room = pool_room(&pager->pools[TIER_HOST]);
+    uint64_t spare = residency.space.slot_bytes;
+
+    return room > spare ? room - spare : 0;
+}
+
+static uint64_t room_for_homes(const struct pager *pager)
+{
+    return pool_room(&pager->pools[TIER_DEVICE]) + host_room(pager);
+}
+
+/* A safe point, waited for while a host function of the program runs. */
+static bool enter(struct pager *pager, const struct driver *drv, struct transfer **out)
+{
+    for (int waited = 0; waited < PATIENCE_MS && !card_may_drain(); waited++) {
+        if (card_capture_is_open() || atomic_load(&pagers.value_waits))
+            return false;
+        usleep(1000);
+    }
+    return streaming_make_way(pager, drv, out);
+}
+
+/* Made free with the rest, for a time when there can be no safe point. */
+static uint64_t reserve(const struct pager *pager)
+{
+    uint64_t slot = residency.space.slot_bytes;
+
+    return pager->pools[TIER_HOST].budget / slot >= RESERVE_FROM ? RESERVE * slot : 0;
+}
+
+static bool make_room(struct pager *pager, const struct driver *drv, uint64_t bytes)
+{
+    struct mover mover = {.drv = drv, .pools = pager->pools, .access = &pager->access};
+    uint64_t room = room_for_homes(pager);
+    uint64_t evicted = 0;
+
+    if (room < bytes && experts_drop_shadows(pager, drv))
+        room = room_for_homes(pager);
+    if (room >= bytes)
+        return true;
+    bytes += reserve(pager);
+    if (!enter(pager, drv, &mover.transfer))
+        return false;
+    for (int tier = TIER_HOST; tier >= TIER_DEVICE && room + evicted < bytes; tier--)
+        evicted += cold_evict(pager, &mover, (enum tier)tier, bytes - room - evicted, 0);
+    card_leave(drv);
+    return evicted > 0;
+}
+
+static int read_begin(struct block *block, char *buffer, struct disk_request *request)
+{
+    struct spill *spill = &pagers.cold.spill;
+
+    *request = (struct disk_request){.result = 0};
+    if (!block->page)
+        return 0;
+    *request = spill_request(spill, block->page - 1, false, buffer, block->bytes);
+    disk_start(&spill->disk, request);
+    return 0;
+}
+
+static int read_end(struct block *block, char *buffer, struct disk_request *request)
+{
+    struct spill *spill = &pagers.cold.spill;
+    int r;
+
+    if (!block->page)
+        return 0;
+    r = disk_finish(&spill->disk, request);
+    if (r)
+        spill_blame(spill, request);
+    else
+        r = spill_verify(spill, block->page - 1, buffer, block->bytes);
+    if (r)
+        stats_add(disk_errors, 1);
+    else
+        stats_add(bytes_read, block->bytes);
+    return r == -EBADMSG ? r : r ? -EIO : 0;
+}
+
+static int chunk_for(struct pager *pager, const struct driver *drv, struct block *block,
+                     enum tier *out)
+{
+    int r = POOL_E_FULL;
+
+    for (int tier = TIER_DEVICE; tier < POOL_TIERS && r == POOL_E_FULL; tier++) {
+        if (tier == TIER_HOST && host_room(pager) < block->bytes)
+            break;
+        r = pool_take(&pager->pools[tier], drv, block->bytes, &block->chunk);
+        if (!r)
+            *out = (enum tier)tier;
+    }
+    return r;
+}
+
+static int map_and_fill(struct pager *pager, const struct driver *drv, struct transfer *transfer,
+                        struct block *block, const char *buffer)
+{
+    int r = vmm_map(drv, block_address(block), block->bytes, block->chunk->handle, &pager->access);
+
+    if (r || !block->page)
+        return r;
+    r = transfer_ready(transfer, drv);
+    if (!r)
+        r = driver_errno(drv->cuMemcpyHtoDAsync_v2(block_address(block), buffer, block->bytes,
+                                                   transfer->stream));
+    if (!r)
+        r = transfer_wait(transfer, drv);
+    if (r)
+        (void)vmm_unmap(drv, block_address(block), block->bytes);
+    return r;
+}
+
+static int place(struct pager *pager, const struct driver *drv, struct transfer *transfer,
+                 struct block *block, const char *buffer)
+{
+    enum tier tier;
+    int r = chunk_for(pager, drv, block, &tier);
+
+    if (r) {
+        block->chunk = NULL;
+        return r < 0 ? r : -ENOMEM;
+    }
+    r = map_and_fill(pager, drv, transfer, block, buffer);
+    if (r) {
+        pool_give(&pager->pools[tier], drv, block->chunk);
+        block->chunk = NULL;
+        return r;
+    }
+    count(block, false);
+    atomic_store_explicit(&block->tier, tier, memory_order_relaxed);
+    if (tier == TIER_DEVICE) {
+        atomic_fetch_sub_explicit(&block->range->n_away, 1, memory_order_relaxed);
+        stats_add(device_bytes, block->bytes);
+    } else {
+        stats_add(host_bytes, block->bytes);
+    }
+    stats_add(chunks_from_disk, block->page != 0);
+    return 0;
+}
+
+/* Brings in as many of them as there is room for; how many is added to *done. */
+static int bring(struct pager *pager, const struct driver *drv, struct transfer *transfer,
+                 struct block *const *blocks, size_t n, size_t *done)
+{
+    struct disk_request requests[BOUNCES];
+    size_t started = 0;
+    int r = 0;
+
+    for (size_t i = 0; i < n && (!r || i < started); i++) {
+        for (; !r && started < n && started < i + BOUNCES; started++)
+            r = read_begin(blocks[started], bounce(started), &requests[started % BOUNCES]);
+        if (r) {
+            if (blocks[i]->page)
+                (void)disk_finish(&pagers.cold.spill.disk, &requests[i % BOUNCES]);
+            continue;
+        }
+        r = read_end(blocks[i], bounce(i), &requests[i % BOUNCES]);
+        if (!r)
+            r = place(pager, drv, transfer, blocks[i], bounce(i));
+        *done += !r;
+    }
+    return r;
+}
+
+static uint64_t bytes_of(struct block *const *blocks, size_t n)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < n; i++)
+        bytes += blocks[i]->bytes;
+    return bytes;
+}
+
+static int bring_all(struct pager *pager, const struct driver *drv, struct block *const *blocks,
+                     size_t n)
+{
+    size_t done = 0;
+    int r = 0;
+
+    for (int attempt = 0; attempt < ATTEMPTS && done < n; attempt++) {
+        if (!make_room(pager, drv, bytes_of(blocks + done, n - done)))
+            return -ENOMEM;
+        if (!pager->contexts || drv->cuCtxPushCurrent_v2(pager->contexts->ctx) != CUDA_SUCCESS)
+            return -EIO;
+        r = bring(pager, drv, pager->contexts, blocks + done, n - done, &done);
+        driver_pop_context(drv);
+        if (r && r != -ENOMEM)
+            return r;
+    }
+    return done < n ? -ENOMEM : 0;
+}
+
+int cold_need(struct pager *pager, const struct driver *drv, struct block *const *blocks, size_t n)
+{
+    struct block **there = calloc(n + 1, sizeof(struct block *));
+    struct own_calls own;
+    size_t n_there = 0;
+    int r;
+
+    if (!there)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        if (block_tier(blocks[i]) == TIER_DISK)
+            there[n_there++] = blocks[i];
+    }
+    own = own_calls_begin(drv);
+    r = bring_all(pager, drv, there, n_there);
+    own_calls_end(drv, &own);
+    free(there);
+    return r;
+}
+
+/* How far a launch is taken to reach from an address that it is given. */
+typedef uint64_t reach_fn(const struct range *range, uint64_t address);
+
+struct reached {
+    struct block **blocks;
+    size_t n;
+    uint64_t bytes;
+    bool any_on_disk;
+};
+
+/* Adds the blocks of an extent that the launch has not reached yet. */
+static int reach_extent(const struct extent *extent, uint64_t launch, struct reached *reached)
+{
+    struct range *range = extent->range;
+    uint32_t last = (uint32_t)min_u64(extent_last(extent), range->n_blocks - 1);
+    uint32_t first = extent_first(extent);
+    struct block **grown =
+        realloc(reached->blocks, (reached->n + last - first + 1) * sizeof(*grown));
+
+    if (!grown)
+        return -ENOMEM;
+    reached->blocks = grown;
+    for (uint32_t i = first; i <= last; i++) {
+        struct block *block = &range->blocks[i];
+
+        if (block->launch == launch)
+            continue;
+        block->launch = launch;
+        reached->blocks[reached->n++] = block;
+        reached->bytes += block->bytes;
+        reached->any_on_disk |= block_tier(block) == TIER_DISK;
+    }
+    return 0;
+}
+
+/* All blocks of the card that the launch reaches, each once; from no address further than `most`.
+ */
+static int reach(struct pager *pager, const struct extents *extents, reach_fn *bytes_from,
+                 uint64_t most, struct reached *out)
+{
+    uint64_t launch = ++pager->launch;
+    int r = 0;
+
+    *out = (struct reached){.n = 0};
+    for (size_t i = 0; i < extents->n && !r; i++) {
+        struct extent extent = extents->list[i];
+
+        if (extent.range->pager != pager || extent.staged)
+            continue;
+        extent.bytes = min_u64(bytes_from(extent.range, extent.address), most);
+        extent.bytes = max_u64(extent.bytes, 1);
+        r = reach_extent(&extent, launch, out);
+    }
+    return r;
+}
+
+static uint64_t memory_for_homes(const struct pager *pager)
+{
+    uint64_t host = pager->pools[TIER_HOST].budget;
+    uint64_t spare = residency.space.slot_bytes;
+
+    return pager->pools[TIER_DEVICE].budget + (host > spare ? host - spare : 0);
+}
+
+/* -ENOMEM, and nothing done, when it is more than there is memory for. */
+static int bring_reached(struct pager *pager, const struct driver *drv,
+                         const struct extents *extents, reach_fn *bytes_from, uint64_t most)
+{
+    struct reached reached;
+    int r = reach(pager, extents, bytes_from, most, &reached);
+
+    if (!r && reached.any_on_disk)
+        r = reached.bytes > memory_for_homes(pager)
+                ? -ENOMEM
+                : cold_need(pager, drv, reached.blocks, reached.n);
+    free(reached.blocks);
+    return r;
+}
+
+/*
+ * As far as it certainly may reach, where there is memory for so much; else as far as is likely.
+ * Before all that lies in a range has been named once, that is up to its end: then what comes
+ * first, as much of it as there is memory for.
+ */
+int cold_launch(struct pager *pager, const struct driver *drv, const struct extents *extents)
+{
+    static reach_fn *const reaches[] = {range_certain_extent, range_named_extent, range_extent};
+    uint64_t most = memory_for_homes(pager);
+    int r = -ENOMEM;
+
+    if (extents->more)
+        return cold_all(drv);
+    for (size_t i = 0; i < ARRAY_SIZE(reaches) && r == -ENOMEM; i++)
+        r = bring_reached(pager, drv, extents, reaches[i], UINT64_MAX);
+    for (; r == -ENOMEM && most >= residency.space.slot_bytes; most /= 2)
+        r = bring_reached(pager, drv, extents, range_extent, most);
+    return r;
+}
+
+static int all_of(struct pager *pager, const struct driver *drv)
+{
+    struct block **blocks = NULL;
+    size_t n = 0;
+    int r = 0;
+
+    for (struct range *range = residency.ranges; range && !r; range = range->hh.next) {
+        struct block **grown;
+
+        if (range->pager != pager)
+            continue;
+        grown = realloc(blocks, (n + range->n_blocks) * sizeof(*grown));
+        if (!grown) {
+            r = -ENOMEM;
+            break;
+        }
+        blocks = grown;
+        for (uint32_t i = 0; i < range->n_blocks; i++)
+            blocks[n++] = &range->blocks[i];
+    }
+    /* Nothing may be moved out for it: it has to be there as well. */
+    if (!r && bytes_of(blocks, n) > memory_for_homes(pager))
+        r = -ENOMEM;
+    if (!r)
+        r = cold_need(pager, drv, blocks, n);
+    free(blocks);
+    return r;
+}
+
+int cold_all(const struct driver *drv)
+{
+    int r = 0;
+
+    if (!residency_any_on_disk())
+        return 0;
+    for (int i = 0; i < DEVICES_MAX && !r; i++) {
+        if (pagers.cards[i].state == CARD_PAGED)
+            r = all_of(&pagers.cards[i], drv);
+    }
+    if (r == -ENOMEM)
+        log_warn("something was submitted of which nobody knows what memory it uses, and not all "
+                 "that is on the disk fits into memory; it is refused as out of memory");
+    return r;
+}
+
+CUresult pager_bring(const struct driver *drv, CUdeviceptr address)
+{
+    struct range *range;
+    int r = 0;
+
+    pthread_mutex_lock(&pagers.lock);
+    range = residency_range(address);
+    if (range) {
+        struct block *block = residency_block(address);
+
+        block->launch = ++range->pager->launch;
+        r = cold_need(range->pager, drv, &block, 1);
+    }
+    pthread_mutex_unlock(&pagers.lock);
+    return range ? cold_result(r) : CUDA_ERROR_INVALID_VALUE;
+}
+
+/* From now on the range is in memory for good. What does not fit comes when it is named. */
+static void escape(const struct driver *drv, struct range *range)
+{
+    struct block **blocks;
+
+    if (range->escaped)
+        return;
+    range->escaped = true;
+    blocks = calloc(range->n_blocks, sizeof(struct block *));
+    if (!blocks)
+        return;
+    range->pager->launch++;
+    for (uint32_t i = 0; i < range->n_blocks; i++) {
+        blocks[i] = &range->blocks[i];
+        blocks[i]->launch = range->pager->launch;
+    }
+    if (cold_need(range->pager, drv, blocks, range->n_blocks))
+        log_warn("the address of an allocation of %llu MiB lies in memory, where kernels may find "
+                 "it, and there is no room to keep it off the disk",
+                 (unsigned long long)(range->bytes / MIB));
+    free(blocks);
+}
+
+void pager_scan(const struct driver *drv, const void *bytes, uint64_t n)
+{
+    const char *end = (const char *)bytes + n;
+    uint64_t base = atomic_load_explicit(&residency.base, memory_order_relaxed);
+    uint64_t size = atomic_load_explicit(&residency.bytes, memory_order_acquire);
+
+    for (const char *at = bytes; at + sizeof(uint64_t) <= end; at += sizeof(uint64_t)) {
+        struct range *range;
+        uint64_t word;
+
+        memcpy(&word, at, sizeof(word));
+        if (likely(word - base >= size))
+            continue;
+        pthread_mutex_lock(&pagers.lock);
+        range = residency_range(word);
+        if (range)
+            escape(drv, range);
+        pthread_mutex_unlock(&pagers.lock);
+    }
+}
+
+CUresult cold_result(int r)
+{
+    if (!r)
+        return CUDA_SUCCESS;
+    return r == -ENOMEM ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_ERROR_OPERATING_SYSTEM;
+}
