@@ -55,7 +55,7 @@ static void scan(const struct driver *drv, CUdeviceptr src, uint64_t bytes)
                                                                                                    \
             if (unlikely(pager_must_bring(to)) || unlikely(pager_must_bring(from))) {              \
                 gate_leave();                                                                      \
-                in_runs_result = pager_bring(drv, residency_is_on_disk(to) ? (to) : (from));       \
+                in_runs_result = pager_bring(drv, (to), (from));                                   \
                 gate_enter();                                                                      \
                 note;                                                                              \
                 continue;                                                                          \

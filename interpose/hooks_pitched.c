@@ -69,14 +69,13 @@ static void note(const struct boxed *call);
 /* Inside the gate, which is left meanwhile: a piece of one tier, or of one block on the disk. */
 static CUresult submit_near(const struct boxed *call, const struct piece *piece)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(call->sides); i++) {
-        CUdeviceptr at = call->sides[i].at ? side_at(&call->sides[i], piece) : 0;
-        CUresult result;
+    CUdeviceptr to = call->sides[1].at ? side_at(&call->sides[1], piece) : 0;
+    CUdeviceptr from = call->sides[0].at ? side_at(&call->sides[0], piece) : 0;
+    CUresult result;
 
-        if (!pager_must_bring(at))
-            continue;
+    if (pager_must_bring(to) || pager_must_bring(from)) {
         gate_leave();
-        result = pager_bring(call->drv, at);
+        result = pager_bring(call->drv, to, from);
         gate_enter();
         note(call);
         return result == CUDA_SUCCESS ? submit_pieces(call, piece) : result;

@@ -207,6 +207,7 @@ CUresult hook_cuLaunchHostFunc(const struct driver *drv, CUstream stream, CUhost
 /* Enters the gate when nothing at any of the addresses is on the disk; else says why not. */
 static CUresult enter_near(const struct driver *drv, const CUdeviceptr *addresses, size_t n)
 {
+    size_t brought = 0;
     CUresult result;
 
     gate_enter();
@@ -214,7 +215,9 @@ static CUresult enter_near(const struct driver *drv, const CUdeviceptr *addresse
         if (!pager_must_bring(addresses[i]))
             continue;
         gate_leave();
-        result = pager_bring(drv, addresses[i]);
+        if (brought++ > 2 * n) /* they do not fit at the same time */
+            return CUDA_ERROR_OUT_OF_MEMORY;
+        result = pager_bring(drv, addresses[i], 0);
         if (result != CUDA_SUCCESS)
             return result;
         gate_enter();

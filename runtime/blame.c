@@ -105,6 +105,12 @@ int blame_changes(struct streaming *s)
     return r ? r : (int)unexplained;
 }
 
+/* What is on the disk nobody writes. */
+static bool is_unexplained(const struct piece *piece)
+{
+    return piece->changed && !piece->explained && block_tier(piece->block) != TIER_DISK;
+}
+
 static bool changed_since(struct streaming *s, const struct digest_span *spans)
 {
     bool any = false;
@@ -113,7 +119,7 @@ static bool changed_since(struct streaming *s, const struct digest_span *spans)
     for (uint32_t i = 0; i < s->n_pieces && n < UNEXPLAINED_MAX; i++) {
         struct piece *piece = &s->pieces[i];
 
-        if (!piece->changed || piece->explained)
+        if (!is_unexplained(piece))
             continue;
         any |= piece->digest != spans[n].digest;
         piece->digest = spans[n++].digest;
@@ -128,7 +134,7 @@ static size_t unexplained_spans(const struct streaming *s, struct digest_span *o
     for (uint32_t i = 0; i < s->n_pieces && n < UNEXPLAINED_MAX; i++) {
         const struct piece *piece = &s->pieces[i];
 
-        if (piece->changed && !piece->explained)
+        if (is_unexplained(piece))
             out[n++] = (struct digest_span){.at = block_address(piece->block),
                                             .bytes = piece->block->bytes};
     }

@@ -144,7 +144,7 @@ static int open_pools(struct pager *pager, const struct driver *drv, uint64_t de
                     chunk))
         return refuse(pager, "has no address space to spare");
     slot = residency.space.slot_bytes;
-    bounces = cold_open(drv, slot);
+    bounces = cold_open(drv, slot, host_budget);
     host_budget = host_budget > 2 * bounces ? host_budget - bounces : host_budget;
     vmm_access_add(&pager->access, pager->device);
     if (pool_init(&pager->pools[TIER_DEVICE], TIER_DEVICE, &device, pager->device, device_budget,

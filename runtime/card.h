@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include "runtime/ahead.h"
 #include "runtime/config.h"
 #include "runtime/driver.h"
 #include "runtime/residency.h"
@@ -63,6 +64,7 @@ struct cold {
     struct spill spill;
     char *bounces; /* pinned, COLD_BOUNCES of them: on the way to the disk and back */
     uint64_t bounce_bytes;
+    struct ahead ahead;
     const struct driver *drv;
     bool tried; /* to open it */
 };

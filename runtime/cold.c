@@ -26,6 +26,7 @@
 enum {
     WISH = 7, /* times as much as there is memory */
     BOUNCES = 2,
+    AHEAD_SHARE = 8,    /* part of host memory that is read into ahead, at most */
     RESERVE = 2,        /* slots, */
     RESERVE_FROM = 16,  /* of so many or more */
     ATTEMPTS = 4,       /* at making room: somebody else may take it */
@@ -37,9 +38,10 @@ static char *bounce(size_t i)
     return pagers.cold.bounces + i % BOUNCES * pagers.cold.bounce_bytes;
 }
 
-static bool open_bounces(const struct driver *drv, uint64_t slot_bytes)
+static bool open_bounces(const struct driver *drv, uint64_t slot_bytes, uint32_t n_ahead)
 {
-    uint64_t bytes = BOUNCES * slot_bytes;
+    struct ahead *ahead = &pagers.cold.ahead;
+    uint64_t bytes = (BOUNCES + n_ahead) * slot_bytes;
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (memory == MAP_FAILED)
@@ -50,6 +52,9 @@ static bool open_bounces(const struct driver *drv, uint64_t slot_bytes)
         log_info("the buffers between memory and disk cannot be pinned; copies take longer");
     pagers.cold.bounces = memory;
     pagers.cold.bounce_bytes = slot_bytes;
+    *ahead = (struct ahead){.spill = &pagers.cold.spill, .n = n_ahead};
+    for (uint32_t i = 0; i < n_ahead; i++)
+        ahead->buffers[i].memory = (char *)memory + (BOUNCES + i) * slot_bytes;
     return true;
 }
 
@@ -63,8 +68,9 @@ static int bring_for_unknown(void)
     return (int)cold_result(r);
 }
 
-uint64_t cold_open(const struct driver *drv, uint64_t slot_bytes)
+uint64_t cold_open(const struct driver *drv, uint64_t slot_bytes, uint64_t host_budget)
 {
+    uint64_t n_ahead = max_u64(min_u64(host_budget / slot_bytes / AHEAD_SHARE, AHEAD_MAX), 1);
     struct cold *cold = &pagers.cold;
     struct spill_options options = {
         .directory = pagers.config.spill_dir.name,
@@ -78,14 +84,14 @@ uint64_t cold_open(const struct driver *drv, uint64_t slot_bytes)
     cold->tried = true;
     if (!options.directory[0] || spill_open(&cold->spill, &options, slot_bytes))
         return 0;
-    if (!open_bounces(drv, slot_bytes)) {
+    if (!open_bounces(drv, slot_bytes, (uint32_t)n_ahead)) {
         spill_close(&cold->spill);
         return 0;
     }
     cold->drv = drv;
     gate_set_holder(bring_for_unknown);
     atomic_store(&residency.spills, true);
-    return BOUNCES * slot_bytes;
+    return (BOUNCES + n_ahead) * slot_bytes;
 }
 
 uint64_t cold_wish(uint64_t memory)
@@ -133,6 +139,8 @@ void cold_begin(struct block *block)
 
 static void give_page(struct block *block)
 {
+    if (block->page)
+        ahead_drop(&pagers.cold.ahead, block->page - 1);
     if (block->page)
         spill_give(&pagers.cold.spill, block->page - 1);
     block->page = 0;
@@ -210,6 +218,7 @@ static int leave_begin(struct mover *mover, struct block *block, char *buffer,
         leaving->block = NULL;
         return r;
     }
+    ahead_drop(&pagers.cold.ahead, block->page - 1);
     spill->sums[block->page - 1] = sum;
     block->digest = digest_bytes(buffer, block->bytes);
     leaving->request = spill_request(spill, block->page - 1, true, buffer, block->bytes);
@@ -312,7 +321,7 @@ static bool enter(struct pager *pager, const struct driver *drv, struct transfer
             return false;
         usleep(1000);
     }
-    return streaming_make_way(pager, drv, out);
+    return streaming_pause(pager, drv, out);
 }
 
 /* Made free with the rest, for a time when there can be no safe point. */
@@ -373,14 +382,16 @@ static int read_end(struct block *block, char *buffer, struct disk_request *requ
     return r == -EBADMSG ? r : r ? -EIO : 0;
 }
 
+/* `where`: TIER_COUNT for whichever has room. */
 static int chunk_for(struct pager *pager, const struct driver *drv, struct block *block,
-                     enum tier *out)
+                     enum tier where, enum tier *out)
 {
     int r = POOL_E_FULL;
 
     for (int tier = TIER_DEVICE; tier < POOL_TIERS && r == POOL_E_FULL; tier++) {
-        if (tier == TIER_HOST && host_room(pager) < block->bytes)
-            break;
+        if ((where != TIER_COUNT && (int)where != tier) ||
+            (tier == TIER_HOST && host_room(pager) < block->bytes))
+            continue;
         r = pool_take(&pager->pools[tier], drv, block->bytes, &block->chunk);
         if (!r)
             *out = (enum tier)tier;
@@ -388,35 +399,50 @@ static int chunk_for(struct pager *pager, const struct driver *drv, struct block
     return r;
 }
 
+/* What a block that is brought back is filled with. */
+struct filling {
+    const char *buffer; /* NULL: */
+    CUdeviceptr from;   /* 0: nothing, for it holds nothing yet */
+};
+
+static int copy_home(const struct driver *drv, struct transfer *transfer, struct block *block,
+                     const struct filling *filling)
+{
+    CUdeviceptr home = block_address(block);
+    int r = transfer_ready(transfer, drv);
+
+    if (!r && filling->buffer)
+        r = driver_errno(
+            drv->cuMemcpyHtoDAsync_v2(home, filling->buffer, block->bytes, transfer->stream));
+    else if (!r && filling->from)
+        r = transfer_copy(transfer, drv, home, filling->from, block->bytes);
+    return r ? r : transfer_wait(transfer, drv);
+}
+
 static int map_and_fill(struct pager *pager, const struct driver *drv, struct transfer *transfer,
-                        struct block *block, const char *buffer)
+                        struct block *block, const struct filling *filling)
 {
     int r = vmm_map(drv, block_address(block), block->bytes, block->chunk->handle, &pager->access);
 
-    if (r || !block->page)
+    if (r)
         return r;
-    r = transfer_ready(transfer, drv);
-    if (!r)
-        r = driver_errno(drv->cuMemcpyHtoDAsync_v2(block_address(block), buffer, block->bytes,
-                                                   transfer->stream));
-    if (!r)
-        r = transfer_wait(transfer, drv);
+    r = copy_home(drv, transfer, block, filling);
     if (r)
         (void)vmm_unmap(drv, block_address(block), block->bytes);
     return r;
 }
 
 static int place(struct pager *pager, const struct driver *drv, struct transfer *transfer,
-                 struct block *block, const char *buffer)
+                 struct block *block, enum tier where, const struct filling *filling)
 {
     enum tier tier;
-    int r = chunk_for(pager, drv, block, &tier);
+    int r = chunk_for(pager, drv, block, where, &tier);
 
     if (r) {
         block->chunk = NULL;
         return r < 0 ? r : -ENOMEM;
     }
-    r = map_and_fill(pager, drv, transfer, block, buffer);
+    r = map_and_fill(pager, drv, transfer, block, filling);
     if (r) {
         pool_give(&pager->pools[tier], drv, block->chunk);
         block->chunk = NULL;
@@ -431,12 +457,13 @@ static int place(struct pager *pager, const struct driver *drv, struct transfer 
         stats_add(host_bytes, block->bytes);
     }
     stats_add(chunks_from_disk, block->page != 0);
+    cold_came_back(pager, block);
     return 0;
 }
 
 /* Brings in as many of them as there is room for; how many is added to *done. */
 static int bring(struct pager *pager, const struct driver *drv, struct transfer *transfer,
-                 struct block *const *blocks, size_t n, size_t *done)
+                 struct block *const *blocks, size_t n, enum tier where, size_t *done)
 {
     struct disk_request requests[BOUNCES];
     size_t started = 0;
@@ -451,10 +478,44 @@ static int bring(struct pager *pager, const struct driver *drv, struct transfer 
             continue;
         }
         r = read_end(blocks[i], bounce(i), &requests[i % BOUNCES]);
-        if (!r)
-            r = place(pager, drv, transfer, blocks[i], bounce(i));
+        if (!r) {
+            struct filling filling = {.buffer = blocks[i]->page ? bounce(i) : NULL};
+
+            r = place(pager, drv, transfer, blocks[i], where, &filling);
+        }
         *done += !r;
     }
+    return r;
+}
+
+size_t cold_in(struct pager *pager, struct mover *mover, struct block *const *blocks, size_t n,
+               enum tier tier)
+{
+    uint64_t room = tier == TIER_HOST ? host_room(pager) : pool_room(&pager->pools[tier]);
+    size_t fit = 0;
+    size_t done = 0;
+
+    while (fit < n && room >= blocks[fit]->bytes)
+        room -= blocks[fit++]->bytes;
+    (void)bring(pager, mover->drv, mover->transfer, blocks, fit, tier, &done);
+    return done;
+}
+
+int cold_take_over(struct pager *pager, const struct driver *drv, struct transfer *transfer,
+                   struct block *block, CUdeviceptr from)
+{
+    struct mover mover = {
+        .drv = drv, .pools = pager->pools, .transfer = transfer, .access = &pager->access};
+    struct filling filling = {.from = from};
+    int r;
+
+    block->launch = ++pager->launch;
+    if (room_for_homes(pager) < block->bytes)
+        (void)cold_evict(pager, &mover, TIER_HOST, residency.space.slot_bytes, 0);
+    r = place(pager, drv, transfer, block, TIER_COUNT, &filling);
+    /* Whatever the page says now is not what the program wrote. */
+    if (r && block->page)
+        pagers.cold.spill.sums[block->page - 1] ^= UINT64_MAX;
     return r;
 }
 
@@ -478,7 +539,7 @@ static int bring_all(struct pager *pager, const struct driver *drv, struct block
             return -ENOMEM;
         if (!pager->contexts || drv->cuCtxPushCurrent_v2(pager->contexts->ctx) != CUDA_SUCCESS)
             return -EIO;
-        r = bring(pager, drv, pager->contexts, blocks + done, n - done, &done);
+        r = bring(pager, drv, pager->contexts, blocks + done, n - done, TIER_COUNT, &done);
         driver_pop_context(drv);
         if (r && r != -ENOMEM)
             return r;
@@ -500,7 +561,9 @@ int cold_need(struct pager *pager, const struct driver *drv, struct block *const
             there[n_there++] = blocks[i];
     }
     own = own_calls_begin(drv);
-    r = bring_all(pager, drv, there, n_there);
+    r = n_there ? cold_settle_copies(pager, drv, there, n_there) : 0;
+    if (!r)
+        r = bring_all(pager, drv, there, n_there);
     own_calls_end(drv, &own);
     free(there);
     return r;
@@ -592,7 +655,7 @@ static int bring_reached(struct pager *pager, const struct driver *drv,
  */
 int cold_launch(struct pager *pager, const struct driver *drv, const struct extents *extents)
 {
-    static reach_fn *const reaches[] = {range_certain_extent, range_named_extent, range_extent};
+    static reach_fn *const reaches[] = {range_certain_extent, range_named_extent};
     uint64_t most = memory_for_homes(pager);
     int r = -ENOMEM;
 
@@ -601,7 +664,7 @@ int cold_launch(struct pager *pager, const struct driver *drv, const struct exte
     for (size_t i = 0; i < ARRAY_SIZE(reaches) && r == -ENOMEM; i++)
         r = bring_reached(pager, drv, extents, reaches[i], UINT64_MAX);
     for (; r == -ENOMEM && most >= residency.space.slot_bytes; most /= 2)
-        r = bring_reached(pager, drv, extents, range_extent, most);
+        r = bring_reached(pager, drv, extents, range_named_extent, most);
     return r;
 }
 
@@ -650,21 +713,37 @@ int cold_all(const struct driver *drv)
     return r;
 }
 
-CUresult pager_bring(const struct driver *drv, CUdeviceptr address)
+/* Of one card: what is needed at the same time must not make room for each other. */
+static int bring_pair(const struct driver *drv, struct block *const *blocks, size_t n)
 {
-    struct range *range;
+    struct pager *pager = blocks[0]->range->pager;
+    uint64_t launch = ++pager->launch;
+
+    for (size_t i = 0; i < n; i++)
+        blocks[i]->launch = launch;
+    return cold_need(pager, drv, blocks, n);
+}
+
+CUresult pager_bring(const struct driver *drv, CUdeviceptr to, CUdeviceptr from)
+{
+    const CUdeviceptr addresses[] = {to, from};
+    struct block *blocks[ARRAY_SIZE(addresses)];
+    size_t n = 0;
     int r = 0;
 
     pthread_mutex_lock(&pagers.lock);
-    range = residency_range(address);
-    if (range) {
-        struct block *block = residency_block(address);
-
-        block->launch = ++range->pager->launch;
-        r = cold_need(range->pager, drv, &block, 1);
+    for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
+        if (residency_range(addresses[i]))
+            blocks[n++] = residency_block(addresses[i]);
     }
+    if (n == 2 && blocks[0]->range->pager != blocks[1]->range->pager) {
+        r = bring_pair(drv, &blocks[1], 1);
+        n = 1;
+    }
+    if (n && !r)
+        r = bring_pair(drv, blocks, n);
     pthread_mutex_unlock(&pagers.lock);
-    return range ? cold_result(r) : CUDA_ERROR_INVALID_VALUE;
+    return n ? cold_result(r) : CUDA_ERROR_INVALID_VALUE;
 }
 
 /* From now on the range is in memory for good. What does not fit comes when it is named. */

@@ -28,7 +28,7 @@
 
 /* When a card is looked at: opens the disk tier, once, if the settings ask for it. Bytes of pinned
  * host memory that it takes. */
-uint64_t cold_open(const struct driver *drv, uint64_t slot_bytes);
+uint64_t cold_open(const struct driver *drv, uint64_t slot_bytes, uint64_t host_budget);
 /* Before that: how much it may come to hold, beside so much memory. */
 uint64_t cold_wish(uint64_t memory);
 /* In the child of a fork. */
@@ -46,6 +46,24 @@ size_t cold_out(struct mover *mover, struct block *const *blocks, size_t n);
 /* The same for the least recently used ones whose home is in `tier`, until `bytes` are free. */
 uint64_t cold_evict(struct pager *pager, struct mover *mover, enum tier tier, uint64_t bytes,
                     uint64_t except);
+
+/* At a safe point: brings back what there is room for in that memory, in order; how many. */
+size_t cold_in(struct pager *pager, struct mover *mover, struct block *const *blocks, size_t n,
+               enum tier tier);
+/* At a safe point: the block's bytes are at `from`, not on the disk. */
+int cold_take_over(struct pager *pager, const struct driver *drv, struct transfer *transfer,
+                   struct block *block, CUdeviceptr from);
+
+/* runtime/cold_plan.c: homes of a plan, at the safe point at which it is made. -ENOSPC when not all
+ * that it cannot stream is in memory. */
+int cold_settle(struct pager *pager, const struct driver *drv);
+/* When it ends: before the ring goes. */
+void cold_rescue(struct pager *pager, const struct driver *drv);
+/* Before blocks of a plan that is running are brought back. */
+int cold_settle_copies(struct pager *pager, const struct driver *drv, struct block *const *blocks,
+                       size_t n);
+/* Behind it. */
+void cold_came_back(struct pager *pager, const struct block *block);
 
 /* Brings them back, into whichever memory has room. `n` may be more than are on the disk. Makes
  * room by moving out what is not of the card's current launch. */

@@ -361,6 +361,14 @@ static int bring_named(const struct driver *drv, const struct extents *extents)
     return r;
 }
 
+/* The same, when the copies that it was to read of some are gone. */
+static int bring_unstaged(const struct driver *drv, struct extents *extents)
+{
+    for (size_t i = 0; i < extents->n; i++)
+        extents->list[i].staged = false;
+    return bring_named(drv, extents);
+}
+
 /* From here to the launch nobody may reach a safe point: the windows would be closed, what was
  * noted of the launch would be taken for what it had done, and what it names could go to the disk.
  */
@@ -430,6 +438,11 @@ struct redirect *pager_fetch(const struct driver *drv, const struct launch *laun
     }
     if (!error)
         error = bring_named(drv, &extents);
+    if (redirect && !streaming_still_reads(redirect)) {
+        redirect_free(redirect);
+        redirect = NULL;
+        error = bring_unstaged(drv, &extents);
+    }
     redirect = enter_for(launch, redirect, error);
     pthread_mutex_unlock(&pagers.lock);
     if (!whole)

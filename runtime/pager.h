@@ -104,7 +104,8 @@ static inline bool pager_must_bring(uint64_t address)
 {
     return unlikely(residency_any_on_disk()) && residency_is_on_disk(address);
 }
-CUresult pager_bring(const struct driver *drv, CUdeviceptr address);
+/* What lies at both of them, 0 for none, at the same time. */
+CUresult pager_bring(const struct driver *drv, CUdeviceptr to, CUdeviceptr from);
 
 /* What the program copies into device memory may be addresses, which kernels follow unseen. */
 void pager_scan(const struct driver *drv, const void *bytes, uint64_t n);

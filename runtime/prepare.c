@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "runtime/blame.h"
+#include "runtime/cold.h"
 #include "runtime/experts.h"
 #include "runtime/gate.h"
 #include "runtime/log.h"
@@ -93,15 +94,6 @@ static int add_pieces(struct streaming *s, struct range *range)
     return 0;
 }
 
-static bool is_on_disk(const struct range *range)
-{
-    for (uint32_t i = 0; i < range->n_blocks; i++) {
-        if (block_tier(&range->blocks[i]) == TIER_DISK)
-            return true;
-    }
-    return false;
-}
-
 static int make_pieces(struct pager *pager)
 {
     struct streaming *s = pager->streaming;
@@ -110,7 +102,7 @@ static int make_pieces(struct pager *pager)
 
     for (struct range *range = residency.ranges; range && !r; range = range->hh.next) {
         if (range->pager == pager && is_in_use(s, range, since))
-            r = is_on_disk(range) ? -EBUSY : add_pieces(s, range);
+            r = add_pieces(s, range);
     }
     return r;
 }
@@ -118,6 +110,29 @@ static int make_pieces(struct pager *pager)
 static bool is_clean(const struct piece *piece)
 {
     return !piece->changed && !piece->beside;
+}
+
+/* Asks the device for the spans that are in memory; of the others the digest is known. */
+static int digest_memory(struct streaming *s, const struct driver *drv, struct digest_span *spans,
+                         size_t n)
+{
+    struct digest_span *asked = calloc(n + 1, sizeof(*asked));
+    size_t m = 0;
+    int r;
+
+    if (!asked)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        if (spans[i].at)
+            asked[m++] = spans[i];
+    }
+    r = digest_spans(&s->digester, drv, s->transfer->stream, asked, m);
+    for (size_t i = n; i-- > 0 && !r;) {
+        if (spans[i].at)
+            spans[i].digest = asked[--m].digest;
+    }
+    free(asked);
+    return r;
 }
 
 /* Digests of all pieces, or of those that nobody is known to write. */
@@ -129,10 +144,14 @@ static int digest(struct streaming *s, const struct driver *drv, bool clean_only
     for (uint32_t i = 0; i < s->n_pieces; i++) {
         const struct block *block = s->pieces[i].block;
 
-        if (!clean_only || is_clean(&s->pieces[i]))
+        if (clean_only && !is_clean(&s->pieces[i]))
+            continue;
+        if (block_tier(block) == TIER_DISK)
+            spans[n++] = (struct digest_span){.digest = block->page ? block->digest : 0};
+        else
             spans[n++] = (struct digest_span){.at = block_address(block), .bytes = block->bytes};
     }
-    return digest_spans(&s->digester, drv, s->transfer->stream, spans, n);
+    return digest_memory(s, drv, spans, n);
 }
 
 static int compare_digests(struct streaming *s, const struct driver *drv, bool clean_only,
@@ -347,6 +366,10 @@ static int settle_homes(struct pager *pager, const struct driver *drv)
 
     if (!blocks)
         return -ENOMEM;
+    if (residency_spills()) {
+        free(blocks);
+        return cold_settle(pager, drv);
+    }
     do {
         moved = move_to_host(&mover, blocks, misplaced(s, TIER_DEVICE, blocks));
         moved += move_to_device(&mover, blocks, misplaced(s, TIER_HOST, blocks));
@@ -355,10 +378,19 @@ static int settle_homes(struct pager *pager, const struct driver *drv)
     return 0;
 }
 
+bool prepare_is_there(const struct piece *piece)
+{
+    return piece->block != &gone;
+}
+
+bool prepare_may_stream(const struct streaming *s, const struct piece *piece)
+{
+    return is_clean(piece) && !piece->in_place && pass_find(&s->pass, prepare_key(piece->block));
+}
+
 static bool may_take_turns(const struct streaming *s, const struct piece *piece)
 {
-    return is_clean(piece) && !piece->in_place && block_tier(piece->block) == TIER_HOST &&
-           pass_find(&s->pass, prepare_key(piece->block));
+    return prepare_may_stream(s, piece) && block_tier(piece->block) != TIER_DEVICE;
 }
 
 static uint32_t count_turns(const struct streaming *s)
@@ -376,13 +408,15 @@ static void add_turn(struct streaming *s, uint32_t visit, struct piece *piece, u
     struct ring *ring = &s->ring;
 
     ring->turns[ring->n_turns] = (struct turn){
-        .source = piece->block->chunk->alias,
+        .source = piece->block->chunk ? piece->block->chunk->alias : 0,
+        .page = piece->block->page - 1,
         .bytes = piece->block->bytes,
         .slot = piece->turn < 0 ? (*distinct)++ % n_slots : ring->turns[piece->turn].slot,
         .visit = visit,
         .until = s->pass.visits[visit].until,
         .piece = piece->block->piece - 1,
     };
+    ring->waits |= !ring->turns[ring->n_turns].source;
     if (piece->turn < 0)
         piece->turn = (int32_t)ring->n_turns;
     ring->n_turns++;
@@ -490,6 +524,10 @@ static int make_ring(struct pager *pager, const struct driver *drv)
 
     if (!r && s->ring.n_slots)
         r = guard_init(&s->guard, drv, s->transfer->stream, s->ring.n_slots, s->n_pieces);
+    if (!r && residency_spills()) {
+        s->ring.ahead = &pagers.cold.ahead;
+        s->ring.noticed = s->guard.flags;
+    }
     return r ? r : make_turns(s, s->ring.n_slots);
 }
 
@@ -514,8 +552,12 @@ static void drop_ring(struct pager *pager, const struct driver *drv, bool alive)
         atomic_store_explicit(&s->pieces[i].block->takes_turns, false, memory_order_relaxed);
         s->pieces[i].turn = -1;
     }
-    if (alive && guard_noticed(&s->guard))
+    if (alive && guard_noticed(&s->guard)) {
         remember_rewrites(s);
+        cold_rescue(pager, drv);
+    }
+    if (s->ring.ahead)
+        ahead_forget(s->ring.ahead);
     guard_fini(&s->guard, drv, alive);
     free(s->ring.turns);
     s->ring.turns = NULL;

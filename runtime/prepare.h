@@ -17,6 +17,10 @@ static inline uint64_t prepare_key(const struct block *block)
     return block->range->id << 24 | block->index;
 }
 
+/* Whether the piece's range is still there; and whether launches may be given copies of it. */
+bool prepare_is_there(const struct piece *piece);
+bool prepare_may_stream(const struct streaming *s, const struct piece *piece);
+
 /* NULL for a block that the plan has nothing to do with. */
 static inline struct piece *prepare_piece(const struct streaming *s, const struct block *block)
 {

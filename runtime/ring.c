@@ -4,6 +4,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "runtime/stats.h"
+#include "runtime/util.h"
+
+enum {
+    LOOK_AHEAD = 64, /* turns */
+};
 
 static int slot_init(struct ring *ring, const struct driver *drv, struct pool *pool,
                      const struct vmm_access *access, struct slot *slot)
@@ -84,8 +89,22 @@ void ring_fini(struct ring *ring, const struct driver *drv, struct pool *pool, b
     *ring = (struct ring){.n_slots = 0};
 }
 
+static int copy_into(const struct driver *drv, struct transfer *transfer, const struct turn *turn,
+                     struct slot *slot, const struct ahead_buffer *buffer)
+{
+    int r;
+
+    if (!buffer)
+        return transfer_copy(transfer, drv, slot->at, turn->source, turn->bytes);
+    r = transfer_ready(transfer, drv);
+    return r ? r
+             : driver_errno(drv->cuMemcpyHtoDAsync_v2(slot->at, buffer->memory, turn->bytes,
+                                                      transfer->stream));
+}
+
+/* `buffer`: where the turn's bytes are, NULL when they are at home. */
 static int stage(struct ring *ring, const struct driver *drv, struct transfer *transfer,
-                 const struct turn *turn, struct slot *slot)
+                 const struct turn *turn, struct slot *slot, struct ahead_buffer *buffer)
 {
     int r = 0;
 
@@ -93,11 +112,14 @@ static int stage(struct ring *ring, const struct driver *drv, struct transfer *t
     if (slot->was_used)
         r = transfer_await(transfer, drv, slot->used);
     if (!r)
-        r = transfer_copy(transfer, drv, slot->at, turn->source, turn->bytes);
+        r = copy_into(drv, transfer, turn, slot, buffer);
     if (!r)
         r = transfer_record(transfer, drv, slot->staged);
     if (r)
         return r;
+    if (buffer)
+        ahead_taken(buffer, slot->staged);
+    slot->from_disk = buffer != NULL;
     slot->was_used = false;
     slot->waiter = NULL;
     slot->holds = true;
@@ -105,6 +127,51 @@ static int stage(struct ring *ring, const struct driver *drv, struct transfer *t
     stats_add(chunks_streamed, 1);
     stats_add(bytes_streamed, turn->bytes);
     return 0;
+}
+
+/* What was read of the slot has ended, if it has to have; -EAGAIN when it has not. */
+static int let_go(const struct ring *ring, const struct driver *drv, const struct slot *slot,
+                  bool wait)
+{
+    CUresult result;
+
+    if (!slot->from_disk || !slot->was_used)
+        return 0;
+    result = wait ? drv->cuEventSynchronize(slot->used) : drv->cuEventQuery(slot->used);
+    if (result != CUDA_SUCCESS)
+        return result == CUDA_ERROR_NOT_READY ? -EAGAIN : driver_errno(result);
+    return ring->noticed && __atomic_load_n(ring->noticed, __ATOMIC_RELAXED) ? -ESTALE : 0;
+}
+
+static int fill(struct ring *ring, const struct driver *drv, struct transfer *transfer,
+                const struct turn *turn, struct slot *slot, bool wait)
+{
+    struct ahead_page page = {turn->page, turn->bytes};
+    struct ahead_buffer *buffer = NULL;
+    int r = let_go(ring, drv, slot, wait);
+
+    if (!r && !turn->source)
+        r = ahead_take(ring->ahead, drv, &page, wait, &buffer);
+    return r ? r : stage(ring, drv, transfer, turn, slot, buffer);
+}
+
+/* The pages that come next are read meanwhile. */
+static void read_ahead(struct ring *ring, const struct driver *drv)
+{
+    struct ahead_page pages[AHEAD_MAX];
+    uint32_t most = (uint32_t)min_u64(ring->n_turns, LOOK_AHEAD);
+    uint32_t n = 0;
+
+    if (!ring->ahead)
+        return;
+    for (uint32_t i = 0; i < most && n < ring->ahead->n; i++) {
+        uint32_t at = (ring->next + i) % ring->n_turns;
+
+        if (!ring->turns[at].source && !ring_holds(ring, at))
+            pages[n++] = (struct ahead_page){ring->turns[at].page, ring->turns[at].bytes};
+    }
+    if (n)
+        ahead_want(ring->ahead, drv, pages, n);
 }
 
 /* Back to the first turn that is not over. */
@@ -121,11 +188,18 @@ static void rewind_to(struct ring *ring, uint64_t now)
     ring->rewind = false;
 }
 
-int ring_advance(struct ring *ring, const struct driver *drv, struct transfer *transfer,
-                 uint64_t now)
+/* So soon that all before it can be in the ring, too. */
+static bool comes_soon(const struct ring *ring, uint32_t turn)
 {
-    if (ring->rewind)
-        rewind_to(ring, now);
+    return turn < ring->n_turns &&
+           (turn + ring->n_turns - ring->next) % ring->n_turns <= ring->n_slots;
+}
+
+static int advance(struct ring *ring, const struct driver *drv, struct transfer *transfer,
+                   uint64_t now, uint32_t until)
+{
+    bool soon = comes_soon(ring, until);
+
     while (ring->n_turns) {
         const struct turn *turn = &ring->turns[ring->next];
         struct slot *slot = &ring->slots[turn->slot];
@@ -139,9 +213,9 @@ int ring_advance(struct ring *ring, const struct driver *drv, struct transfer *t
 
             if (slot->pins || (slot->holds && slot->to >= now))
                 return 0;
-            r = stage(ring, drv, transfer, turn, slot);
+            r = fill(ring, drv, transfer, turn, slot, soon && !ring_holds(ring, until));
             if (r)
-                return r;
+                return r == -EAGAIN ? 0 : r;
         }
         if (!over) {
             slot->from = from;
@@ -151,6 +225,18 @@ int ring_advance(struct ring *ring, const struct driver *drv, struct transfer *t
         ring->next_lap += ring->next == 0;
     }
     return 0;
+}
+
+int ring_advance(struct ring *ring, const struct driver *drv, struct transfer *transfer,
+                 uint64_t now, uint32_t until)
+{
+    int r;
+
+    if (ring->rewind)
+        rewind_to(ring, now);
+    r = advance(ring, drv, transfer, now, until);
+    read_ahead(ring, drv);
+    return r;
 }
 
 /* A default stream is another one in every thread, perhaps. */

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "runtime/ahead.h"
 #include "runtime/pool.h"
 #include "runtime/transfer.h"
 #include "runtime/vmm.h"
@@ -31,11 +32,13 @@ struct slot {
     CUevent used;        /* the last launch that read it is done */
     bool was_used;       /* `used` was recorded since the slot was last filled */
     CUstream use_stream; /* in which */
+    bool from_disk;      /* what it was last filled with has no home */
     CUstream waiter;     /* has already waited for `staged`; NULL for nobody known by name */
 };
 
 struct turn {
-    CUdeviceptr source; /* of the copy: mapped for good */
+    CUdeviceptr source; /* of the copy: mapped for good; 0 when it is on the disk, */
+    uint32_t page;      /* there */
     uint64_t bytes;
     uint32_t slot;
     uint32_t visit; /* position in the pass */
@@ -54,6 +57,13 @@ struct ring {
     bool rewind;        /* earlier turns have to be staged again */
     CUdeviceptr base;   /* the slots' addresses */
     uint64_t slot_bytes;
+    bool waits;              /* some turn has to be fetched from the disk */
+    struct ahead *ahead;     /* for what is on the disk */
+    const uint32_t *noticed; /* not 0: a slot was written to; what has no home is only there */
+};
+
+enum {
+    RING_NO_TURN = UINT32_MAX,
 };
 
 /* Takes at most `n_slots` chunks of `slot_bytes` from the pool; ring->n_slots says how many it got.
@@ -63,9 +73,13 @@ int ring_init(struct ring *ring, const struct driver *drv, struct pool *pool,
 /* Nothing is in flight that uses it. The turns are the caller's. `alive`: the context still is. */
 void ring_fini(struct ring *ring, const struct driver *drv, struct pool *pool, bool alive);
 
-/* Position `now` has been reached: queues what can be staged. 0 or -errno. */
+/*
+ * Position `now` has been reached: queues what can be staged. Waits only for `until`, a turn, if
+ * that comes soon; what is on the disk may have to be read first, and what has no home may not be
+ * overwritten before it is known that nobody wrote to it. 0, -ESTALE when somebody did, or -errno.
+ */
 int ring_advance(struct ring *ring, const struct driver *drv, struct transfer *transfer,
-                 uint64_t now);
+                 uint64_t now, uint32_t until);
 
 /* Whether the slot of this turn holds its piece. */
 static inline bool ring_holds(const struct ring *ring, uint32_t turn)

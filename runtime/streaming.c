@@ -283,6 +283,8 @@ static struct guard_entry guarded(const struct streaming *s, const struct piece 
 
     entry.slot = s->ring.slots[slot].at;
     entry.home = block_address(piece->block);
+    if (block_tier(piece->block) == TIER_DISK)
+        entry.home = entry.slot; /* it has none: see cold_rescue() */
     entry.units = piece->block->bytes / 16;
     entry.expected = piece->digest;
     return entry;
@@ -312,7 +314,7 @@ static bool pin(struct pager *pager, const struct driver *drv, const struct exte
 /* What a launch is given of one range: all of it is read through one window, so that addresses keep
  * their distances. A kernel may be given where something ends, too. */
 struct group {
-    const struct extents *extents;
+    struct extents *extents;
     struct range *range;
     struct streaming *s;
     struct window *window;
@@ -438,6 +440,10 @@ static bool redirect_group(struct pager *pager, const struct driver *drv,
     EACH_OF_GROUP(group, extent)
     redirect_word(*redirect, extent->word, window_address(group->window, extent->address));
     (void)layout_scan(launch->layout, launch->kernel_params, launch->extra, redirect_end, group);
+    for (size_t i = 0; i < group->extents->n; i++) {
+        if (group->extents->list[i].range == group->range)
+            group->extents->list[i].staged = true;
+    }
     return true;
 }
 
@@ -476,7 +482,7 @@ static bool is_first_of_range(const struct extents *extents, size_t i)
 }
 
 static struct redirect *redirect_launch(struct pager *pager, const struct driver *drv,
-                                        const struct launch *launch, const struct extents *extents)
+                                        const struct launch *launch, struct extents *extents)
 {
     struct streaming *s = pager->streaming;
     struct redirect *redirect = NULL;
@@ -541,8 +547,31 @@ static void note_outsiders(struct pager *pager, const struct extents *extents)
     }
 }
 
+/* Stages what can be. Where some of it is on the disk, waits for what the launch names. */
+static bool advance(struct pager *pager, const struct driver *drv, const struct extents *extents)
+{
+    struct streaming *s = pager->streaming;
+    uint64_t now = position(&s->pass);
+    int r = 0;
+
+    /* What has been waited for since may have been found to be written. */
+    if (!guard_noticed(&s->guard))
+        r = ring_advance(&s->ring, drv, s->transfer, now, RING_NO_TURN);
+    EACH_BLOCK(extents, pager, block)
+    {
+        const struct piece *piece = prepare_piece(s, block);
+
+        if (!r && s->ring.waits && piece && piece->turn >= 0 &&
+            !ring_holds(&s->ring, (uint32_t)piece->turn))
+            r = ring_advance(&s->ring, drv, s->transfer, now, (uint32_t)piece->turn);
+    }
+    if (r == -ESTALE || guard_noticed(&s->guard))
+        s->state = STREAMING_ENDING;
+    return !r && s->state == STREAMING_RUNNING;
+}
+
 static struct redirect *run(struct pager *pager, const struct driver *drv,
-                            const struct launch *launch, const struct extents *extents)
+                            const struct launch *launch, struct extents *extents)
 {
     struct streaming *s = pager->streaming;
     uint64_t moves = s->pass.moves;
@@ -574,14 +603,14 @@ static struct redirect *run(struct pager *pager, const struct driver *drv,
      * the copies are for, and the host might be waiting for that. */
     if (!card_may_drain())
         return NULL;
-    if (ring_advance(&s->ring, drv, s->transfer, position(&s->pass)))
+    if (!advance(pager, drv, extents))
         return NULL;
     return redirect_launch(pager, drv, launch, extents);
 }
 
 /* Where nothing is streamed, what is read in place is looked at. */
 static struct redirect *run_on(struct pager *pager, const struct driver *drv,
-                               const struct launch *launch, const struct extents *extents)
+                               const struct launch *launch, struct extents *extents)
 {
     struct streaming *s = pager->streaming;
     struct redirect *redirect = run(pager, drv, launch, extents);
@@ -634,6 +663,24 @@ bool streaming_make_way(struct pager *pager, const struct driver *drv, struct tr
         return false;
     end(pager, drv);
     return true;
+}
+
+bool streaming_pause(struct pager *pager, const struct driver *drv, struct transfer **out)
+{
+    const struct streaming *s = pager->streaming;
+
+    if (s && (s->state == STREAMING_COMPARING || s->state == STREAMING_BLAMING))
+        return card_enter(pager, drv, out);
+    return streaming_make_way(pager, drv, out);
+}
+
+bool streaming_still_reads(const struct redirect *redirect)
+{
+    const struct streaming *s = redirect->pager ? redirect->pager->streaming : NULL;
+
+    return !redirect->n_entries ||
+           (s && s->plan == redirect->plan &&
+            (s->state == STREAMING_RUNNING || s->state == STREAMING_ENDING));
 }
 
 bool streaming_launch(struct pager *pager, const struct driver *drv, const struct launch *launch,

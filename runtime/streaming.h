@@ -130,6 +130,11 @@ void streaming_reclaim(struct pager *pager, const struct driver *drv);
 /* card_enter() for whoever is going to move homes: a plan that is running ends, for its windows
  * show where they were. */
 bool streaming_make_way(struct pager *pager, const struct driver *drv, struct transfer **out);
+/* The same for whoever moves homes so that what a launch names is mapped: a plan that is being made
+ * goes on. */
+bool streaming_pause(struct pager *pager, const struct driver *drv, struct transfer **out);
+/* Whether what the launch was given to read is still there. */
+bool streaming_still_reads(const struct redirect *redirect);
 /* Before the chunks of a range go. No work of the program uses it any more. */
 void streaming_forget(struct pager *pager, const struct driver *drv, const struct range *range);
 /* The memory of a range is another allocation from now on. Work that has been submitted may still

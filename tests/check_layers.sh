@@ -13,10 +13,10 @@ layers='
 1 gate heat host_memory indices log nearest nvinfo pass profile spread stats
 2 config config_types disk driver fatbin
 3 image spill story vmm
-4 digest guard layout peek pool space transfer trust
+4 ahead digest guard layout peek pool space transfer trust
 5 redirect residency ring
 6 evict move window replay
-7+ blame card cold experts experts_swap fetch gather pager peer prepare room streaming weigh
+7+ blame card cold cold_plan experts experts_swap fetch gather pager peer prepare room streaming weigh
 '
 
 find runtime interpose planner tools tests/sim -path runtime/cuda -prune -o -name '*.[ch]' -print |

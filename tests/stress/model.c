@@ -72,7 +72,8 @@ struct model start_model(const char *vram)
     ok(cuMemAlloc_v2(&m.sum, 256));
     ok(cuMemcpyHtoD_v2(m.sum, &zero, 4));
     ok(cuMemAlloc_v2(&m.pointers, TENSORS * sizeof(uint64_t)));
-    for (uint64_t i = 0; i < TENSORS; i++) {
+    /* What they point to would never be on a disk. */
+    for (uint64_t i = 0; i < TENSORS && !getenv("VRAMSHIM_SPILL_DIR"); i++) {
         uint64_t at = m.weights + i * TENSOR;
 
         ok(cuMemcpyHtoD_v2(m.pointers + i * sizeof(at), &at, sizeof(at)));

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a plan keeps on the disk: what takes turns and has no room in host memory. All else that it
+ * names comes back, at the safe point at which it is made.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include "runtime/cold.h"
+#include "runtime/log.h"
+#include "runtime/prepare.h"
+#include "runtime/stats.h"
+#include "runtime/vmm.h"
+
+enum {
+    ROUNDS_MAX = 64,
+    LEFT_FREE = 2, /* slots of host memory, for what is named in another way than the plan knows */
+};
+
+/* Where the pieces are, as seen from where they should be. */
+enum wish {
+    WISH_RESIDENT,
+    WISH_STREAMED, /* anywhere but on the device */
+    WISH_HOME,     /* mapped */
+};
+
+static enum wish wish_of(const struct streaming *s, const struct piece *piece)
+{
+    if (piece->stays)
+        return WISH_RESIDENT;
+    return prepare_may_stream(s, piece) ? WISH_STREAMED : WISH_HOME;
+}
+
+static size_t pick(const struct streaming *s, enum tier tier, enum wish wish, struct block **out)
+{
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        const struct piece *piece = &s->pieces[i];
+
+        if (prepare_is_there(piece) && block_tier(piece->block) == tier &&
+            wish_of(s, piece) == wish)
+            out[n++] = piece->block;
+    }
+    return n;
+}
+
+static uint64_t bytes_of(struct block *const *blocks, size_t n)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < n; i++)
+        bytes += blocks[i]->bytes;
+    return bytes;
+}
+
+/* Every so many-th of them first, so that those that stay lie between those that go. */
+static void spread(struct block **blocks, size_t n, size_t wanted)
+{
+    for (size_t i = 0; i < wanted && i < n; i++) {
+        size_t at = i * n / wanted;
+        struct block *block = blocks[at];
+
+        blocks[at] = blocks[i];
+        blocks[i] = block;
+    }
+}
+
+/* Moves streamed pieces from host memory to the disk until so much is free there. */
+static size_t free_host(struct pager *pager, struct mover *mover, uint64_t bytes,
+                        struct block **blocks)
+{
+    const struct streaming *s = pager->streaming;
+    uint64_t room = pool_room(&pager->pools[TIER_HOST]);
+    uint64_t slot = residency.space.slot_bytes;
+    size_t n;
+    size_t wanted;
+
+    if (room >= bytes)
+        return 0;
+    n = pick(s, TIER_HOST, WISH_STREAMED, blocks);
+    wanted = (bytes - room + slot - 1) / slot;
+    spread(blocks, n, wanted);
+    return cold_out(mover, blocks, wanted < n ? wanted : n);
+}
+
+/* One round of moves, each of which may make room for another. */
+static size_t settle(struct pager *pager, struct mover *mover, struct block **blocks)
+{
+    const struct streaming *s = pager->streaming;
+    size_t n = pick(s, TIER_DEVICE, WISH_HOME, blocks);
+    size_t moved;
+
+    moved = free_host(pager, mover, bytes_of(blocks, n), blocks);
+    moved += move_to_host(mover, blocks, pick(s, TIER_DEVICE, WISH_HOME, blocks));
+    n = pick(s, TIER_DISK, WISH_HOME, blocks);
+    moved += free_host(pager, mover, bytes_of(blocks, n), blocks);
+    moved += cold_in(pager, mover, blocks, pick(s, TIER_DISK, WISH_HOME, blocks), TIER_HOST);
+    moved += move_to_host(mover, blocks, pick(s, TIER_DEVICE, WISH_STREAMED, blocks));
+    moved += cold_out(mover, blocks, pick(s, TIER_DEVICE, WISH_STREAMED, blocks));
+    moved += move_to_device(mover, blocks, pick(s, TIER_HOST, WISH_RESIDENT, blocks));
+    moved += cold_in(pager, mover, blocks, pick(s, TIER_DISK, WISH_RESIDENT, blocks), TIER_DEVICE);
+    return moved;
+}
+
+int cold_settle(struct pager *pager, const struct driver *drv)
+{
+    struct streaming *s = pager->streaming;
+    struct mover mover = {
+        .drv = drv, .pools = pager->pools, .transfer = s->transfer, .access = &pager->access};
+    struct block **blocks = calloc(s->n_pieces, sizeof(struct block *));
+    int rounds = 0;
+    size_t left;
+
+    if (!blocks)
+        return -ENOMEM;
+    while (settle(pager, &mover, blocks) && ++rounds < ROUNDS_MAX)
+        ;
+    (void)free_host(pager, &mover, LEFT_FREE * residency.space.slot_bytes, blocks);
+    left = pick(s, TIER_DISK, WISH_HOME, blocks);
+    free(blocks);
+    if (left)
+        log_debug("%zu chunks cannot be on the disk, and have no room elsewhere", left);
+    return left ? -ENOSPC : 0;
+}
+
+/* The slot that was last filled with the piece; NULL when it is another's by now. */
+static struct slot *slot_of(const struct streaming *s, const struct piece *piece)
+{
+    struct slot *slot;
+
+    if (!piece || piece->turn < 0 || !s->ring.n_turns)
+        return NULL;
+    slot = &s->ring.slots[s->ring.turns[piece->turn].slot];
+    if (!slot->from_disk || s->ring.turns[slot->turn].piece != s->ring.turns[piece->turn].piece)
+        return NULL;
+    return slot;
+}
+
+/* At a safe point: what a launch has written to the copy of a page is only there. */
+void cold_rescue(struct pager *pager, const struct driver *drv)
+{
+    struct streaming *s = pager->streaming;
+
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        struct piece *piece = &s->pieces[i];
+        struct slot *slot = slot_of(s, piece);
+
+        if (!slot || !slot->at || guard_flag(&s->guard, i) == GUARD_SILENT ||
+            block_tier(piece->block) != TIER_DISK)
+            continue;
+        if (cold_take_over(pager, drv, s->transfer, piece->block, slot->at))
+            log_error("what was written to %llu bytes at 0x%llx has no room in memory; who needs "
+                      "them fails",
+                      (unsigned long long)piece->block->bytes,
+                      (unsigned long long)block_address(piece->block));
+    }
+}
+
+/* Launches that read copies of these are done, and have not written to them; or the plan is over.
+ */
+int cold_settle_copies(struct pager *pager, const struct driver *drv, struct block *const *blocks,
+                       size_t n)
+{
+    struct streaming *s = pager->streaming;
+    struct transfer *transfer;
+    bool unclear = false;
+
+    if (!streaming_is_running(pager))
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct slot *slot = slot_of(s, prepare_piece(s, blocks[i]));
+
+        if (!slot || (!slot->pins && !slot->was_used))
+            continue;
+        if (!card_may_drain())
+            return -ENOMEM;
+        unclear |= slot->pins || drv->cuEventSynchronize(slot->used) != CUDA_SUCCESS;
+    }
+    if (!unclear && !guard_noticed(&s->guard))
+        return 0;
+    if (!streaming_make_way(pager, drv, &transfer))
+        return -ENOMEM;
+    card_leave(drv);
+    return 0;
+}
+
+void cold_came_back(struct pager *pager, const struct block *block)
+{
+    struct streaming *s = pager->streaming;
+
+    if (!s || !block->piece || !s->ring.n_turns)
+        return;
+    for (uint32_t i = 0; i < s->ring.n_turns; i++) {
+        struct turn *turn = &s->ring.turns[i];
+
+        if (turn->piece == block->piece - 1)
+            turn->source = block->chunk->alias ? block->chunk->alias : block_address(block);
+    }
+}
