@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files hold tensors in any order; a pass reads the embedding, then the blocks by number, then the
- * rest. Within a block the file's order is taken: what matters is that blocks follow each other.
- *
  * What a pass reads of a tensor follows from its role: all of a dense one, of stacked experts those
  * that so many sequences are expected to choose if all are equally likely, of an embedding a row
  * per sequence, unless the same table is the output too.
  */
 #include "planner/subject.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "planner/families.h"
+#include "planner/order.h"
 #include "runtime/util.h"
 
 enum {
@@ -30,99 +27,6 @@ enum {
 #define LAUNCHES 1.45
 /* Of a card's peak, what products of matrices reach. */
 #define FLOPS_SHARE 0.55
-
-/* Where in a pass a tensor is read. */
-struct place_in_pass {
-    const struct tensor *tensor;
-    int section; /* before the blocks, in them, behind */
-    int stack;   /* of several stacks of blocks that run one after the other */
-    uint64_t block;
-    size_t index; /* in the file */
-};
-
-/* The first number between two dots, or before one. */
-static bool block_number(struct text name, uint64_t *out)
-{
-    size_t at = 0;
-
-    while (at < name.size) {
-        size_t end = at;
-        uint64_t value = 0;
-
-        while (end < name.size && isdigit((unsigned char)name.data[end]) && end - at < 9)
-            value = value * 10 + (uint64_t)(name.data[end++] - '0');
-        if (end > at && end < name.size && name.data[end] == '.') {
-            *out = value;
-            return true;
-        }
-        while (at < name.size && name.data[at] != '.')
-            at++;
-        at++;
-    }
-    return false;
-}
-
-/* What comes behind the blocks. */
-static bool is_last(struct text name)
-{
-    static const char *const starts[] = {"output_norm.",
-                                         "model.norm.",
-                                         "final_layer.",
-                                         "proj_out.",
-                                         "norm_out.",
-                                         "conv_out.",
-                                         "model.diffusion_model.final_layer."};
-
-    for (size_t i = 0; i < ARRAY_SIZE(starts); i++)
-        if (text_begins(name, starts[i]))
-            return true;
-    return role_of(name) == ROLE_OUTPUT;
-}
-
-/* Image models have stacks of blocks, each numbered from 0; the first match decides. */
-static int stack_of(struct text name)
-{
-    static const struct {
-        const char *part;
-        int stack;
-    } rows[] = {
-        {"noise_refiner.", -2}, {"context_refiner.", -1}, {"down_blocks.", -1},
-        {"input_blocks.", -1},  {"up_blocks.", 1},        {"output_blocks.", 1},
-        {"single_", 1},
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        if (text_has(name, rows[i].part))
-            return rows[i].stack;
-    return 0;
-}
-
-static struct place_in_pass place_in_pass(const struct tensor *tensor, size_t index)
-{
-    struct place_in_pass place = {.tensor = tensor, .index = index};
-
-    if (is_last(tensor->name)) {
-        place.section = 2;
-    } else if (block_number(tensor->name, &place.block)) {
-        place.section = 1;
-        place.stack = stack_of(tensor->name);
-    }
-    return place;
-}
-
-static int by_place(const void *left, const void *right)
-{
-    const struct place_in_pass *a = left;
-    const struct place_in_pass *b = right;
-
-    if (a->section != b->section)
-        return a->section - b->section;
-    if (a->stack != b->stack)
-        return a->stack - b->stack;
-    if (a->block != b->block)
-        return a->block < b->block ? -1 : 1;
-    return a->index < b->index ? -1 : a->index > b->index;
-}
 
 /* Parts that a pass over text does not read. */
 static bool is_idle(struct text name)
@@ -246,7 +150,7 @@ static int grow(struct subject *s, size_t more)
 /* Appends them in the order of a pass. */
 static int take_tensors(struct subject *s, const struct input *input)
 {
-    struct place_in_pass *order = calloc(input->n_tensors + 1, sizeof(*order));
+    struct order *order = calloc(input->n_tensors + 1, sizeof(*order));
     size_t first = s->n_pieces;
 
     if (!order || s->n_parts == INPUTS_MAX || grow(s, input->n_tensors)) {
@@ -254,15 +158,13 @@ static int take_tensors(struct subject *s, const struct input *input)
         return -ENOMEM;
     }
     for (size_t i = 0; i < input->n_tensors; i++)
-        order[i] = place_in_pass(&input->tensors[i], i);
-    qsort(order, input->n_tensors, sizeof(*order), by_place);
+        order[i] = order_of(&input->tensors[i], i);
+    qsort(order, input->n_tensors, sizeof(*order), order_compare);
     for (size_t i = 0; i < input->n_tensors; i++) {
         s->tensors[first + i] = order[i].tensor;
         s->pieces[first + i].bytes = order[i].tensor->bytes;
         s->parameters += model_parameters(order[i].tensor);
-        s->n_blocks += order[i].section == 1 &&
-                       (!i || order[i - 1].block != order[i].block ||
-                        order[i - 1].stack != order[i].stack || order[i - 1].section != 1);
+        s->n_blocks += order_begins_block(&order[i], i ? &order[i - 1] : NULL);
         if (role_of(order[i].tensor->name) == ROLE_EXPERTS)
             s->expert_bytes += order[i].tensor->bytes;
     }

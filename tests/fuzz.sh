@@ -26,7 +26,7 @@ clang $flags "$out/$name.probe.c" -o "$out/$name.probe" 2>/dev/null ||
 
 # shellcheck disable=SC2086
 clang $flags -I. "$@" -ljansson -lm -o "$out/$name" || exit 1
-command -v python3 >/dev/null && python3 tests/fuzz_seeds.py "$name" "$out/$name.corpus"
+command -v python3 >/dev/null && python3 -B tests/fuzz_seeds.py "$name" "$out/$name.corpus"
 if [ -n "${FUZZ_SECONDS:-}" ]; then
     set -- "-max_total_time=$FUZZ_SECONDS"
 else
