@@ -210,7 +210,7 @@ static int choose(const char *path, struct message *message, opener *out)
     else if (seen >= 4 && memcmp(source.head, "GGUF", 4) == 0)
         *out = split_open;
     else if (ends(path, ".json"))
-        *out = ends(path, ".index.json") ? shards_open_index : folder_open_file;
+        *out = strstr(path, ".index.") ? shards_open_index : folder_open_file;
     else if (safetensors_begin(source.head, seen, source.bytes) || ends(path, ".safetensors"))
         *out = shards_open_file;
     else if (ends(path, ".gguf") || seen == 0)

@@ -29,19 +29,17 @@ enum listing_kind listing_kind(const char *name)
         const char *end;
         enum listing_kind kind;
     } rows[] = {
-        {".safetensors.index.json", LISTING_INDEX},
-        {".safetensors", LISTING_WEIGHTS},
-        {".gguf", LISTING_GGUF},
-        {".bin", LISTING_PICKLE},
-        {".pt", LISTING_PICKLE},
-        {".pth", LISTING_PICKLE},
-        {".ckpt", LISTING_PICKLE},
-        {".pkl", LISTING_PICKLE},
-        {".incomplete", LISTING_UNFINISHED},
-        {".part", LISTING_UNFINISHED},
-        {".crdownload", LISTING_UNFINISHED},
+
+        {".safetensors", LISTING_WEIGHTS}, {".gguf", LISTING_GGUF},
+        {".bin", LISTING_PICKLE},          {".pt", LISTING_PICKLE},
+        {".pth", LISTING_PICKLE},          {".ckpt", LISTING_PICKLE},
+        {".pkl", LISTING_PICKLE},          {".incomplete", LISTING_UNFINISHED},
+        {".part", LISTING_UNFINISHED},     {".crdownload", LISTING_UNFINISHED},
     };
 
+    /* The variant may stand before the ending, or in it: model.safetensors.index.fp16.json */
+    if (name[0] != '.' && strstr(name, ".safetensors.index.") && ends(name, ".json"))
+        return LISTING_INDEX;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         if (name[0] != '.' && ends(name, rows[i].end))
             return rows[i].kind;

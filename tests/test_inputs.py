@@ -39,6 +39,12 @@ FILES = {
     "gg/mmproj-model.gguf": PROJECTOR,
     "two/a.gguf": llama(),
     "two/b.gguf": llama(),
+    "variant/config.json": CONFIG,
+    "variant/model.safetensors.index.fp16.json":
+        '{"weight_map":{"x":"model.fp16-00001-of-00002.safetensors",'
+        '"y":"model.fp16-00002-of-00002.safetensors"}}',
+    "variant/model.fp16-00001-of-00002.safetensors": weights(x=(8,)),
+    "variant/model.fp16-00002-of-00002.safetensors": weights(y=(8,)),
     "fp16/config.json": CONFIG,
     "fp16/model.fp16.safetensors": weights(x=(8,)),
     "all.safetensors": weights(**{"model.diffusion_model.double_blocks.0.img_mod.lin.weight": (64, 64),
@@ -91,6 +97,7 @@ ROWS = (
     ("what was not chosen is said", ["hf"], lambda r: r["note"],
      "model.safetensors was read; model.fp16.safetensors was not"),
     ("the only variant is taken", ["fp16"], lambda r: r["bytes"], 16),
+    ("so is an index of one", ["variant"], lambda r: (r["bytes"], r["parts"]), (32, 2)),
     ("a folder may have a GGUF model, beside its projector", ["gg"],
      lambda r: (r["format"], r["inputs"][0]["file"], len(r["inputs"])), ("GGUF", "gg/model.gguf", 1)),
     ("of a download cache the current revision is taken", ["cache"],
