@@ -132,6 +132,8 @@ static int at(const struct arch_facts *facts, const char *key, uint64_t index, u
         *out = letter != 'M' && letter != '*';
         return 0;
     }
+    if (strcmp(key, "attention.head_count_kv") == 0 && translated(config, key, out) != 0)
+        key = "attention.head_count"; /* as many, where it is not said */
     return translated(config, key, out);
 }
 

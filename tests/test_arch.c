@@ -196,6 +196,11 @@ Test(arch, reads_the_words_of_config_json)
          "\"num_key_value_heads\": 1, \"head_dim\": 128, \"sliding_window\": 512, "
          "\"sliding_window_pattern\": 6}}",
          8192, (8192 + 5 * 1024) * 512, 0},
+        {"a hybrid that does not say that heads share nothing", "",
+         "{\"model_type\": \"lfm2\", \"num_hidden_layers\": 2, \"hidden_size\": 256, "
+         "\"num_attention_heads\": 4, \"conv_L_cache\": 3, "
+         "\"layer_types\": [\"conv\", \"full_attention\"]}",
+         256, 256 * KIB, 2 * 256 * 4},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
