@@ -15,12 +15,20 @@ def one_line(step):
         return f"{step['state']}: {step['why']}"
     if step["kind"] in ("experiment", "shimmed"):
         return f"{step['verdict']}: {step['note']}"
+    if step["kind"] == "tool":
+        return tool_line(step)
     if step["kind"] == "overhead":
         return f"{mean(step['ratios']):.4f} of the time without the library"
     if "time_over_limit" in step:
         return (f"{step['pass_seconds'] * 1e3:.3f} ms a pass, {step['time_over_limit']:.2f} of the "
                 f"limit, {same_word(step['same'])}")
     return f"{middle(step['passes']) * 1e3:.3f} ms a pass, W {step['weights'] / 1e9:.2f} GB"
+
+
+def tool_line(step):
+    if step["name"] == "doctor":
+        return ", ".join(f"{step[what]} {what}" for what in ("passed", "warnings", "failed", "skipped"))
+    return f"{len(step['points'])} figures, {step['left_out']} parts left out"
 
 
 def mean(values):
@@ -87,6 +95,26 @@ def number(value):
     return f"{value:.4g}" if abs(value) < 1e6 else f"{value:.3e}"
 
 
+def doctor(results):
+    yield from head("check", "verdict", "what it says", "what to do")
+    for step in steps_of(results, "tool"):
+        if step["name"] == "doctor" and step["state"] == "done":
+            for check in step["checks"]:
+                yield row(f"`{check['id']}`", check["verdict"], check["says"], check["fix"] or "")
+        elif step["name"] == "doctor":
+            yield row("", step["state"], step["why"], "")
+
+
+def profile(results):
+    yield from head("what", "figure", "unit")
+    for step in steps_of(results, "tool"):
+        if step["name"] == "bench" and step["state"] == "done":
+            for point in step["points"]:
+                yield row(f"{point['group']}: {point['what']}", number(point["value"]), point["unit"])
+        elif step["name"] == "bench":
+            yield row(f"{step['state']}: {step['why']}", "", "")
+
+
 def programs(results):
     yield from head("program", "W/B", "way", "pass", "over the limit", "bytes over W - B",
                     "passes to steady", "launches of what is away: redirected, in place", "output")
@@ -144,7 +172,9 @@ def document(results, picture):
     parts = (("What the driver was asked", experiments),
              ("The same under the library", under_the_library),
              ("Programs on less memory", programs),
-             ("When everything fits", overhead))
+             ("When everything fits", overhead),
+             ("`vramshim doctor`", doctor),
+             ("`vramshim bench`: the profile, also in the file beside this one", profile))
     for title, part in parts:
         yield ""
         yield f"## {title}"

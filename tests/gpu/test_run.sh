@@ -15,13 +15,19 @@ run() {
 json() { python3 -c "import json, sys; r = json.load(open(sys.argv[1])); s = r['steps']
 sys.exit(not ($1))" "$scratch"/simulated-*.json; }
 
-only=link,lookup,decoder,decoder-graph,llm-dense
+only=tool,link,lookup,decoder,decoder-graph,llm-dense
 [ -n "${ASAN_OPTIONS:-}" ] || only=$only,cublas-pointers
 run 0 --only "$only" --minutes 0
 ok "what there is no time for is skipped" json \
     "set(step['why'] for step in s.values()) == {'no time left'}"
 run 0 --only "$only" --ratios 2 --pairs 1 --resume "$(echo "$scratch"/simulated-*.json)"
 ok "a later call goes on with it" "$status_right"
+if json "s['tool:bench']['state'] == 'done'"; then
+    ok "doctor's checks and the machine's profile are in the results" json \
+        "s['tool:doctor']['failed'] == 0 and s['tool:bench']['points']"
+else
+    skip "doctor's checks and the machine's profile are in the results" "there is no vramshim bench"
+fi
 ok "on the simulated card no GPU program of others is run, by name" json \
     "s['program:llm-dense ample']['state'] == 'skipped'"
 ok "the driver is asked, and again under the library" json \
