@@ -89,6 +89,14 @@ def torch_wait(torch, device):
     return torch.cuda.synchronize if device == "cuda" else lambda: None
 
 
+def torch_loaded(torch, device):
+    """Everything is where it will stay: from now on the most that is held is counted."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
 def torch_other(torch, device, weights):
     """What the allocator held at the most beside the weights."""
     if device != "cuda":

@@ -58,6 +58,7 @@ def main():
     x = torch.randn(1, PATCHES if width > 128 else 64, width, dtype=torch.bfloat16, device=options.device)
     words = torch.randn(1, WORDS, width, dtype=torch.bfloat16, device=options.device)
     digests = []
+    app.torch_loaded(torch, options.device)
     watch = app.Stopwatch(app.torch_wait(torch, options.device))
     for step in range(options.passes):
         watch.begin()

@@ -43,6 +43,7 @@ def main():
     x = torch.randn(width, dtype=torch.float32, device=options.device)
     out = torch.empty_like(x)
     digests = []
+    app.torch_loaded(torch, options.device)
     watch = app.Stopwatch(app.torch_wait(torch, options.device))
     for number in range(options.passes):
         watch.begin()

@@ -60,6 +60,7 @@ def main():
         for _ in range(3):
             step(first.clone())
     digests = []
+    app.torch_loaded(torch, options.device)
     watch = app.Stopwatch(app.torch_wait(torch, options.device))
     for _ in range(options.passes):
         watch.begin()

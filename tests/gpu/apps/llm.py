@@ -77,6 +77,7 @@ def main():
         model = offloaded(model, options.offload)
     tokens = torch.arange(1, PROMPT + 1, device=options.device).view(1, -1) * 17 % 1000
     said, digests, cache = [], [], None
+    app.torch_loaded(torch, options.device)
     watch = app.Stopwatch(app.torch_wait(torch, options.device))
     for _ in range(options.passes):
         watch.begin()
