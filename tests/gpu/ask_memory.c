@@ -93,7 +93,7 @@ void experiment_mixed(void)
 
     for (size_t i = 0; i < ARRAY_SIZE(locations); i++) {
         const char *name = locations[i].name;
-        int found = part_run(mixed_part, &locations[i], 10);
+        int found = part_run(mixed_part, &locations[i], 20);
 
         report_figure(found >= 0, "", "%s: made and mapped", name);
         if (found < 0) {

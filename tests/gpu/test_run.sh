@@ -76,6 +76,24 @@ assert apps.same(some, {"digest": "a", "tokens": [1, 3]}) is False
 assert apps.same({"exact": False, "digest": "a"}, {"digest": "b"}) is None
 END
 ok "limits, times and sameness are what they are said to be" "$status_right"
+expect 0 python3 - "$gpu" "$MESON_BUILD_ROOT/tests/gpu/experiments" <<'END'
+import re, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+import apps
+listed = subprocess.run([sys.argv[2], "--list"], text=True, capture_output=True).stdout
+known = {line.split()[0] for line in listed.splitlines()} | set(apps.PROGRAMS)
+known |= {"program", "overhead", "shimmed", "split", "offload"}
+with open(sys.argv[1] + "/../../docs/beliefs.md", encoding="utf-8") as file:
+    rows = [line.split(" | ") for line in file if line.startswith("| ") and line.count(" | ") == 3]
+deciders = [set(re.findall("`([a-z_-]+)`", row[2])) for row in rows[1:] if row[2] != "decided by"]
+assert len(deciders) > 30, len(deciders)
+for row, names in zip(rows[1:], deciders):
+    assert row[2] == "decided by" or names - {"faults"}, row
+    assert names - {"--faults"} <= known, names - known
+assert all(row[3].split()[0] in ("open", "confirmed", "refuted", "state") for row in rows)
+END
+ok "every belief names what decides it, and its state" "$status_right"
+
 # Without the packages of the machine.
 for program in layers:eager:torch llm:dense:torch diffusion:eager:torch kernels:triton:torch \
     arrays:cupy:cupy arrays:jax:jax; do
