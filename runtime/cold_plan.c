@@ -141,12 +141,14 @@ void cold_rescue(struct pager *pager, const struct driver *drv)
 {
     struct streaming *s = pager->streaming;
 
+    if (!s->ring.waits || (!s->unsure && !guard_noticed(&s->guard)))
+        return;
     for (uint32_t i = 0; i < s->n_pieces; i++) {
         struct piece *piece = &s->pieces[i];
         struct slot *slot = slot_of(s, piece);
 
-        if (!slot || !slot->at || guard_flag(&s->guard, i) == GUARD_SILENT ||
-            block_tier(piece->block) != TIER_DISK)
+        if (!slot || !slot->at || block_tier(piece->block) != TIER_DISK ||
+            (!s->unsure && guard_flag(&s->guard, i) == GUARD_SILENT))
             continue;
         if (cold_take_over(pager, drv, s->transfer, piece->block, slot->at))
             log_error("what was written to %llu bytes at 0x%llx has no room in memory; who needs "
@@ -163,10 +165,11 @@ int cold_settle_copies(struct pager *pager, const struct driver *drv, struct blo
 {
     struct streaming *s = pager->streaming;
     struct transfer *transfer;
-    bool unclear = false;
+    bool unclear;
 
-    if (!streaming_is_running(pager))
+    if (!s || !s->ring.n_slots || !s->ring.waits)
         return 0;
+    unclear = s->state != STREAMING_RUNNING || s->unsure;
     for (size_t i = 0; i < n; i++) {
         const struct slot *slot = slot_of(s, prepare_piece(s, blocks[i]));
 

@@ -548,14 +548,14 @@ static void drop_ring(struct pager *pager, const struct driver *drv, bool alive)
 {
     struct streaming *s = pager->streaming;
 
+    if (alive)
+        cold_rescue(pager, drv);
     for (uint32_t i = 0; i < s->n_pieces; i++) {
         atomic_store_explicit(&s->pieces[i].block->takes_turns, false, memory_order_relaxed);
         s->pieces[i].turn = -1;
     }
-    if (alive && guard_noticed(&s->guard)) {
+    if (alive && guard_noticed(&s->guard))
         remember_rewrites(s);
-        cold_rescue(pager, drv);
-    }
     if (s->ring.ahead)
         ahead_forget(s->ring.ahead);
     guard_fini(&s->guard, drv, alive);
@@ -613,6 +613,7 @@ static void run_from_here(struct streaming *s)
     s->jumps = s->pass.jumps;
     s->outsider = s->outsider_before = 0;
     s->still = 0;
+    s->unsure = false;
     s->state = STREAMING_RUNNING;
 }
 
@@ -740,6 +741,23 @@ void prepare_forget(struct streaming *s)
     }
     s->n_pieces = 0;
     s->ring.n_turns = 0;
+}
+
+void prepare_forget_range(struct streaming *s, const struct range *range)
+{
+    if (!s->ring.waits) {
+        prepare_forget(s);
+        return;
+    }
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        struct piece *piece = &s->pieces[i];
+
+        if (piece->block->range != range)
+            continue;
+        atomic_store_explicit(&piece->block->takes_turns, false, memory_order_relaxed);
+        piece->block->piece = 0;
+        *piece = (struct piece){.block = &gone, .turn = -1};
+    }
 }
 
 bool prepare_detach(struct streaming *s, const struct range *range)

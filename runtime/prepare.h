@@ -51,6 +51,9 @@ int prepare_check(struct pager *pager, const struct driver *drv);
 void prepare_end(struct pager *pager, const struct driver *drv, bool alive);
 /* The blocks of the plan must not be looked at again. */
 void prepare_forget(struct streaming *s);
+/* Those of this range. Where copies may be all there is of other ranges, these are kept for the end
+ * of the plan. */
+void prepare_forget_range(struct streaming *s, const struct range *range);
 /* The range goes. True when the plan can do without it: none of it takes turns. */
 bool prepare_detach(struct streaming *s, const struct range *range);
 bool prepare_names(const struct streaming *s, const struct range *range);

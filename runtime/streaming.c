@@ -745,8 +745,10 @@ void streaming_launched(const struct driver *drv, struct redirect *redirect)
         weigh_launched(drv, redirect);
     if (s->state != STREAMING_RUNNING)
         return;
-    if (redirect->unguarded)
+    if (redirect->unguarded) {
+        s->unsure = true;
         s->state = STREAMING_ENDING;
+    }
     for (uint32_t i = 0; i < redirect->n_slots; i++)
         ring_unpin(&s->ring, drv, s->transfer, redirect->slots[i], redirect->stream);
 }
@@ -761,7 +763,7 @@ void streaming_forget(struct pager *pager, const struct driver *drv, const struc
         return;
     (void)transfer_wait(s->transfer, drv);
     windows_close(&s->windows, drv, range);
-    prepare_forget(s);
+    prepare_forget_range(s, range);
     s->state = STREAMING_ENDING;
 }
 
@@ -773,7 +775,7 @@ void streaming_renew(struct pager *pager, const struct range *range)
         return;
     if (!prepare_names(s, range) || (s->state != STREAMING_ENDING && prepare_detach(s, range)))
         return;
-    prepare_forget(s);
+    prepare_forget_range(s, range);
     s->state = STREAMING_ENDING;
 }
 

@@ -92,6 +92,7 @@ struct streaming {
     CUfunction launched;      /* last, while changes are explained */
     bool blamed;              /* some function, for one of them */
     bool hopeless;            /* there is somebody who writes and was not found */
+    bool unsure;              /* whether launches wrote to what has no home */
     bool watching;            /* functions and submissions of unknown effect */
     uint64_t plan;            /* number of the plan, so that late news of another one is known */
     uint64_t unknown;         /* submissions of unknown effect that have been dealt with */
