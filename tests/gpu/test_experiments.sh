@@ -23,7 +23,7 @@ holds() { awk "BEGIN { exit !($1) }" </dev/null; }
 
 for name in $("$experiments" --list | awk '{ print $1 }'); do
     case $name in
-    prices_busy | launch_under | gate | launch) expected='confirmed|measured' ;;
+    prices_busy | threads | launch_under | gate | launch) expected='confirmed|measured' ;;
     *) expected=confirmed ;;
     esac
     found=$(verdict "$name")
