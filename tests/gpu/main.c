@@ -156,7 +156,7 @@ static bool run(const struct options *options, const struct experiment *experime
     } else {
         pid = fork();
         if (pid == 0) {
-            alarm(experiment->seconds);
+            alarm(experiment->seconds * part_patience);
             experiment->run();
             _exit(0);
         }
@@ -175,8 +175,11 @@ static bool run(const struct options *options, const struct experiment *experime
 
 static int run_all(const struct options *options)
 {
+    enum { PATIENCE = 10 };
     bool good = true, first = true;
 
+    if (is_simulated())
+        part_patience = PATIENCE;
     if (is_selected(options, &description)) {
         good = run(options, &description, true);
         first = false;

@@ -119,13 +119,15 @@ void report_die(const char *why, ...)
     end(125, 1);
 }
 
+unsigned int part_patience = 1;
+
 int part_run(int (*part)(const void *argument), const void *argument, unsigned int seconds)
 {
     int status;
     pid_t pid = fork();
 
     if (pid == 0) {
-        alarm(seconds);
+        alarm(seconds * part_patience);
         _exit(part(argument));
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid)

@@ -54,4 +54,6 @@ __attribute__((noreturn, format(printf, 1, 2))) void report_die(const char *why,
 
 /* Runs `part` in a process of its own, which opens the card itself: for what may break a context.
  * Returns what `part` returned, or -1 when it was ended by a signal, by its time or by MUST(). */
+extern unsigned int
+    part_patience; /* by which `seconds` are multiplied: the simulated card is slow */
 int part_run(int (*part)(const void *argument), const void *argument, unsigned int seconds);
