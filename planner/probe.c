@@ -9,9 +9,9 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "planner/slot.h"
 #include "runtime/driver.h"
 #include "runtime/util.h"
 
@@ -20,41 +20,15 @@ static void *lookup(void *context, const char *symbol)
     return dlsym(context, symbol);
 }
 
-/* "16.0 GT/s PCIe" is the fourth generation. */
-static unsigned int generation(double transfers)
-{
-    static const double rates[] = {2.5, 5, 8, 16, 32, 64};
-
-    for (size_t i = 0; i < ARRAY_SIZE(rates); i++)
-        if (transfers <= rates[i])
-            return (unsigned int)i + 1;
-    return 0;
-}
-
-static double read_number(const char *bus_id, const char *file)
-{
-    char path[128];
-    double value = 0;
-    FILE *in;
-
-    snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", bus_id, file);
-    in = fopen(path, "re");
-    if (!in)
-        return 0;
-    if (fscanf(in, "%lf", &value) != 1)
-        value = 0;
-    fclose(in);
-    return value;
-}
-
 /* The greatest speed: at rest a slot runs slower. The width does not change. */
 static void read_link(const char *bus_id, struct probe *out)
 {
-    double speed = read_number(bus_id, "max_link_speed");
-    double width = read_number(bus_id, "current_link_width");
+    struct slot slot;
 
-    out->link_gen = speed > 0 ? generation(speed) : 0;
-    out->link_lanes = width > 0 && width <= 32 ? (unsigned int)width : 0;
+    if (slot_read("", bus_id, &slot) != 0)
+        return;
+    out->link_gen = slot.max_gen;
+    out->link_lanes = slot.lanes;
 }
 
 static CUresult ask(const struct driver *drv, CUdevice device, struct probe *out)

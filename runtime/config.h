@@ -48,6 +48,7 @@ typedef enum log_level config_LEVEL;
 typedef struct {
     char name[256];
 } config_PATH;
+typedef config_PATH config_FILE;
 
 struct config {
 #define SETTING(field, name, type, fallback, help) config_##type field;

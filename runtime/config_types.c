@@ -320,3 +320,8 @@ const struct config_type config_type_PATH = {
     .parse = parse_path,
     .format = print_path,
 };
+const struct config_type config_type_FILE = {
+    .accepts = "a file name of at most 255 bytes",
+    .parse = parse_path,
+    .format = print_path,
+};

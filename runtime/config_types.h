@@ -23,3 +23,4 @@ extern const struct config_type config_type_STORY;
 extern const struct config_type config_type_ENGINE;
 extern const struct config_type config_type_LEVEL;
 extern const struct config_type config_type_PATH;
+extern const struct config_type config_type_FILE;

@@ -81,14 +81,30 @@ else
     skip "the library of the build is found" "libvramshim.so is not built"
 fi
 
-expect 125 "$vramshim"
+expect 2 "$vramshim"
 ok "no command at all is answered with where help is" says "try: vramshim help"
 
-expect 125 "$vramshim" setings
+expect 2 "$vramshim" setings
 ok "a mistyped command is answered with the nearest" says "did you mean settings?"
 
-expect 125 "$vramshim" settings now
+expect 2 "$vramshim" settings now
 ok "settings takes no argument" says "settings takes no argument"
+
+for command in bench detect doctor; do
+    expect 2 "$vramshim" $command now
+    ok "$command takes no argument" says "$command takes no argument"
+    expect 2 "$vramshim" $command --jsn
+    ok "a mistyped option of $command is answered with the nearest" says "did you mean --json?"
+done
+
+expect 2 "$vramshim" bench --output
+ok "an option without its value is told what it is" says "--output needs FILE: where the profile goes"
+
+expect 2 "$vramshim" bench --json=yes
+ok "a switch takes no value" says "--json takes no value"
+
+expect 2 "$vramshim" bench --seconds 61
+ok "a number out of range is told the range" says "is no number from 1 to 60"
 
 expect 0 "$vramshim" settings
 ok "settings prints a row for every setting" prints "| \`VRAMSHIM_STORY\` | \`virtual\` |"
@@ -100,6 +116,24 @@ for ask in help --help -h; do
     expect 0 "$vramshim" $ask
     ok "$ask explains itself with examples" prints "vramshim run --vram 8GiB --"
 done
+
+# The rows of commands.def: each command and option is in its help and in the manual.
+defs=$MESON_SOURCE_ROOT/tools/commands.def
+sed -n 's/^COMMAND(\([a-z]*\),.*/\1/p' "$defs" >"$scratch/commands"
+sed -n 's/^OPTION(\([a-z]*\), [a-z]*, "\([^"]*\)".*/\1 \2/p' "$defs" >"$scratch/options"
+ok "there are rows" test -s "$scratch/commands" -a -s "$scratch/options"
+for command in $(cat "$scratch/commands"); do
+    expect 0 "$vramshim" help "$command"
+    ok "help $command says how it is used" prints "usage: vramshim $command"
+done
+while read -r command option; do
+    expect 0 "$vramshim" "$command" --help
+    ok "$command --help lists $option" prints "  $option "
+done <"$scratch/options"
+expect 0 "$vramshim" help --man
+printf '%s\n' "$out" >"$scratch/man"
+ok "the manual is what help --man prints (copy its output when it is not)" \
+    diff "$scratch/man" "$MESON_SOURCE_ROOT/docs/vramshim.1"
 
 for ask in "help run" "run --help" "run -h"; do
     expect 0 "$vramshim" $ask

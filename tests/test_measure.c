@@ -82,7 +82,7 @@ Test(measure, it_measures_memory_and_disk_too)
 {
     static struct measured m;
 
-    measure("rtx3060", "32MiB", &m);
+    measure("rtx3060", "64MiB", &m);
     cr_expect(profile_has(&m.profile, PROFILE_host_memory));
     cr_expect(profile_has(&m.profile, PROFILE_host_memory_all));
     cr_expect(profile_has(&m.profile, PROFILE_spill_read));
@@ -106,7 +106,7 @@ Test(measure, without_host_memory_to_map_it_reads_pinned_memory)
     static struct measured m;
 
     setenv("SIM_HOST_VMM", "none", 1);
-    measure("rtx3060", "32MiB", &m);
+    measure("rtx3060", "64MiB", &m);
     cr_expect_eq(m.left_out, 0, "%s", said);
     near("zero_copy", (double)m.profile.zero_copy, 600, 0.01, 0);
     cr_expect_not(profile_has(&m.profile, PROFILE_create_host));
@@ -117,7 +117,7 @@ Test(measure, a_part_that_fails_is_left_out_and_named)
     static struct measured m;
 
     setenv("SIM_FAIL", "cuMemHostAlloc:1:2", 1);
-    measure("rtx3060", "32MiB", &m);
+    measure("rtx3060", "64MiB", &m);
     cr_expect_eq(m.left_out, 1, "%s", said);
     cr_expect(strstr(said, "cuMemHostAlloc: CUDA_ERROR_OUT_OF_MEMORY"), "%s", said);
     cr_expect(strstr(said, "the link: left out"), "%s", said);

@@ -6,6 +6,7 @@
  *
  * Each size is mapped once before it is timed, as the first time may pay for tables.
  */
+#include <errno.h>
 #include <stdio.h>
 
 #include "runtime/util.h"
@@ -83,6 +84,18 @@ static int map_once(const struct meter *meter, struct pieces *p, double ns[STEPS
     return 0;
 }
 
+/* Pieces of one size that are mapped at a time. */
+static unsigned int count_pieces(const struct meter *meter, uint64_t bytes)
+{
+    return (unsigned int)min_u64(PIECES_MAX, meter->bytes / bytes);
+}
+
+/* What one call of the step is about: the range is reserved for all pieces together. */
+static uint64_t bytes_of(const struct meter *meter, enum step step, uint64_t bytes)
+{
+    return step == RESERVE ? bytes * count_pieces(meter, bytes) : bytes;
+}
+
 static int map_size(const struct meter *meter, const CUmemAllocationProp *prop, uint64_t bytes,
                     double ns[STEPS])
 {
@@ -90,7 +103,7 @@ static int map_size(const struct meter *meter, const CUmemAllocationProp *prop, 
     struct pieces p = {.prop = prop, .bytes = bytes};
     int r;
 
-    p.n = (unsigned int)min_u64(PIECES_MAX, meter->bytes / bytes);
+    p.n = count_pieces(meter, bytes);
     r = map_once(meter, &p, once);
     for (int i = 0; i < TIMES && !r; i++) {
         r = map_once(meter, &p, once);
@@ -147,12 +160,15 @@ static int map_kind(struct meter *meter, const char *kind, const CUmemAllocation
 
         if (r)
             return r;
-        for (int step = 0; step < STEPS; step++)
+        for (enum step step = RESERVE; step < STEPS; step++)
             meter_note(meter, "price", "ns", ns[i][step], "%s %llu MiB of %s memory", names[step],
-                       (unsigned long long)(sizes[i] / MIB), kind);
+                       (unsigned long long)(bytes_of(meter, step, sizes[i]) / MIB), kind);
     }
-    for (int step = 0; step < STEPS && n; step++)
-        prices[step] = fit(ns[0][step], ns[n - 1][step], sizes[0], sizes[n - 1]);
+    if (n < 2)
+        return -ERANGE; /* one size tells nothing about others */
+    for (enum step step = RESERVE; step < STEPS; step++)
+        prices[step] = fit(ns[0][step], ns[n - 1][step], bytes_of(meter, step, sizes[0]),
+                           bytes_of(meter, step, sizes[n - 1]));
     return 0;
 }
 
@@ -163,7 +179,7 @@ int measure_mapping(struct meter *meter)
     CUmemAllocationProp host;
     int r;
 
-    if (!meter->gpu->granularity)
+    if (!meter->gpu->granularity || meter->gpu->granularity > meter->bytes)
         return 0;
     r = map_kind(meter, "card", &card, prices);
     if (r)
@@ -226,6 +242,8 @@ static int allocate_kind(struct meter *meter, bool host, struct price *take, str
         meter_note(meter, "price", "ns", gives[i], "%s %llu MiB", host ? "unpin" : "free",
                    (unsigned long long)(sizes[i] / MIB));
     }
+    if (n < 2)
+        return -ERANGE;
     *take = fit(takes[0], takes[n - 1], sizes[0], sizes[n - 1]);
     *give = fit(gives[0], gives[n - 1], sizes[0], sizes[n - 1]);
     return 0;

@@ -19,11 +19,11 @@ enum {
     BLOCKS_PER_PROCESSOR = 8,
     UNROLLED = 4,
     UNIT_BYTES = 16,
-    TIMES = 5,
+    TIMES = 3,
     LAUNCHES = 16,
     LAUNCH_TIMES = 3,
     LEAST_MIB = 2, /* of host memory that is read, */
-    GROWTH = 8,    /* and the factor to the next more */
+    GROWTH = 16,   /* and the factor to the next more */
 };
 
 #define SCATTER 0x9e3779b97f4a7c15 /* odd */
@@ -151,7 +151,7 @@ static int read_card(struct meter *meter)
     double loads, rate;
     int r;
 
-    reading.loads = reading.units;
+    reading.loads = reading.units / 4;
     TRY(cuMemAlloc_v2(&reading.at, meter->bytes * 2));
     TRY(cuMemsetD8_v2(reading.at, 1, meter->bytes * 2));
     r = meter_reading(meter, reading, &loads);
@@ -218,7 +218,7 @@ static int read_part(struct meter *meter, const struct source *source, uint64_t 
     struct reading reading = {
         .at = source->at,
         .units = bytes / UNIT_BYTES,
-        .loads = meter->bytes / 4 / UNIT_BYTES,
+        .loads = meter->bytes / 16 / UNIT_BYTES,
         .multiplier = pattern->multiplier,
         .shift = pattern->shift,
     };

@@ -1,0 +1,159 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# vramshim doctor, bench and detect: without a card, and on a simulated one. Arguments: the program,
+# the folder of the simulated driver.
+. "$(dirname "$0")/tap.sh"
+
+vramshim=$1
+sim=$2
+export LC_ALL=C.UTF-8 XDG_CONFIG_HOME="$scratch/config" TMPDIR="$scratch" SIM_VRAM=64MiB
+unset LD_PRELOAD SIM_PROFILE
+for name in $(env | sed -n 's/^\(VRAMSHIM_[A-Z_]*\)=.*/\1/p'); do
+    unset "$name"
+done
+library=$(realpath "$(ldd /bin/sh | awk '/libc\.so/ { print $3 }')")
+
+prints() { "$status_right" && has "$out" "$1"; }
+says() { "$status_right" && has "$err" "$1"; }
+# The line of one check begins with its verdict.
+verdict() { "$status_right" && printf '%s\n' "$out" | grep -q "^$1 $2 .*$3"; }
+on_card() { LD_LIBRARY_PATH=$sim${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} "$@"; }
+doctor() { on_card "$vramshim" doctor --lib "$library" "$@"; }
+
+# Without a driver.
+if env -u LD_LIBRARY_PATH "$vramshim" detect 2>/dev/null | grep -q "^no card: no NVIDIA driver"; then
+    expect 3 env -u LD_LIBRARY_PATH "$vramshim" doctor --lib "$library"
+    ok "without a driver the doctor says so" verdict FAIL driver "no NVIDIA driver here"
+    ok "what needs a card is skipped" verdict SKIP host_vmm "no card"
+    ok "what needs none is asked all the same" verdict PASS libc glibc
+    expect 3 env -u LD_LIBRARY_PATH "$vramshim" bench
+    ok "there is nothing to measure" says "nothing to measure: no NVIDIA driver here"
+    expect 3 env -u LD_LIBRARY_PATH "$vramshim" detect --json
+    ok "detect says why there is no card" prints '"why_not": "no NVIDIA driver here'
+else
+    skip "what is said without a driver" "there is one here"
+fi
+
+# Every row of checks.def has a line, in its order, and a way out where it is not well.
+expect 0 doctor
+printf '%s\n' "$out" | sed -n 's/^[A-Z]\{4\} \([a-z_]*\) .*/\1/p' >"$scratch/said"
+sed -n 's/^CHECK(\([a-z_]*\),.*/\1/p' "$MESON_SOURCE_ROOT/tools/checks.def" >"$scratch/rows"
+ok "on the simulated card every check has a line" diff "$scratch/rows" "$scratch/said"
+ok "warnings and failures say what to do" test \
+    "$(printf '%s\n' "$out" | grep -c '^WARN\|^FAIL')" -eq \
+    "$(printf '%s\n' "$out" | grep -c '^     Fix: .')"
+ok "a kernel reads host memory beside the card's" verdict PASS host_vmm "HOST_NUMA"
+ok "memory can be pinned" verdict PASS pin "MiB can be"
+ok "a machine that was not measured is told how" verdict WARN profile "is not there"
+
+expect 1 env SIM_HOST_VMM=none LD_LIBRARY_PATH="$sim" "$vramshim" doctor --lib "$library"
+ok "a driver that maps no host memory fails" verdict FAIL host_vmm "refuses to make or map"
+expect 0 env SIM_HOST_VMM=host LD_LIBRARY_PATH="$sim" "$vramshim" doctor --lib "$library"
+ok "one that knows no nodes will do" verdict PASS host_vmm "(HOST)"
+expect 1 env SIM_HIDE=cuMemMap,cuMemCreate LD_LIBRARY_PATH="$sim" "$vramshim" doctor --lib "$library"
+ok "a card that cannot map fails" verdict FAIL vmm "no virtual memory management"
+expect 1 env SIM_FAIL=cuMemHostAlloc:2:2 LD_LIBRARY_PATH="$sim" "$vramshim" doctor --lib "$library"
+ok "what cannot be pinned fails, with how far it came" verdict FAIL pin \
+    "after 64 MiB the driver says CUDA_ERROR_OUT_OF_MEMORY"
+expect 1 env SIM_FAIL=cuLaunchKernel:1:700 LD_LIBRARY_PATH="$sim" "$vramshim" doctor --lib "$library"
+ok "a kernel that fails breaks nothing else" verdict PASS pin "MiB can be"
+expect 3 doctor --device 1
+ok "a card that is not there is a failure" verdict FAIL card "there is no card 1"
+
+# What is set and preloaded.
+expect 0 env VRAMSHIM_VRM=8GiB LD_LIBRARY_PATH="$sim" "$vramshim" doctor --lib "$library"
+ok "a setting that is none is named" verdict WARN settings "no setting is called VRAMSHIM_VRM"
+expect 0 env VRAMSHIM_VRAM=much LD_LIBRARY_PATH="$sim" "$vramshim" doctor --lib "$library"
+ok "so is a bad value" verdict WARN settings 'VRAMSHIM_VRAM "much" is not a size'
+cp "$library" "$scratch/libvgpu.so"
+expect 0 env LD_PRELOAD="$scratch/libvgpu.so" LD_LIBRARY_PATH="$sim" "$vramshim" doctor \
+    --lib "$library"
+ok "another library for the same calls is named" verdict WARN preload HAMi
+expect 1 on_card "$vramshim" doctor --lib "$scratch/none.so"
+ok "a library that is not there is a failure" verdict FAIL library "No such file"
+echo text >"$scratch/text.so"
+expect 1 on_card "$vramshim" doctor --lib "$scratch/text.so"
+ok "so is one that is none" verdict FAIL library "another kind of processor"
+expect 0 doctor --spill "$scratch/nowhere"
+ok "a spill directory that is not there is named" verdict WARN spill "nowhere: No such file"
+if [ -d /dev/shm ] && [ "$(stat -f -c %T /dev/shm)" = tmpfs ]; then
+    expect 0 doctor --spill /dev/shm
+    ok "one in memory is no disk" verdict WARN spill "is in memory itself"
+else
+    skip "one in memory is no disk" "no tmpfs here"
+fi
+
+# The slot, from a tree of its own: the simulated card's is 0000:01:00.0.
+bus=$(on_card "$vramshim" detect --json | sed -n 's/.*"slot": "\(.*\)".*/\1/p')
+slot=$scratch/tree/sys/bus/pci/devices/$bus
+mkdir -p "$slot" "$scratch/tree/proc/pressure"
+put() { echo "$2" >"$slot/$1"; }
+put current_link_speed "8.0 GT/s PCIe"
+put max_link_speed "16.0 GT/s PCIe"
+put current_link_width 4
+put max_link_width 16
+put numa_node -1
+printf '%s\n' "0x0 0x1 0x0" "0x10000000 0x1fffffff 0x0" >"$slot/resource"
+printf 'MemTotal: 8388608 kB\nMemAvailable: 1048576 kB\nSwapTotal: 1048576 kB\nSwapFree: 0 kB\n' \
+    >"$scratch/tree/proc/meminfo"
+expect 0 doctor --root "$scratch/tree"
+ok "a narrow slot is told" verdict WARN link "4 lanes of 16: copies take 4 times as long"
+ok "all of a small card's memory can be reached" verdict PASS rebar "all of it"
+ok "one node is no reason to worry" verdict PASS numa "there is one node"
+ok "little memory is told" verdict WARN memory "1.0 GiB of 8.0 GiB"
+ok "memory that is swapped out is told" verdict WARN swap "1.0 GiB is swapped out"
+put current_link_width 16
+put numa_node 1
+put local_cpulist 4000-4001
+echo "some avg10=17.00 avg60=1.00" >"$scratch/tree/proc/pressure/memory"
+printf '%s\n' "0x0 0x1 0x0" "0x10000000 0x10ffffff 0x0" >"$slot/resource"
+expect 0 doctor --root "$scratch/tree"
+ok "a link at rest is none to worry about" verdict PASS link "gen3 x16 at rest, gen4 when it is used"
+ok "a small window is told" verdict WARN rebar "16.0 MiB of 64.0 MiB"
+ok "processors far from the card are told" verdict WARN numa "0 of the"
+ok "with how to get near" prints "Fix: numactl --cpunodebind=1 --membind=1, or taskset -c 4000-4001"
+ok "pressure is told" verdict WARN swap "17 % of the last ten seconds"
+expect 0 on_card "$vramshim" detect --root "$scratch/tree"
+ok "detect prints the link" prints "gen3 x16 now, gen4 x16 at most"
+
+# Measuring, and what is kept.
+expect 2 on_card env -u XDG_CONFIG_HOME -u HOME "$vramshim" bench --bytes 1MiB
+ok "without a place the profile is asked to be given one" says "name a file with --output"
+expect 2 on_card "$vramshim" bench --bytes few
+ok "a size that is none is refused" says '--bytes "few" is no size'
+expect 0 on_card "$vramshim" bench --bytes 8MiB
+ok "bench prints what it measures" prints "pinned memory to card"
+ok "and where it is kept" prints "written to $scratch/config/vramshim/profile"
+profile=$scratch/config/vramshim/profile
+ok "only its owner may write it" test "$(stat -c %a "$profile")" = 644
+ok "nothing else is left there" test "$(ls "$scratch/config/vramshim")" = profile
+expect 0 doctor
+ok "the doctor finds the profile" verdict PASS profile "GB/s to the card"
+expect 0 env -u SIM_VRAM SIM_PROFILE="$profile" LD_LIBRARY_PATH="$sim" "$vramshim" bench --bytes 8MiB --output -
+ok "a card simulated by the profile measures the same" sh -c \
+    'test "$(grep "^device_memory" "$1" | cut -c -17)" = "$(grep "^device_memory" "$2" | cut -c -17)"' \
+    sh "$profile" "$scratch/out"
+ok "the profile alone goes to standard output" test "$(printf '%s\n' "$out" | grep -vc '^[a-z0-9_]* .')" -eq 0
+expect 0 env SIM_PROFILE=rtx3060 LD_LIBRARY_PATH="$sim" "$vramshim" doctor --lib "$library"
+ok "a profile of another card is told" verdict WARN profile "is of another card (Simulated GPU)"
+chmod o+w "$profile"
+expect 0 doctor
+ok "a profile that anybody may write to is not believed" verdict WARN profile "chmod o-w"
+expect 3 on_card "$vramshim" bench --bytes 8MiB --output "$scratch/text.so/profile"
+ok "a place that cannot be written is told" says "cannot write $scratch/text.so/profile"
+
+# JSON.
+if command -v python3 >/dev/null; then
+    for command in "doctor --lib $library" "detect" "bench --bytes 1MiB --output $scratch/p"; do
+        # shellcheck disable=SC2086
+        expect 0 on_card "$vramshim" $command --json
+        ok "${command%% *} --json is JSON" sh -c 'python3 -m json.tool "$1" >/dev/null' sh \
+            "$scratch/out"
+    done
+else
+    skip "answers in JSON" "no python3 here"
+fi
+expect 3 sh -c '"$1" detect >/dev/full' sh "$vramshim"
+ok "an answer that cannot be written is an error" says "cannot write the answer"
+
+finish

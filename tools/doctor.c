@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `vramshim doctor`: gathers what there is to look at, then asks one check after the other. Nothing
+ * is changed, and what could break a context is tried in processes of their own, which are started
+ * first because the driver does not survive a fork.
+ */
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/host_memory.h"
+#include "runtime/util.h"
+#include "tools/patient.h"
+
+enum {
+    PIN_MIB = 256,
+    PIN_SHARE = 4,     /* of what is available, at most */
+    PIN_SHARE_WSL = 2, /* there the limit is what matters: half of it all is tried */
+};
+
+enum need { NEED_NOTHING, NEED_CARD, NEED_SLOT, NEED_NVML };
+
+static const struct check {
+    const char *id;
+    enum need need;
+    const char *fix;
+    void (*ask)(const struct patient *patient, struct finding *out);
+} checks[] = {
+#define CHECK(id, need, question, fix) {#id, NEED_##need, fix, check_##id},
+#include "tools/checks.def"
+};
+
+static const char *const verdict_names[VERDICTS] = {
+    [VERDICT_PASS] = "PASS",
+    [VERDICT_WARN] = "WARN",
+    [VERDICT_FAIL] = "FAIL",
+    [VERDICT_SKIP] = "SKIP",
+};
+
+void find(struct finding *out, enum verdict verdict, const char *format, ...)
+{
+    va_list args;
+
+    out->verdict = verdict;
+    va_start(args, format);
+    vsnprintf(out->says, sizeof(out->says), format, args);
+    va_end(args);
+    /* Names of files and of cards are others' text. */
+    for (char *at = out->says; *at; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = '?';
+}
+
+void find_fix(struct finding *out, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(out->fix, sizeof(out->fix), format, args);
+    va_end(args);
+}
+
+bool patient_line(const struct patient *patient, const char *path, char *out, size_t size)
+{
+    char whole[512];
+    FILE *file;
+    bool found;
+
+    snprintf(whole, sizeof(whole), "%s%s", patient->root, path);
+    file = fopen(whole, "re");
+    if (!file)
+        return false;
+    found = fgets(out, (int)size, file) != NULL;
+    fclose(file);
+    if (found)
+        out[strcspn(out, "\n")] = '\0';
+    return found;
+}
+
+static bool is_wsl(const struct patient *patient)
+{
+    char line[256];
+
+    return patient_line(patient, "/proc/sys/kernel/osrelease", line, sizeof(line)) &&
+           strcasestr(line, "microsoft");
+}
+
+static uint64_t bytes_to_pin(const struct patient *patient)
+{
+    uint64_t available = host_memory_available(patient->root);
+
+    if (is_wsl(patient))
+        return align_down(available / PIN_SHARE_WSL, MIB);
+    return align_down(min_u64(PIN_MIB * MIB, available / PIN_SHARE), MIB);
+}
+
+static void examine(struct patient *patient, int ordinal)
+{
+    patient->pin_bytes = bytes_to_pin(patient);
+    self_test_host_vmm(ordinal, &patient->host_vmm);
+    self_test_pin(ordinal, patient->pin_bytes, &patient->pin);
+    patient->has_card =
+        gpu_open(&patient->gpu, ordinal, patient->why_not, sizeof(patient->why_not)) == 0;
+    patient->has_driver = patient->gpu.version > 0;
+    if (!patient->has_card)
+        return;
+    patient->has_slot = slot_read(patient->root, patient->gpu.bus_id, &patient->slot) == 0;
+    management_ask(&patient->gpu, &patient->management);
+}
+
+static bool can_ask(const struct patient *patient, enum need need, struct finding *out)
+{
+    const char *missing = NULL;
+
+    if (need != NEED_NOTHING && !patient->has_card)
+        missing = "no card";
+    else if (need == NEED_SLOT && !patient->has_slot)
+        missing = "the kernel does not know the card's slot";
+    else if (need == NEED_NVML && !patient->management.found)
+        missing = patient->management.why_not;
+    if (missing)
+        find(out, VERDICT_SKIP, "%s", missing);
+    return !missing;
+}
+
+static void ask(const struct patient *patient, const struct check *check, struct finding *out)
+{
+    memset(out, 0, sizeof(*out));
+    if (can_ask(patient, check->need, out))
+        check->ask(patient, out);
+    if (!*out->fix && (out->verdict == VERDICT_WARN || out->verdict == VERDICT_FAIL))
+        snprintf(out->fix, sizeof(out->fix), "%s", check->fix);
+}
+
+static void print_text(const struct finding *findings, const unsigned int counts[VERDICTS])
+{
+    for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
+        printf("%s %-12s %s\n", verdict_names[findings[i].verdict], checks[i].id, findings[i].says);
+        if (*findings[i].fix)
+            printf("     Fix: %s\n", findings[i].fix);
+    }
+    printf("%u passed, %u warnings, %u failed, %u skipped\n", counts[VERDICT_PASS],
+           counts[VERDICT_WARN], counts[VERDICT_FAIL], counts[VERDICT_SKIP]);
+}
+
+static void print_json(const struct finding *findings, const unsigned int counts[VERDICTS])
+{
+    json_t *list = json_array();
+    json_t *all;
+
+    for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
+        const char *fix = findings[i].fix;
+
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s%, s:s?}", "id", checks[i].id,
+                                              "verdict", verdict_names[findings[i].verdict], "says",
+                                              findings[i].says, strlen(findings[i].says), "fix",
+                                              *fix ? fix : NULL));
+    }
+    all = json_pack("{s:o, s:i, s:i, s:i, s:i}", "checks", list, "passed", counts[VERDICT_PASS],
+                    "warnings", counts[VERDICT_WARN], "failed", counts[VERDICT_FAIL], "skipped",
+                    counts[VERDICT_SKIP]);
+    if (!all)
+        return;
+    json_dumpf(all, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(all);
+}
+
+int doctor_main(const struct command *self, char **arguments)
+{
+    struct finding findings[ARRAY_SIZE(checks)];
+    unsigned int counts[VERDICTS] = {0};
+    static struct patient patient;
+    struct options options;
+    const char *folder = getenv("TMPDIR");
+    uint64_t ordinal;
+    int status = options_parse(self, arguments, false, &options);
+
+    if (status || options.help)
+        return status;
+    status = option_number("--device", options.device, 0, 255, 0, &ordinal);
+    if (status)
+        return status;
+    patient.options = &options;
+    patient.root = options.root ? options.root : "";
+    patient.spill = options.spill ? options.spill : folder && *folder ? folder : "/var/tmp";
+    examine(&patient, (int)ordinal);
+    for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
+        ask(&patient, &checks[i], &findings[i]);
+        counts[findings[i].verdict]++;
+    }
+    if (options.json)
+        print_json(findings, counts);
+    else
+        print_text(findings, counts);
+    gpu_close(&patient.gpu);
+    status = command_flush();
+    if (status || !patient.has_card)
+        return STATUS_ENVIRONMENT;
+    return counts[VERDICT_FAIL] ? STATUS_NO : STATUS_OK;
+}
