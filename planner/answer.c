@@ -126,7 +126,8 @@ static void print_budget(const struct machine *m, FILE *out)
         return;
     }
     fprintf(out, "  card         %s%s\n", text_escape(m->card, strlen(m->card), card, sizeof(card)),
-            m->what_if    ? ", as in the table"
+            m->profiled   ? ", rates measured"
+            : m->what_if  ? ", as in the table"
             : m->measured ? ", measured"
                           : "");
     fprintf(out, "  device       %12s", text_size(m->device, device));

@@ -106,11 +106,12 @@ static json_t *budget_json(const struct machine *m)
 
     if (!m->has_card)
         return json_null();
-    return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I}", "card",
+    return json_pack("{s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:I}", "card",
                      text_escape(m->card, strlen(m->card), card, sizeof(card)), "measured",
-                     (int)m->measured, "device_bytes", (json_int_t)m->device, "host_bytes",
-                     (json_int_t)m->host, "pinned_bytes", (json_int_t)m->pinned, "disk_bytes",
-                     (json_int_t)m->disk, "link_bytes_per_second", (json_int_t)m->link_rate);
+                     (int)m->measured, "profiled", (int)m->profiled, "device_bytes",
+                     (json_int_t)m->device, "host_bytes", (json_int_t)m->host, "pinned_bytes",
+                     (json_int_t)m->pinned, "disk_bytes", (json_int_t)m->disk,
+                     "link_bytes_per_second", (json_int_t)m->link_rate);
 }
 
 int answer_print_json(const struct answer *a, FILE *out)

@@ -21,6 +21,7 @@
 #include "runtime/config.h"
 #include "runtime/host_memory.h"
 #include "runtime/nearest.h"
+#include "runtime/profile.h"
 #include "runtime/util.h"
 
 static const struct card {
@@ -163,6 +164,9 @@ static int take_link(const char *given, struct machine *m, char *error, size_t s
 {
     const char *name = given ? given : m->link;
 
+    if (!given && m->link_rate > 0)
+        return 0;
+    m->link_rate = 0;
     for (size_t i = 0; i < ARRAY_SIZE(links); i++)
         if (strcasecmp(links[i].name, name) == 0)
             m->link_rate = links[i].rate;
@@ -173,8 +177,11 @@ static int take_link(const char *given, struct machine *m, char *error, size_t s
     return 0;
 }
 
+/* Left as it is where the kernel does not tell. */
 static void name_slot(const struct probe *probe, struct machine *m)
 {
+    if (!probe->link_gen || !probe->link_lanes)
+        return;
     for (size_t i = 0; i < ARRAY_SIZE(links); i++)
         if (links[i].gen == probe->link_gen && links[i].lanes == probe->link_lanes)
             snprintf(m->link, sizeof(m->link), "%s", links[i].name);
@@ -211,6 +218,72 @@ static void take_present_card(struct machine *m)
     m->memory = probe.total;
     m->free = probe.free;
     m->has_card = m->measured = true;
+}
+
+/* What was measured; the rest stays as it is believed. */
+static void take_rates(const struct profile *profile, struct machine *m)
+{
+    static const struct {
+        enum profile_key key;
+        size_t from, to;
+        double factor;
+    } rows[] = {
+#define ROW(key, field, factor)                                                                    \
+    {PROFILE_##key, offsetof(struct profile, key), offsetof(struct machine, field), factor}
+        ROW(device_memory, device_rate, 1),
+        ROW(launch_call, launch, 1e-9),
+        ROW(h2d, link_rate, 1),
+        ROW(zero_copy, in_place_rate, 1e-3),
+        ROW(pageable, pageable_rate, 1),
+        ROW(host_memory_all, ram_rate, 1),
+        ROW(spill_read, disk_rate, 1),
+#undef ROW
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        uint64_t value;
+
+        memcpy(&value, (const char *)profile + rows[i].from, sizeof(value));
+        if (profile_has(profile, rows[i].key))
+            *(double *)((char *)m + rows[i].to) = (double)value * rows[i].factor;
+    }
+    m->profiled = true;
+}
+
+/* The machine that the file tells of, whatever this one is. */
+static int take_given_profile(const char *path, struct machine *m, char *error, size_t size)
+{
+    struct profile profile = {0};
+    const struct card *card;
+    int r = profile_read(path, &profile, error, size);
+
+    if (r)
+        return -EINVAL;
+    if (!profile_has(&profile, PROFILE_name) || !profile_has(&profile, PROFILE_memory)) {
+        snprintf(error, size, "%s: it does not say what card and memory it is of", path);
+        return -EINVAL;
+    }
+    card = card_by_name(profile.name);
+    if (card)
+        take_card(card, m);
+    take_rates(&profile, m);
+    snprintf(m->card, sizeof(m->card), "%s", profile.name);
+    m->memory = profile.memory;
+    m->free = (uint64_t)((double)m->memory * FREE_SHARE);
+    m->has_card = true;
+    return 0;
+}
+
+/* This machine's, when it is of the card that is here. One that cannot be read is as none. */
+static void take_own_profile(struct machine *m)
+{
+    struct profile profile = {0};
+    char path[512], error[256];
+
+    if (m->measured && profile_place(getenv("VRAMSHIM_PROFILE"), path, sizeof(path)) &&
+        profile_read(path, &profile, error, sizeof(error)) == 0 &&
+        strcmp(profile.name, m->card) == 0)
+        take_rates(&profile, m);
 }
 
 static int parse_size(const char *option, const char *text, uint64_t *out, char *error, size_t size)
@@ -300,18 +373,26 @@ int machine_look(const struct machine_request *request, struct machine *out, cha
     out->speed_error = SPEED_ERROR;
     out->driver = DRIVER_MIB * MIB;
     out->driver_error = DRIVER_ERROR * MIB;
-    out->what_if = request->gpu != NULL;
+    out->what_if = request->gpu || request->profile;
     take_unknown_card(out);
+    if (request->gpu && request->profile) {
+        snprintf(error, error_size, "--gpu and --profile name two cards; one at a time");
+        return -EINVAL;
+    }
     if (request->gpu) {
         out->speed_error = SPEED_ERROR;
         r = take_given_card(request->gpu, out, error, error_size);
+    } else if (request->profile) {
+        r = take_given_profile(request->profile, out, error, error_size);
     } else if (!request->vram || !request->link) {
         take_present_card(out);
+        take_own_profile(out);
     }
     r = r ? r : take_link(request->link, out, error, error_size);
     r = r ? r : take_device(request, out, error, error_size);
     r = r ? r : take_host(request, out, error, error_size);
     out->in_place_rate *= out->link_rate;
-    out->pageable_rate = PAGEABLE_SHARE * out->link_rate;
+    if (out->pageable_rate <= 0)
+        out->pageable_rate = PAGEABLE_SHARE * out->link_rate;
     return r;
 }

@@ -6,6 +6,9 @@
  * reached. Measured here, or what-if: then nothing of this machine is looked at that was given
  * instead.
  *
+ * What `vramshim bench` measured here counts for more than tables, unless another card is asked
+ * about.
+ *
  * Rates are bytes per second, times seconds.
  */
 
@@ -23,12 +26,14 @@ struct machine_request {
     const char *disk;   /* space for what fits neither */
     const char *ram_rate;
     const char *disk_rate;
-    const char *driver; /* device memory that the driver takes for itself */
+    const char *driver;  /* device memory that the driver takes for itself */
+    const char *profile; /* a file of vramshim bench: the machine is what that says */
 };
 
 struct machine {
     bool has_card;
     bool measured; /* the card is here, and its free memory was asked for */
+    bool profiled; /* rates are those that vramshim bench measured */
     bool unified;
     bool what_if;      /* a card or link was given: no figure of this machine counts */
     char card[96];     /* not escaped */

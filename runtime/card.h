@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include "runtime/ahead.h"
 #include "runtime/config.h"
+#include "runtime/costs.h"
 #include "runtime/driver.h"
 #include "runtime/residency.h"
 #include "runtime/spill.h"
@@ -48,6 +49,7 @@ struct pager {
     CUuuid uuid;
     uint64_t total_bytes; /* of the card */
     uint64_t granularity;
+    struct profile costs; /* what is known of them; may be nothing */
     struct pool pools[POOL_TIERS];
     struct vmm_access access;  /* the device and those that reach into its memory */
     struct transfer *contexts; /* that ever allocated here */

@@ -622,7 +622,7 @@ static int begin_run(struct pager *pager, const struct driver *drv)
     struct streaming *s = pager->streaming;
     int r = make_ring(pager, drv);
 
-    if (!r && weigh_pieces(s, drv)) {
+    if (!r && weigh_pieces(s, drv, &pager->costs)) {
         drop_ring(pager, drv, true);
         r = make_ring(pager, drv);
     }

@@ -282,6 +282,13 @@ bool profile_path(char *out, size_t size)
     return n > 0 && (size_t)n < size;
 }
 
+bool profile_place(const char *setting, char *out, size_t size)
+{
+    if (!setting || !*setting)
+        return profile_path(out, size);
+    return strcmp(setting, "none") && (size_t)snprintf(out, size, "%s", setting) < size;
+}
+
 /* In the largest unit that it is at least one of, with as many digits as say something. */
 static void format_scaled(uint64_t value, const struct unit *units, char *out, size_t size)
 {

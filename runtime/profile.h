@@ -70,6 +70,9 @@ int profile_read(const char *path, struct profile *profile, char *error, size_t 
  * when neither is known or the name is too long. */
 bool profile_path(char *out, size_t size);
 
+/* Where to look as VRAMSHIM_PROFILE says: empty or NULL is the default place, "none" is nowhere. */
+bool profile_place(const char *setting, char *out, size_t size);
+
 /* The lines of all that is known, in the order of profile.def. */
 void profile_print(const struct profile *profile, FILE *out);
 /* The value of one key as it would be written; false when it is not known. */

@@ -234,10 +234,17 @@ static double measure_link(struct streaming *s, const struct driver *drv)
     return good && bytes ? (double)ms / (double)bytes : 0;
 }
 
-uint32_t weigh_pieces(struct streaming *s, const struct driver *drv)
+/* The same, as it is known or else measured. */
+static double look_up_link(struct streaming *s, const struct driver *drv,
+                           const struct profile *costs)
+{
+    return profile_has(costs, PROFILE_h2d) ? 1e3 / (double)costs->h2d : measure_link(s, drv);
+}
+
+uint32_t weigh_pieces(struct streaming *s, const struct driver *drv, const struct profile *costs)
 {
     struct weight *all = add_up(s, drv);
-    double ms_per_byte = all ? measure_link(s, drv) : 0;
+    double ms_per_byte = all ? look_up_link(s, drv, costs) : 0;
     uint32_t in_place = 0;
 
     judge(s, &all, ms_per_byte);

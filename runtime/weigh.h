@@ -25,9 +25,9 @@ void weigh_launched(const struct driver *drv, struct redirect *redirect);
 
 /*
  * At a safe point, with a ring: decides for every piece that takes turns whether it should. Returns
- * how many should not after all.
+ * how many should not after all. The link is measured where `costs` do not tell it.
  */
-uint32_t weigh_pieces(struct streaming *s, const struct driver *drv);
+uint32_t weigh_pieces(struct streaming *s, const struct driver *drv, const struct profile *costs);
 
 /* `alive`: the context still is. */
 void weigh_forget(struct streaming *s, const struct driver *drv, bool alive);

@@ -12,7 +12,7 @@ layers='
 0 nvml_abi util
 1 gate heat host_memory indices log nearest nvinfo pass profile spread stats
 2 config config_types disk driver fatbin
-3 image spill story vmm
+3 costs image spill story vmm
 4 ahead digest guard layout peek pool space transfer trust
 5 redirect residency ring
 6 evict move window replay

@@ -7,6 +7,7 @@ plan=$1
 make=$MESON_SOURCE_ROOT/tests/make_gguf.py
 model=$scratch/model.gguf
 unset VRAMSHIM_RAM VRAMSHIM_CHUNK
+export VRAMSHIM_PROFILE=none
 
 says() { "$status_right" && has "$err" "$1" && [ "$(printf '%s\n' "$err" | wc -l)" -eq 1 ]; }
 prints() { "$status_right" && has "$out" "$1"; }
@@ -127,6 +128,8 @@ cards = re.findall(r'^CARD\("(.*?)", (.*?), (.*?), .*?, (.*?), (.*?), "',
 links = {float(rate) for rate in
          re.findall(r'^LINK\(".*?", .*?, .*?, (.*?),', (root / "planner/links.def").read_text(), re.M)}
 for path in (root / "tests/sim/profiles").glob("*.profile"):
+    if path.stem == "default":
+        continue  # a card that does not exist
     lines = [line.split("#")[0].split(None, 1) for line in path.read_text().splitlines()]
     profile = dict(line for line in lines if len(line) == 2)
     named = [c for c in cards if c[0] in profile["name"]]
@@ -139,6 +142,48 @@ for path in (root / "tests/sim/profiles").glob("*.profile"):
         sys.exit(f"{path.name}: {right}, {card}")
 END
 ok "rates of the simulated cards are those of the tables" "$status_right"
+
+# A machine as vramshim bench has measured it.
+cat >"$scratch/measured.profile" <<'END'
+name NVIDIA GeForce RTX 3060
+memory 12288MiB
+h2d 6.5GB/s
+pageable 2.5GB/s
+zero_copy 50%
+device_memory 300GB/s
+launch_call 5us
+host_memory_all 20GB/s
+spill_read 1.5GB/s
+END
+expect 0 "$plan" "$model" --profile "$scratch/measured.profile" --ram 32GiB --explain
+ok "the card is the profile's" prints "NVIDIA GeForce RTX 3060, rates measured"
+ok "so is its memory" prints "of 12.0 GiB"
+ok "rates are those that were measured" prints \
+    "device memory 300 GB/s, link 6.5 (read in place 3.2, not pinned 2.5)"
+ok "of host and disk too" prints "host memory 20, disk 1.5 GB/s"
+ok "what bench does not measure is the table's" prints "25 TFLOP/s; 5.0 us a launch"
+expect 0 "$plan" "$model" --profile "$scratch/measured.profile" --link gen4x16 --explain
+ok "a link that is given counts for more" prints "link 25.0 (read in place 12.5, not pinned 2.5)"
+expect 0 "$plan" "$model" --profile "$scratch/measured.profile" --json
+ok "so says the JSON" gives "r['budget']['profiled'], r['budget']['link_bytes_per_second']" \
+    "True 6500000000"
+expect 2 "$plan" "$model" --profile "$scratch/measured.profile" --gpu h200
+ok "two cards are a mistake" says "--gpu and --profile name two cards"
+expect 2 "$plan" "$model" --profile "$scratch/none.profile"
+ok "a profile that is not there is a mistake" says "none.profile: No such file"
+echo "speed 3" >"$scratch/bad.profile"
+expect 2 "$plan" "$model" --profile "$scratch/bad.profile"
+ok "a profile's bad line is named" says 'line 1: "speed 3" is not a key'
+if [ -e "$MESON_BUILD_ROOT/tests/sim/libcuda.so.1" ]; then
+    expect 0 env LD_LIBRARY_PATH="$MESON_BUILD_ROOT/tests/sim" SIM_PROFILE=rtx3060 \
+        VRAMSHIM_PROFILE="$scratch/measured.profile" "$plan" "$model" --explain
+    ok "this machine's own is found, when it is of the card" prints "link 6.5"
+    expect 0 env LD_LIBRARY_PATH="$MESON_BUILD_ROOT/tests/sim" SIM_PROFILE=rtx4090 \
+        VRAMSHIM_PROFILE="$scratch/measured.profile" "$plan" "$model" --explain
+    ok "another card's is not" prints "link 25.0"
+else
+    skip "this machine's own profile" "the simulated driver is not built"
+fi
 
 # Mistakes of the person.
 expect 2 "$plan"

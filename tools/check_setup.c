@@ -155,23 +155,13 @@ void check_settings(const struct patient *p, struct finding *out)
         find(out, VERDICT_PASS, "none is set");
 }
 
-static bool profile_place(char *out, size_t size)
-{
-    const char *set = getenv("VRAMSHIM_PROFILE");
-
-    if (!set || !*set)
-        return profile_path(out, size);
-    snprintf(out, size, "%s", set);
-    return strcmp(set, "none") != 0;
-}
-
 void check_profile(const struct patient *p, struct finding *out)
 {
     struct profile profile = {0};
     char path[512], error[256], rate[64];
     int r;
 
-    if (!profile_place(path, sizeof(path))) {
+    if (!profile_place(getenv("VRAMSHIM_PROFILE"), path, sizeof(path))) {
         find(out, VERDICT_SKIP, "there is no place for a profile: VRAMSHIM_PROFILE or HOME say so");
         return;
     }

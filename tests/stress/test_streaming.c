@@ -2,6 +2,8 @@
 /* A model larger than the card that is read in the same order again and again. */
 #include "tests/stress/model.h"
 
+#include <unistd.h>
+
 TestSuite(streaming, .timeout = 120, .fini = stop_paged);
 
 Test(streaming, a_model_twice_as_large_as_the_card_is_read_through_the_ring)
@@ -42,6 +44,43 @@ static void write_beside_reading(enum way way)
     cr_expect_gt(stats_get(launches_redirected), 0);
     cr_expect_eq(stats_now().illegal_addresses, 0);
     stop_model(&m);
+}
+
+/* Launches that read through a window, in some passes, when a profile says this of the link. */
+static uint64_t redirected_with(const char *profile)
+{
+    char path[] = "/tmp/profile-XXXXXX";
+    int fd = mkstemp(path);
+    struct model m;
+
+    cr_assert_eq(write(fd, profile, strlen(profile)), (ssize_t)strlen(profile));
+    close(fd);
+    setenv("VRAMSHIM_PROFILE", path, 1);
+    m = start_model("28MiB");
+    passes(&m, 6);
+    stop_model(&m);
+    unlink(path);
+    return stats_get(launches_redirected);
+}
+
+Test(streaming, a_link_that_is_known_to_be_slow_is_not_copied_over)
+{
+    cr_expect_eq(redirected_with("name Simulated GPU\nh2d 1MB/s\n"), 0);
+}
+
+Test(streaming, a_link_that_is_known_to_be_fast_is_copied_over)
+{
+    cr_expect_gt(redirected_with("name Simulated GPU\nh2d 100GB/s\n"), 0);
+}
+
+Test(streaming, what_is_known_of_another_card_is_not_believed)
+{
+    cr_expect_gt(redirected_with("name Another GPU\nh2d 1MB/s\n"), 0);
+}
+
+Test(streaming, a_profile_that_is_none_is_not_believed)
+{
+    cr_expect_gt(redirected_with("name Simulated GPU\nh2d 1MB/s\nspeed 3\n"), 0);
 }
 
 Test(streaming, a_copy_into_a_weight_is_seen_by_the_next_launch)
