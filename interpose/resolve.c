@@ -94,5 +94,5 @@ void *resolve_in_handle(void *handle, const char *symbol)
 {
     void *address = resolve_find_next()(handle, symbol);
 
-    return symbol[0] == 'c' ? route_address(address) : nvml_address(address);
+    return symbol[0] == 'c' ? route_address(address, symbol) : nvml_address(address);
 }

@@ -148,13 +148,18 @@ static void *find_entry(const struct route *routes, void *real)
     return low < entry_count && routes[low].real == real ? routes[low].entry->address : real;
 }
 
-void *route_address(void *real)
+void *route_address(void *real, const char *symbol)
 {
     struct binding *binding = real ? bind_driver() : NULL;
+    void *address;
 
     if (!binding || atomic_load(&binding->untouched))
         return real;
-    return find_entry(binding->routes, real);
+    address = find_entry(binding->routes, real);
+    /* `vramshim doctor` reads this line. */
+    log_debug("the program asks for %s, which is %s", symbol,
+              address != real ? "ours" : "the driver's");
+    return address;
 }
 
 void route_retire(void)

@@ -41,8 +41,8 @@ const struct driver *route_untouched(enum stream_mode mode);
 CUresult route_missing(void);
 
 /* Our entry for a function of the driver; any other address, our own included, comes back as it is.
- * So does NULL. */
-void *route_address(void *real);
+ * So does NULL. `symbol` is what it was asked for as. */
+void *route_address(void *real, const char *symbol);
 
 /* From now on route_driver() is NULL and route_address() changes nothing. For the child of a fork.
  */

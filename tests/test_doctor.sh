@@ -1,11 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # vramshim doctor, bench and detect: without a card, and on a simulated one. Arguments: the program,
-# the folder of the simulated driver.
+# the folder of the simulated driver, the library, a program that looks its calls up and one that is
+# linked.
 . "$(dirname "$0")/tap.sh"
 
 vramshim=$1
 sim=$2
+shim=$3
+opened=$4
+linked=$5
 export LC_ALL=C.UTF-8 XDG_CONFIG_HOME="$scratch/config" TMPDIR="$scratch" SIM_VRAM=64MiB
 unset LD_PRELOAD SIM_PROFILE
 for name in $(env | sed -n 's/^\(VRAMSHIM_[A-Z_]*\)=.*/\1/p'); do
@@ -43,6 +47,7 @@ ok "warnings and failures say what to do" test \
     "$(printf '%s\n' "$out" | grep -c '^WARN\|^FAIL')" -eq \
     "$(printf '%s\n' "$out" | grep -c '^     Fix: .')"
 ok "a kernel reads host memory beside the card's" verdict PASS host_vmm "HOST_NUMA"
+ok "without a program what it would tell is skipped" verdict SKIP program "no program was named"
 ok "memory can be pinned" verdict PASS pin "MiB can be"
 ok "a machine that was not measured is told how" verdict WARN profile "is not there"
 
@@ -59,6 +64,27 @@ expect 1 env SIM_FAIL=cuLaunchKernel:1:700 LD_LIBRARY_PATH="$sim" "$vramshim" do
 ok "a kernel that fails breaks nothing else" verdict PASS pin "MiB can be"
 expect 3 doctor --device 1
 ok "a card that is not there is a failure" verdict FAIL card "there is no card 1"
+
+# A program that is named is run.
+program() { on_card "$vramshim" doctor --lib "$shim" -- "$@"; }
+expect 0 program "$opened"
+ok "a program runs with the library" verdict PASS program "has nothing to say"
+ok "its calls are counted" verdict PASS calls "of those it asks for, [1-9][0-9]* are stood in for"
+ok "its memory is paged" verdict PASS paging "yes"
+expect 0 program "$linked"
+ok "of a program that is linked no call is seen" verdict PASS calls "it is linked with the driver"
+expect 0 program true
+ok "a program without CUDA is told to be one" verdict WARN calls "it looked up no call"
+ok "and that nothing was paged" verdict WARN paging "no memory of it"
+expect 0 program sh -c 'echo said; exit 3'
+ok "a program's status is told" verdict WARN program "it ended with status 3"
+ok "its output is not mixed with the answer" has "$err" said
+expect 1 program sh -c 'kill -9 $$'
+ok "so is the signal that ends it" verdict FAIL program "signal 9"
+expect 1 program "$scratch/nothing"
+ok "one that is not there is a failure" verdict FAIL program "cannot be run"
+ok "of which there is no more to say" verdict SKIP calls "it did not run"
+ok "no messages are left behind" test -z "$(find "$scratch" -name 'vramshim-*')"
 
 # What is set and preloaded.
 expect 0 env VRAMSHIM_VRM=8GiB LD_LIBRARY_PATH="$sim" "$vramshim" doctor --lib "$library"

@@ -128,8 +128,6 @@ cards = re.findall(r'^CARD\("(.*?)", (.*?), (.*?), .*?, (.*?), (.*?), "',
 links = {float(rate) for rate in
          re.findall(r'^LINK\(".*?", .*?, .*?, (.*?),', (root / "planner/links.def").read_text(), re.M)}
 for path in (root / "tests/sim/profiles").glob("*.profile"):
-    if path.stem == "default":
-        continue  # a card that does not exist
     lines = [line.split("#")[0].split(None, 1) for line in path.read_text().splitlines()]
     profile = dict(line for line in lines if len(line) == 2)
     named = [c for c in cards if c[0] in profile["name"]]

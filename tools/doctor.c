@@ -5,6 +5,7 @@
  * first because the driver does not survive a fork.
  */
 #include <jansson.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,15 +13,16 @@
 
 #include "runtime/host_memory.h"
 #include "runtime/util.h"
+#include "tools/library.h"
 #include "tools/patient.h"
 
 enum {
-    PIN_MIB = 256,
+    PIN_MIB = 128,
     PIN_SHARE = 4,     /* of what is available, at most */
     PIN_SHARE_WSL = 2, /* there the limit is what matters: half of it all is tried */
 };
 
-enum need { NEED_NOTHING, NEED_CARD, NEED_SLOT, NEED_NVML };
+enum need { NEED_NOTHING, NEED_CARD, NEED_SLOT, NEED_NVML, NEED_PROGRAM };
 
 static const struct check {
     const char *id;
@@ -96,8 +98,18 @@ static uint64_t bytes_to_pin(const struct patient *patient)
     return align_down(min_u64(PIN_MIB * MIB, available / PIN_SHARE), MIB);
 }
 
+static void run_program(struct patient *patient)
+{
+    char library[PATH_MAX], why[PATH_MAX + 128];
+
+    if (library_find(patient->options->library, library, sizeof(library), why, sizeof(why)) == 0)
+        listen_to_program(library, patient->options->rest, &patient->heard);
+}
+
 static void examine(struct patient *patient, int ordinal)
 {
+    if (*patient->options->rest)
+        run_program(patient);
     patient->pin_bytes = bytes_to_pin(patient);
     self_test_host_vmm(ordinal, &patient->host_vmm);
     self_test_pin(ordinal, patient->pin_bytes, &patient->pin);
@@ -114,7 +126,9 @@ static bool can_ask(const struct patient *patient, enum need need, struct findin
 {
     const char *missing = NULL;
 
-    if (need != NEED_NOTHING && !patient->has_card)
+    if (need == NEED_PROGRAM && !patient->heard.ran)
+        missing = "no program was named (doctor -- program)";
+    else if (need != NEED_NOTHING && !patient->has_card)
         missing = "no card";
     else if (need == NEED_SLOT && !patient->has_slot)
         missing = "the kernel does not know the card's slot";
@@ -176,7 +190,7 @@ int doctor_main(const struct command *self, char **arguments)
     struct options options;
     const char *folder = getenv("TMPDIR");
     uint64_t ordinal;
-    int status = options_parse(self, arguments, false, &options);
+    int status = options_parse(self, arguments, true, &options);
 
     if (status || options.help)
         return status;

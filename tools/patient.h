@@ -10,6 +10,7 @@
 #include "planner/slot.h"
 #include "tools/command.h"
 #include "tools/gpu.h"
+#include "tools/listen.h"
 #include "tools/management.h"
 #include "tools/self_test.h"
 
@@ -24,6 +25,7 @@ struct patient {
     struct management management;
     struct self_result host_vmm, pin;
     uint64_t pin_bytes; /* that were tried */
+    struct heard heard;
 };
 
 enum verdict { VERDICT_PASS, VERDICT_WARN, VERDICT_FAIL, VERDICT_SKIP, VERDICTS };

@@ -19,6 +19,7 @@
 #include "runtime/util.h"
 #include "tools/command.h"
 #include "tools/library.h"
+#include "tools/preload.h"
 
 #define MAX_OPTIONS 64
 
@@ -121,23 +122,17 @@ static int parse(const struct command *self, char **arguments, struct options *o
 
 static int preload(const char *library)
 {
-    const char *before = getenv("LD_PRELOAD");
-    char *value;
     int r;
 
-    if (strpbrk(library, " :"))
+    if (access(library, R_OK) != 0)
+        return complain(STATUS_FAILED, "cannot read %s: %s", library, strerror(errno));
+    r = preload_set(library);
+    if (r == -EINVAL)
         return complain(STATUS_FAILED,
                         "%s cannot be preloaded: the loader takes a space or colon in the name for "
                         "a separator; move it",
                         library);
-    if (access(library, R_OK) != 0)
-        return complain(STATUS_FAILED, "cannot read %s: %s", library, strerror(errno));
-    if (asprintf(&value, "%s%s%s", library, before && *before ? ":" : "", before ? before : "") < 0)
-        return complain(STATUS_FAILED, "out of memory");
-    r = setenv("LD_PRELOAD", value, 1);
-    free(value);
-    return r == 0 ? STATUS_OK
-                  : complain(STATUS_FAILED, "cannot set LD_PRELOAD: %s", strerror(errno));
+    return r ? complain(STATUS_FAILED, "cannot set LD_PRELOAD: %s", strerror(-r)) : STATUS_OK;
 }
 
 int run_main(const struct command *self, char **arguments)
