@@ -3,8 +3,9 @@
  * Copies over the link: each way from pinned memory, from memory that is not, both ways at once,
  * and on the card. Each is made once before it is timed, so that pages and tables are there.
  */
-#include <stdlib.h>
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "runtime/util.h"
 #include "tools/measure_parts.h"
@@ -168,15 +169,11 @@ static int measure_copies(struct meter *meter, const struct buffers *at)
     return r ? r : small_copies(meter, at, rates[UP]);
 }
 
-int measure_link(struct meter *meter)
+static int measure_buffers(struct meter *meter, char *pageable)
 {
-    struct buffers at = {.pageable = malloc(meter->bytes)};
+    struct buffers at = {.pageable = pageable};
     int r;
 
-    if (!at.pageable)
-        return -ENOMEM;
-    for (uint64_t i = 0; i < meter->bytes; i += 4096)
-        at.pageable[i] = 1;
     TRY(cuMemAlloc_v2(&at.up, meter->bytes));
     TRY(cuMemAlloc_v2(&at.down, meter->bytes));
     TRY(cuMemsetD8_v2(at.down, 1, meter->bytes));
@@ -187,6 +184,18 @@ int measure_link(struct meter *meter)
     TRY(cuMemFree_v2(at.down));
     TRY(cuMemFreeHost(at.pinned_up));
     TRY(cuMemFreeHost(at.pinned_down));
-    free(at.pageable);
+    return r;
+}
+
+int measure_link(struct meter *meter)
+{
+    char *pageable = malloc(meter->bytes);
+    int r;
+
+    if (!pageable)
+        return -ENOMEM;
+    memset(pageable, 1, meter->bytes);
+    r = measure_buffers(meter, pageable);
+    free(pageable);
     return r;
 }

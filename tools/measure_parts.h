@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The parts of measure.h: inside of it. What a part holds when it fails is given back when the
- * process ends. */
+/* The parts of measure.h: inside of it. What a part holds of the driver's when it fails is given
+ * back when the process ends. */
 
 #include "tools/measure.h"
 

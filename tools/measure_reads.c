@@ -281,13 +281,13 @@ int measure_reads(struct meter *meter)
     return r ? r : read_host(meter);
 }
 
-/* Keeps `stream` busy for a third of a millisecond, so that what is queued behind it waits. */
+/* Keeps `stream` busy for a sixth of a millisecond, so that what is queued behind it waits. */
 static int block(const struct meter *meter, CUstream stream, CUdeviceptr at)
 {
     struct reading reading = {
         .at = at,
-        .units = MIB / UNIT_BYTES,
-        .loads = meter->out->profile.device_memory / UNIT_BYTES / 3000,
+        .units = meter->bytes / UNIT_BYTES,
+        .loads = meter->out->profile.device_memory / UNIT_BYTES / 6000,
         .multiplier = 1,
     };
 
@@ -316,8 +316,8 @@ int measure_launches(struct meter *meter)
     CUdeviceptr at;
     int r = 0;
 
-    TRY(cuMemAlloc_v2(&at, MIB));
-    TRY(cuMemsetD8_v2(at, 1, MIB));
+    TRY(cuMemAlloc_v2(&at, meter->bytes));
+    TRY(cuMemsetD8_v2(at, 1, meter->bytes));
     for (int i = 0; i < LAUNCH_TIMES && !r; i++) {
         r = time_launches(meter, at, meter->beside, &calls[i]);
         r = r ? r : time_launches(meter, at, meter->stream, &kernels[i]);
