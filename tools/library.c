@@ -10,6 +10,11 @@
 
 #include "runtime/util.h"
 
+/* From the folder of programs to that of libraries; the build knows better. */
+#ifndef LIBRARY_FROM_BINDIR
+#define LIBRARY_FROM_BINDIR "../lib"
+#endif
+
 /* Seen from this program's folder: built, installed, or copied beside. */
 static const char *const places[] = {
     "../interpose/" LIBRARY_NAME,
