@@ -23,7 +23,7 @@ static void remember(const char *text)
 
 static void measure(const char *profile, const char *memory, struct measured *out)
 {
-    struct measure_options options = {.seconds = 50, .disk = "/tmp", .bytes = 8 * MIB};
+    struct measure_options options = {.seconds = 100000, .disk = "/tmp", .bytes = 8 * MIB};
     struct gpu gpu;
     char why[128];
 
@@ -92,7 +92,7 @@ Test(measure, it_measures_memory_and_disk_too)
 Test(measure, without_a_card_it_measures_the_rest)
 {
     static struct measured m;
-    struct measure_options options = {.seconds = 50, .bytes = 4 * MIB};
+    struct measure_options options = {.seconds = 100000, .bytes = 4 * MIB};
 
     measure_machine(NULL, &options, &m);
     cr_expect_eq(m.left_out, 0);

@@ -20,7 +20,7 @@ enum {
     UNROLLED = 4,
     UNIT_BYTES = 16,
     TIMES = 3,
-    LAUNCHES = 16,
+    LAUNCHES = 8,
     LAUNCH_TIMES = 3,
     LEAST_MIB = 2, /* of host memory that is read, */
     GROWTH = 16,   /* and the factor to the next more */
@@ -94,10 +94,13 @@ const char measure_kernel_text[] =
                          "    ret;\n"
                          "}\n";
 
-static unsigned int blocks_of(const struct meter *meter)
+/* Enough to fill the card, or as many as there is work for. */
+static unsigned int blocks_of(const struct meter *meter, uint64_t loads)
 {
-    return (unsigned int)(meter->gpu->processors > 0 ? meter->gpu->processors : 1) *
-           BLOCKS_PER_PROCESSOR;
+    uint64_t most =
+        (uint64_t)(meter->gpu->processors > 0 ? meter->gpu->processors : 1) * BLOCKS_PER_PROCESSOR;
+
+    return (unsigned int)max_u64(1, min_u64(most, loads / (THREADS * UNROLLED)));
 }
 
 int meter_read(const struct meter *meter, CUstream stream, const struct reading *reading)
@@ -107,7 +110,7 @@ int meter_read(const struct meter *meter, CUstream stream, const struct reading 
     CUdeviceptr sink = meter->sink;
     void *arguments[] = {&r.at, &r.units, &r.loads, &r.multiplier, &shift, &sink};
 
-    TRY(cuLaunchKernel(meter->read, r.loads ? blocks_of(meter) : 1, 1, 1, THREADS, 1, 1, 0, stream,
+    TRY(cuLaunchKernel(meter->read, blocks_of(meter, r.loads), 1, 1, THREADS, 1, 1, 0, stream,
                        arguments, NULL));
     return 0;
 }
@@ -125,7 +128,7 @@ static int time_reading(const struct meter *meter, const struct reading *reading
 /* The difference between a launch and one that does three times as much. */
 int meter_reading(const struct meter *meter, struct reading reading, double *loads_per_ns)
 {
-    uint64_t all_at_once = (uint64_t)blocks_of(meter) * THREADS * UNROLLED;
+    uint64_t all_at_once = (uint64_t)blocks_of(meter, reading.loads) * THREADS * UNROLLED;
     struct reading more;
     double rates[TIMES];
     double ns, more_ns;
@@ -281,13 +284,13 @@ int measure_reads(struct meter *meter)
     return r ? r : read_host(meter);
 }
 
-/* Keeps `stream` busy for a sixth of a millisecond, so that what is queued behind it waits. */
+/* Keeps `stream` busy for some 80 us, so that what is queued behind it waits. */
 static int block(const struct meter *meter, CUstream stream, CUdeviceptr at)
 {
     struct reading reading = {
         .at = at,
         .units = meter->bytes / UNIT_BYTES,
-        .loads = meter->out->profile.device_memory / UNIT_BYTES / 6000,
+        .loads = meter->out->profile.device_memory / UNIT_BYTES / 12000,
         .multiplier = 1,
     };
 
