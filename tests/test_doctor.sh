@@ -102,6 +102,9 @@ expect 1 on_card "$vramshim" doctor --lib "$scratch/text.so"
 ok "so is one that is none" verdict FAIL library "another kind of processor"
 expect 0 doctor --spill "$scratch/nowhere"
 ok "a spill directory that is not there is named" verdict WARN spill "nowhere: No such file"
+expect 0 env VRAMSHIM_SPILL_DIR="$scratch/elsewhere" LD_LIBRARY_PATH="$sim" "$vramshim" doctor \
+    --lib "$library"
+ok "the setting names it too" verdict WARN spill "elsewhere: No such file"
 if [ -d /dev/shm ] && [ "$(stat -f -c %T /dev/shm)" = tmpfs ]; then
     expect 0 doctor --spill /dev/shm
     ok "one in memory is no disk" verdict WARN spill "is in memory itself"

@@ -152,15 +152,6 @@ static int find_place(const struct options *options, char *out, size_t size)
                     "name a file with --output");
 }
 
-static const char *spill_folder(const struct options *options)
-{
-    const char *folder = getenv("TMPDIR");
-
-    if (options->spill)
-        return options->spill;
-    return folder && *folder ? folder : "/var/tmp";
-}
-
 static int read_options(const struct options *options, struct measure_options *out,
                         uint64_t *device)
 {

@@ -18,7 +18,7 @@ static const struct command commands[] = {
 #include "tools/commands.def"
 };
 
-static const struct option options[] = {
+static const struct option rows[] = {
 #define OPTION(command, field, name, value, help)                                                  \
     {#command, name, value, help, offsetof(struct options, field)},
 #include "tools/commands.def"
@@ -31,7 +31,7 @@ const struct command *command_at(size_t index)
 
 const struct option *option_at(size_t index)
 {
-    return index < ARRAY_SIZE(options) ? &options[index] : NULL;
+    return index < ARRAY_SIZE(rows) ? &rows[index] : NULL;
 }
 
 int complain(enum status status, const char *format, ...)
@@ -54,10 +54,10 @@ const struct option *option_find(const struct command *command, const char *argu
 {
     size_t n = strcspn(argument, "=");
 
-    for (size_t i = 0; i < ARRAY_SIZE(options); i++)
-        if (strcmp(options[i].command, command->name) == 0 && strlen(options[i].name) == n &&
-            memcmp(options[i].name, argument, n) == 0)
-            return &options[i];
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (strcmp(rows[i].command, command->name) == 0 && strlen(rows[i].name) == n &&
+            memcmp(rows[i].name, argument, n) == 0)
+            return &rows[i];
     return NULL;
 }
 
@@ -84,12 +84,12 @@ int option_take(const struct option *option, char ***at, struct options *out, en
 
 static int no_such_option(const struct command *command, const char *given)
 {
-    const char *names[ARRAY_SIZE(options) + 1] = {"--help"};
+    const char *names[ARRAY_SIZE(rows) + 1] = {"--help"};
     size_t n = 1;
 
-    for (size_t i = 0; i < ARRAY_SIZE(options); i++)
-        if (strcmp(options[i].command, command->name) == 0)
-            names[n++] = options[i].name;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (strcmp(rows[i].command, command->name) == 0)
+            names[n++] = rows[i].name;
     return complain(STATUS_USAGE, "%s has no option %.*s; did you mean %s?", command->name,
                     (int)strcspn(given, "="), given, nearest_choice(given, names, n));
 }
@@ -137,6 +137,18 @@ int option_number(const char *name, const char *text, uint64_t least, uint64_t m
     }
     *out = value;
     return STATUS_OK;
+}
+
+const char *spill_folder(const struct options *options)
+{
+    const char *set = getenv("VRAMSHIM_SPILL_DIR");
+    const char *temporary = getenv("TMPDIR");
+
+    if (options->spill)
+        return options->spill;
+    if (set && *set)
+        return set;
+    return temporary && *temporary ? temporary : "/var/tmp";
 }
 
 void setting_option(const char *setting, char *out, size_t size)

@@ -65,6 +65,9 @@ int options_parse(const struct command *command, char **arguments, bool takes_re
 int option_number(const char *name, const char *text, uint64_t least, uint64_t most,
                   uint64_t fallback, uint64_t *out);
 
+/* Where memory would be put on disk: as asked, as set, or where temporary files go. */
+const char *spill_folder(const struct options *options);
+
 /* VRAMSHIM_LOG_FILE as the option --log-file. */
 void setting_option(const char *setting, char *out, size_t size);
 

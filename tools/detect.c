@@ -23,9 +23,8 @@ struct host {
     struct utsname system;
 };
 
-static void look_at_host(const char *root, struct host *out)
+static void look_at_host(const struct options *options, const char *root, struct host *out)
 {
-    const char *folder = getenv("TMPDIR");
     struct statvfs stat;
     cpu_set_t cpus;
 
@@ -33,7 +32,7 @@ static void look_at_host(const char *root, struct host *out)
     out->total = host_memory_total(root);
     out->available = host_memory_available(root);
     out->cores = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 0;
-    out->folder = folder && *folder ? folder : "/var/tmp";
+    out->folder = spill_folder(options);
     if (statvfs(out->folder, &stat) == 0)
         out->disk = (uint64_t)stat.f_bavail * stat.f_frsize;
     (void)uname(&out->system);
@@ -169,7 +168,7 @@ int detect_main(const struct command *self, char **arguments)
     if (status || options.help)
         return status;
     root = options.root ? options.root : "";
-    look_at_host(root, &host);
+    look_at_host(&options, root, &host);
     if (options.json)
         return print_json(root, &host);
     found = look_at_cards(root, NULL, why, sizeof(why), &version);

@@ -188,7 +188,6 @@ int doctor_main(const struct command *self, char **arguments)
     unsigned int counts[VERDICTS] = {0};
     static struct patient patient;
     struct options options;
-    const char *folder = getenv("TMPDIR");
     uint64_t ordinal;
     int status = options_parse(self, arguments, true, &options);
 
@@ -199,7 +198,7 @@ int doctor_main(const struct command *self, char **arguments)
         return status;
     patient.options = &options;
     patient.root = options.root ? options.root : "";
-    patient.spill = options.spill ? options.spill : folder && *folder ? folder : "/var/tmp";
+    patient.spill = spill_folder(&options);
     examine(&patient, (int)ordinal);
     for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
         ask(&patient, &checks[i], &findings[i]);
