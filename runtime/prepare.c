@@ -15,9 +15,7 @@
 enum {
     RING_SHARE = 4, /* of the card's slots: the most that the ring takes */
     SLOTS_LEAST = 2,
-    AHEAD_LEAST = 1, /* slots beside those that are read, */
-    AHEAD_SHARE = 4, /* or so large a part of these */
-    REST = 2048,     /* launches */
+    REST = 2048, /* launches */
     REWRITES_MOST = 2,
 };
 
@@ -250,34 +248,6 @@ static uint64_t bytes_of_pieces(const struct streaming *s)
     return bytes;
 }
 
-/* Blocks of the longest stretch that one argument names. */
-static uint32_t longest_stretch(const struct streaming *s)
-{
-    uint32_t longest = 1;
-
-    for (const struct trusted_use *u = s->trust.uses; u; u = u->hh.next) {
-        uint32_t blocks = u->use.last - u->use.first + 1;
-
-        longest = blocks > longest ? blocks : longest;
-    }
-    return longest;
-}
-
-/* What the longest stretch is expected to have in the ring, and some more that arrives meanwhile.
- */
-static uint32_t slots_wanted(const struct streaming *s, uint64_t budget)
-{
-    uint64_t slot_bytes = residency.space.slot_bytes;
-    uint64_t all = bytes_of_pieces(s);
-    uint64_t away = all > budget ? all - budget : 0;
-    uint64_t longest = longest_stretch(s);
-    uint64_t read = (longest * away + all - 1) / all + 1;
-    uint64_t wanted = read + max_u64(AHEAD_LEAST, read / AHEAD_SHARE);
-    uint64_t most = max_u64(budget / slot_bytes / RING_SHARE, SLOTS_LEAST);
-
-    return (uint32_t)min_u64(wanted, most);
-}
-
 static enum spread_class class_of(const struct streaming *s, const struct piece *piece)
 {
     const struct pass_place *place = pass_find(&s->pass, prepare_key(piece->block));
@@ -327,6 +297,7 @@ static int choose_residents(struct streaming *s, uint64_t budget)
     for (uint32_t i = 0; i < s->n_pieces; i++)
         choices[i] = (struct spread_piece){
             .bytes = order[i].piece->block->bytes,
+            .length = order[i].piece->stretch * residency.space.slot_bytes,
             .class = class_of(s, order[i].piece),
             .heat = order[i].piece->block->heat,
         };
@@ -339,6 +310,93 @@ out:
     free(order);
     free(choices);
     return r;
+}
+
+/* Pieces learn how long a buffer they are part of. */
+static void note_stretches(struct streaming *s)
+{
+    for (const struct trusted_use *u = s->trust.uses; u; u = u->hh.next) {
+        struct range *range = prepare_range(s, u->use.range);
+        uint32_t blocks = u->use.last - u->use.first + 1;
+
+        for (uint32_t i = u->use.first; range && i <= u->use.last && i < range->n_blocks; i++) {
+            struct piece *piece = prepare_piece(s, &range->blocks[i]);
+
+            if (piece && piece->stretch < blocks)
+                piece->stretch = blocks;
+        }
+    }
+}
+
+/* The piece at each position of the pass; NULL where it is not there any more. */
+static struct piece **visitors_of(const struct streaming *s)
+{
+    struct piece **visitors = calloc(s->pass.n, sizeof(struct piece *));
+
+    for (uint32_t i = 0; visitors && i < s->n_pieces; i++) {
+        const struct pass_place *place = pass_find(&s->pass, prepare_key(s->pieces[i].block));
+
+        for (uint32_t n = 0, at = place ? place->at : 0; place && n < place->n_at; n++) {
+            visitors[at] = &s->pieces[i];
+            at = s->pass.again[at];
+        }
+    }
+    return visitors;
+}
+
+/* The most pieces that have turns at once, when all do that do not stay. -ENOMEM. */
+static int most_at_once(const struct streaming *s)
+{
+    uint32_t *before = calloc(s->pass.n + 1, sizeof(*before));
+    struct piece **visitors = visitors_of(s);
+    uint32_t most = 0;
+
+    for (uint32_t i = 0; before && visitors && i < s->pass.n; i++) {
+        const struct piece *piece = visitors[i];
+
+        before[i + 1] = before[i] + (piece && is_clean(piece) && !piece->in_place && !piece->stays);
+    }
+    for (uint32_t i = 0; before && visitors && i < s->pass.n; i++) {
+        uint64_t end = min_u64((uint64_t)i + s->pass.visits[i].until + 1, s->pass.n);
+
+        if (before[i + 1] > before[i] && before[end] - before[i] > most)
+            most = before[end] - before[i];
+    }
+    most = before && visitors ? most : UINT32_MAX;
+    free(visitors);
+    free(before);
+    return most == UINT32_MAX ? -ENOMEM : (int)most;
+}
+
+/* So many, and as many that arrive meanwhile. */
+static uint32_t slots_for(uint32_t read, uint64_t budget)
+{
+    uint64_t most = max_u64(budget / residency.space.slot_bytes / RING_SHARE, SLOTS_LEAST);
+
+    return (uint32_t)min_u64(2 * max_u64(read, 1), most);
+}
+
+/* With no more slots than it takes for what is then away: that is more, the more slots there are.
+ */
+static int choose_slots(struct streaming *s, uint64_t budget, uint32_t *out_slots)
+{
+    uint32_t wanted = SLOTS_LEAST;
+    uint32_t n_slots;
+    int r;
+
+    do {
+        n_slots = wanted;
+        if (budget < n_slots * residency.space.slot_bytes)
+            return -ENOSPC;
+        r = choose_residents(s, budget - n_slots * residency.space.slot_bytes);
+        if (!r)
+            r = most_at_once(s);
+        if (r < 0)
+            return r;
+        wanted = slots_for((uint32_t)r, budget);
+    } while (wanted > n_slots);
+    *out_slots = n_slots;
+    return 0;
 }
 
 /* Those blocks whose home is in `tier` and should not be. */
@@ -423,22 +481,6 @@ static void add_turn(struct streaming *s, uint32_t visit, struct piece *piece, u
     atomic_store_explicit(&piece->block->takes_turns, true, memory_order_relaxed);
 }
 
-/* The piece at each position of the pass; NULL where it is not there any more. */
-static struct piece **visitors_of(const struct streaming *s)
-{
-    struct piece **visitors = calloc(s->pass.n, sizeof(struct piece *));
-
-    for (uint32_t i = 0; visitors && i < s->n_pieces; i++) {
-        const struct pass_place *place = pass_find(&s->pass, prepare_key(s->pieces[i].block));
-
-        for (uint32_t n = 0, at = place ? place->at : 0; place && n < place->n_at; n++) {
-            visitors[at] = &s->pieces[i];
-            at = s->pass.again[at];
-        }
-    }
-    return visitors;
-}
-
 /* Who takes turns, in the order of the pass. */
 static int make_turns(struct streaming *s, uint32_t n_slots)
 {
@@ -482,14 +524,14 @@ static int place_pieces(struct pager *pager, const struct driver *drv, uint32_t 
 {
     struct streaming *s = pager->streaming;
     uint64_t budget = budget_of_pieces(pager);
-    uint64_t ring_bytes;
     int r;
 
-    *out_slots = bytes_of_pieces(s) > budget ? slots_wanted(s, budget) : 0;
-    ring_bytes = *out_slots * residency.space.slot_bytes;
-    if (budget < ring_bytes)
-        return -ENOSPC;
-    r = choose_residents(s, budget - ring_bytes);
+    *out_slots = 0;
+    note_stretches(s);
+    if (bytes_of_pieces(s) > budget)
+        r = choose_slots(s, budget, out_slots);
+    else
+        r = choose_residents(s, budget);
     return r ? r : settle_homes(pager, drv);
 }
 

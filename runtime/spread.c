@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The even share is a running total: after each piece, no more is resident than the share of the
- * budget that the pieces so far have of all bytes. That spreads pieces of any sizes, and what is
- * left over is less than the largest piece.
+ * The share is a running total: after each piece, no more is resident than the pieces so far are
+ * due. That spreads pieces of any sizes, and what is left over is less than the largest piece.
+ *
+ * What a piece is due is the same for all but those of long buffers. Of none more than so many
+ * bytes are away, the least number with which all others give hardly more than they would anyway.
  *
  * Sparse pieces of which nothing is known are not taken evenly but at random, always the same: were
  * every second one taken, and what is read together two pieces long, then whatever is read would
@@ -11,6 +13,22 @@
 #include "runtime/spread.h"
 
 #include <stdlib.h>
+#include "runtime/util.h"
+
+enum {
+    ONE_BITS = 32,
+    MOST_BITS = 20,    /* behind the point */
+    ROUNDING_BITS = 6, /* of a piece */
+    UNEVEN_SHARE = 8,  /* of what is away: so much more may be for the sake of long buffers */
+};
+
+#define ONE ((uint64_t)1 << ONE_BITS)
+
+/* What may be away: so much of everything, but of one buffer no more than `most`. */
+struct share {
+    uint64_t usual; /* of ONE */
+    uint64_t most;  /* bytes, times 2 to the power of MOST_BITS */
+};
 
 static uint64_t take(struct spread_piece *piece, uint64_t *budget)
 {
@@ -42,21 +60,68 @@ static uint64_t bytes_of(const struct spread_piece *pieces, uint32_t n, enum spr
     return bytes;
 }
 
+/* How many of ONE in all bytes of such a piece may be away. */
+static uint64_t away_of(const struct spread_piece *piece, const struct share *share)
+{
+    uint64_t length = max_u64(piece->length, max_u64(piece->bytes, 1));
+    unsigned __int128 rate = ((unsigned __int128)share->most << (ONE_BITS - MOST_BITS)) / length;
+
+    return rate < share->usual ? (uint64_t)rate : share->usual;
+}
+
+static bool is_enough(const struct spread_piece *pieces, uint32_t n, const struct share *share,
+                      uint64_t away)
+{
+    unsigned __int128 sum = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        if (pieces[i].class == SPREAD_STREAMED)
+            sum += (unsigned __int128)pieces[i].bytes * away_of(&pieces[i], share);
+    }
+    return sum >= (unsigned __int128)away << ONE_BITS;
+}
+
+/* The least that lets `away` of `all` bytes be away, when no piece gives much more than usual. */
+static struct share find_share(const struct spread_piece *pieces, uint32_t n, uint64_t all,
+                               uint64_t away)
+{
+    uint64_t even = (uint64_t)(((unsigned __int128)away << ONE_BITS) / all) + 1;
+    struct share share = {.usual = min_u64(even + even / UNEVEN_SHARE, ONE)};
+    uint64_t enough = all << MOST_BITS;
+
+    while (share.most < enough) {
+        uint64_t middle = share.most + (enough - share.most) / 2;
+        struct share less = {.usual = share.usual, .most = middle};
+
+        if (is_enough(pieces, n, &less, away))
+            enough = middle;
+        else
+            share.most = middle + 1;
+    }
+    return share;
+}
+
 static uint64_t take_evenly(struct spread_piece *pieces, uint32_t n, uint64_t budget)
 {
     uint64_t all = bytes_of(pieces, n, SPREAD_STREAMED);
-    uint64_t passed = 0;
+    struct share share = {0};
+    unsigned __int128 due = 0;
+    unsigned __int128 rounded;
     uint64_t taken = 0;
 
+    if (budget < all)
+        share = find_share(pieces, n, all, all - budget);
     for (uint32_t i = 0; i < n; i++) {
-        uint64_t share;
+        struct spread_piece *piece = &pieces[i];
 
-        if (pieces[i].class != SPREAD_STREAMED)
+        if (piece->class != SPREAD_STREAMED)
             continue;
-        passed += pieces[i].bytes;
-        share = budget >= all ? passed : (uint64_t)((unsigned __int128)budget * passed / all);
-        pieces[i].resident = taken + pieces[i].bytes <= share;
-        taken += pieces[i].resident ? pieces[i].bytes : 0;
+        due += (unsigned __int128)piece->bytes * (ONE - away_of(piece, &share));
+        /* What is due is rounded down: by a little less than a piece it is due all the same. */
+        rounded = (unsigned __int128)piece->bytes << (ONE_BITS - ROUNDING_BITS);
+        piece->resident = taken + piece->bytes <= budget &&
+                          (unsigned __int128)(taken + piece->bytes) << ONE_BITS <= due + rounded;
+        taken += piece->resident ? piece->bytes : 0;
     }
     return taken;
 }

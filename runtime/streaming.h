@@ -64,14 +64,15 @@ enum streaming_state {
 struct piece {
     struct block *block;
     uint64_t digest;
-    int32_t turn;   /* its first, or -1 */
-    bool changed;   /* between the last two digests */
-    bool explained; /* by somebody who was given a pointer to it */
-    bool beside;    /* in one buffer with something that changed */
-    bool named;     /* by a launch of the lap */
-    bool in_place;  /* read there in less time than copying takes */
-    bool wanted;    /* by somebody who reads it faster when it was copied */
-    bool stays;     /* on the device */
+    int32_t turn;     /* its first, or -1 */
+    uint32_t stretch; /* blocks of the longest that one argument names with it */
+    bool changed;     /* between the last two digests */
+    bool explained;   /* by somebody who was given a pointer to it */
+    bool beside;      /* in one buffer with something that changed */
+    bool named;       /* by a launch of the lap */
+    bool in_place;    /* read there in less time than copying takes */
+    bool wanted;      /* by somebody who reads it faster when it was copied */
+    bool stays;       /* on the device */
 };
 
 struct streaming {

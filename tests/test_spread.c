@@ -84,3 +84,37 @@ Test(spread, what_is_written_comes_first_and_then_what_is_read_most)
     cr_expect_eq(spread_residents(pieces, N, 20), 20);
     cr_expect(pieces[150].resident && pieces[20].resident);
 }
+
+Test(spread, less_of_a_long_buffer_is_away)
+{
+    enum { LONG = 40, SHORT = 8 };
+    uint32_t away_of_long = 0;
+    uint32_t most_of_short = 0;
+
+    for (int i = 0; i < N; i++)
+        pieces[i] = (struct spread_piece){.bytes = 10, .length = 10 * (i < LONG ? LONG : SHORT)};
+    cr_assert_eq(spread_residents(pieces, N, 10 * N / 2), 10 * N / 2);
+    for (int i = 0; i < LONG; i++)
+        away_of_long += !pieces[i].resident;
+    for (int i = LONG; i < N; i += SHORT) {
+        uint32_t away = 0;
+
+        for (int k = i; k < i + SHORT; k++)
+            away += !pieces[k].resident;
+        most_of_short = away > most_of_short ? away : most_of_short;
+    }
+    cr_expect_leq(away_of_long, LONG * 3 / 8);
+    cr_expect_leq(most_of_short, SHORT / 2 + 1);
+}
+
+Test(spread, nobody_gives_much_more_for_the_sake_of_a_long_buffer)
+{
+    uint32_t away = 0;
+
+    for (int i = 0; i < N; i++)
+        pieces[i] = (struct spread_piece){.bytes = 10, .length = i < N - 8 ? 10 * (N - 8) : 10};
+    spread_residents(pieces, N, 10 * N / 2);
+    for (int i = N - 8; i < N; i++)
+        away += !pieces[i].resident;
+    cr_expect_leq(away, 5);
+}
