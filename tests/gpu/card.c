@@ -8,7 +8,7 @@
 
 #include "tests/gpu/report.h"
 
-struct api cu;
+struct gpu_calls cu;
 struct card card;
 
 static uint64_t (*virtual_clock)(void);
@@ -49,91 +49,32 @@ void must(CUresult result, const char *call)
         report_die("%.*s: %s", (int)strcspn(call, "("), call, error_name(result));
 }
 
-static void bind_api(void)
-{
-    card.library = dlopen("libcuda.so.1", RTLD_NOW);
-    if (!card.library)
-        report_skip("no driver: %s", dlerror());
-#define HOOK(symbol, since, twin, params, args)                                                    \
-    cu.symbol = (CUresult(*)(PROTO(params)))dlsym(card.library, #symbol);
-#define GATE HOOK
-#define REAL HOOK
-#define PASS HOOK
-#include "runtime/driver_calls.def"
-    virtual_clock = (uint64_t(*)(void))dlsym(card.library, "sim_clock_now");
-    card.simulated = virtual_clock != NULL;
-}
-
-static int attribute(CUdevice_attribute name)
-{
-    int value = 0;
-
-    return cu.cuDeviceGetAttribute(&value, name, card.device) == CUDA_SUCCESS ? value : 0;
-}
-
-/* One of the two host locations, the one with a node first. */
-static void find_host_location(void)
-{
-    static const CUmemLocationType types[] = {CU_MEM_LOCATION_TYPE_HOST_NUMA,
-                                              CU_MEM_LOCATION_TYPE_HOST};
-    CUmemGenericAllocationHandle handle;
-    int node = attribute(CU_DEVICE_ATTRIBUTE_HOST_NUMA_ID);
-
-    card.on_host.type = CU_MEM_ALLOCATION_TYPE_PINNED;
-    for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-        card.on_host.location.type = types[i];
-        card.on_host.location.id =
-            types[i] == CU_MEM_LOCATION_TYPE_HOST_NUMA && node > 0 ? node : 0;
-        if (cu.cuMemCreate(&handle, card.unit, &card.on_host, 0) == CUDA_SUCCESS) {
-            MUST(cu.cuMemRelease(handle));
-            return;
-        }
-    }
-    card.on_host.location.type = CU_MEM_LOCATION_TYPE_INVALID;
-}
-
 static void describe(void)
 {
-    size_t bytes;
-
-    MUST(cu.cuDeviceGetName(card.name, sizeof(card.name), card.device));
-    MUST(cu.cuDriverGetVersion(&card.driver));
-    MUST(cu.cuDeviceTotalMem_v2(&bytes, card.device));
-    card.memory = bytes;
-    card.major = attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
-    card.minor = attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
-    card.blocks = 8 * (unsigned int)attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
-    if (card.simulated)
-        card.blocks = 8;
-}
-
-static void describe_memory(void)
-{
-    size_t unit;
-
-    card.on_device.type = CU_MEM_ALLOCATION_TYPE_PINNED;
-    card.on_device.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
-    card.on_device.location.id = card.device;
+    snprintf(card.name, sizeof(card.name), "%s", card.gpu.name);
+    card.device = card.gpu.device;
+    card.context = card.gpu.context;
+    card.memory = card.gpu.total;
+    card.unit = align_up(card.gpu.granularity, 2 * MIB);
+    card.blocks = card.simulated ? 8 : 8 * (unsigned int)card.gpu.processors;
+    card.on_device = gpu_device_memory(&card.gpu);
     card.access.location = card.on_device.location;
     card.access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
-    MUST(
-        cu.cuMemGetAllocationGranularity(&unit, &card.on_device, CU_MEM_ALLOC_GRANULARITY_MINIMUM));
-    card.unit = align_up(unit, 2 * MIB);
-    find_host_location();
+    if (!gpu_host_memory(&card.gpu, &card.on_host))
+        card.on_host.location.type = CU_MEM_LOCATION_TYPE_INVALID;
 }
 
 void card_open(void)
 {
-    int count = 0;
+    char why[200];
 
-    bind_api();
-    if (cu.cuInit(0) != CUDA_SUCCESS || cu.cuDeviceGetCount(&count) != CUDA_SUCCESS || count < 1)
-        report_skip("no card");
-    MUST(cu.cuDeviceGet(&card.device, 0));
-    MUST(cu.cuDevicePrimaryCtxRetain(&card.context, card.device));
-    MUST(cu.cuCtxSetCurrent(card.context));
+    if (gpu_open(&card.gpu, 0, why, sizeof(why)))
+        report_skip("%s", why);
+    cu = card.gpu.cu;
+    card.library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
+    virtual_clock = (uint64_t(*)(void))dlsym(card.library, "sim_clock_now");
+    card.simulated = virtual_clock != NULL;
     describe();
-    describe_memory();
     MUST(cu.cuModuleLoadData(&card.module, kernels_text));
     for (int i = 0; i < KERNEL_COUNT; i++)
         MUST(cu.cuModuleGetFunction(&card.kernels[i], card.module, kernel_names[i]));
@@ -146,7 +87,7 @@ void card_close(void)
 {
     MUST(cu.cuMemFree_v2(card.sum));
     MUST(cu.cuModuleUnload(card.module));
-    MUST(cu.cuDevicePrimaryCtxRelease_v2(card.device));
+    gpu_close(&card.gpu);
 }
 
 void card_need_host_memory(void)

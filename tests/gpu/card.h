@@ -16,16 +16,10 @@
 
 #include "runtime/driver.h"
 #include "runtime/util.h"
+#include "tools/gpu.h"
 
-/* Every call of the table; a field is NULL where the driver lacks the call. */
-struct api {
-#define HOOK(symbol, since, twin, params, args) CUresult (*symbol)(PROTO(params));
-#define GATE                                    HOOK
-#define REAL                                    HOOK
-#define PASS                                    HOOK
-#include "runtime/driver_calls.def"
-};
-extern struct api cu;
+/* Of the card's driver, in short; a field is NULL where that lacks the call. */
+extern struct gpu_calls cu;
 
 /* Each takes four parameters of 64 bits: kernels.c says which. */
 enum kernel {
@@ -42,13 +36,13 @@ enum kernel {
 };
 
 struct card {
+    struct gpu gpu;
     void *library;
     CUdevice device;
     CUcontext context;
     CUmodule module;
     bool simulated;
     char name[96];
-    int major, minor, driver;
     unsigned int blocks; /* that fill the card */
     uint64_t memory;
     uint64_t unit;                          /* of physical memory */

@@ -46,8 +46,8 @@ static void describe(void)
     card_open();
     report_figure((double)card.memory, "bytes", "%s", card.name);
     report_figure(card.simulated, "", "simulated");
-    report_figure(card.major + card.minor / 10.0, "", "compute");
-    report_figure(card.driver / 1000.0, "", "driver");
+    report_figure(card.gpu.major + card.gpu.minor / 10.0, "", "compute");
+    report_figure(card.gpu.version / 1000.0, "", "driver");
     report_figure(card.on_host.location.type, "", "host location");
     report_verdict(VERDICT_MEASURED, "%s", card.name);
 }

@@ -53,11 +53,11 @@ expect 1 env SIM_HOST_VMM=none "$experiments" --only mixed
 ok "without host-located memory, what needs it is refuted" has "$out" "refuted"
 expect 0 env SIM_HOST_VMM=none "$experiments" --only alias
 ok "and what cannot be asked is skipped" has "$out" "skipped: the driver makes no host-located"
-expect 1 env SIM_FAIL=cuMemSetAccess:1:CUDA_ERROR_UNKNOWN "$experiments" --only alias
+expect 1 env SIM_FAIL=cuMemSetAccess:2:CUDA_ERROR_UNKNOWN "$experiments" --only alias
 ok "an experiment that cannot go on stays open, with the call that failed" \
     has "$out" "open: cuMemSetAccess: ERROR_UNKNOWN"
 expect 0 env LD_LIBRARY_PATH= "$experiments" --only alias
-ok "without a driver everything is skipped" has "$out" "skipped: no driver"
+ok "without a driver everything is skipped" has "$out" "skipped: no NVIDIA driver"
 expect 2 "$experiments" --speed
 ok "an option that is none is said" has "$err" "usage: experiments"
 finish
