@@ -5,14 +5,21 @@
 # orders of what may run in any order. Whatever the way, the line they print has to be the same: it has
 # a checksum of all they computed.
 #
-#   test_programs.sh FOLDER NAME... -- NAME...    built by clang; built by nvcc
-#   PROGRAM_SEEDS=100                             how many orders to try
+#   test_programs.sh [--short] FOLDER NAME... -- NAME...    built by clang; built by nvcc
+#   PROGRAM_SEEDS=100                                       how many orders to try
+#
+# --short: with one engine and in one order, where running one takes long.
 . "$(dirname "$0")/../tap.sh"
 
-folder=$1
-shift
 seeds=${PROGRAM_SEEDS:-3}
 engines='stream lru none'
+if [ "$1" = --short ]; then
+    seeds=1
+    engines=stream
+    shift
+fi
+folder=$1
+shift
 libraries=$MESON_BUILD_ROOT/tests/sim:$MESON_BUILD_ROOT/tests/cudart:$MESON_BUILD_ROOT/tests/cublas
 shim=$MESON_BUILD_ROOT/interpose/libvramshim.so
 
