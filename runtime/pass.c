@@ -3,8 +3,10 @@
  * In a sequence that repeats, every visit comes one period after the visit of the same piece
  * before. So the learner looks at that distance alone: visits that agree with the guess speak for
  * it, others against it, twice as strongly, and when it has no support left the newest distance
- * becomes the guess. Pieces that are visited twice in a pass disagree without doing harm, and the
- * same goes for an allocation that moves or a launch that is left out now and then.
+ * becomes the guess. A piece that was never seen speaks against it, too: else the layers that share
+ * a chunk of a cache would be taken for a pass before its first reading is over. Pieces that are
+ * visited twice in a pass disagree without doing harm, and the same goes for an allocation that
+ * moves or a launch that is left out now and then.
  */
 #include "runtime/pass.h"
 
@@ -69,6 +71,13 @@ static void judge(struct pass_learner *learner, uint64_t distance)
     learner->agreed = 1;
 }
 
+/* What is new was not there a period ago. */
+static void doubt(struct pass_learner *learner)
+{
+    if (learner->agreed > 0)
+        learner->agreed--;
+}
+
 static bool trace_has_room(struct pass_learner *learner)
 {
     uint64_t held = learner->n - learner->first;
@@ -125,6 +134,7 @@ void pass_learner_touch(struct pass_learner *learner, uint64_t key)
             return;
         seen->key = key;
         HASH_ADD(hh, learner->seen, key, sizeof(seen->key), seen);
+        doubt(learner);
         visit(learner, seen, false);
     }
     seen->touch_at = learner->n - 1;

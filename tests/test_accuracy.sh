@@ -5,7 +5,7 @@
 #
 #   test_accuracy.sh [--short] APPS PLANNER
 #
-# --short: one program, where running one takes long.
+# --short: without the programs, where running one takes long.
 #
 # One run on a card that is large enough gives the planner the time of a pass; one under the library
 # what the program has beside that is not paged. Everything else is predicted.
@@ -94,9 +94,9 @@ ok "free memory is measured: 2 GiB less the driver's share, and what is left fre
 ok "the card is known by its name" has "$out" '"card": "NVIDIA GeForce RTX 3060"'
 
 if [ "$short" ]; then
-    skip "generate" "takes long when sanitized, and gives the same as without"
+    skip "generate and encoder" "they take long when sanitized, and their figures are the same"
 else
     judge generate llama 16 28 11 15 20
+    judge encoder bert 10 16 15
 fi
-judge encoder bert 10 16 15
 finish

@@ -91,6 +91,25 @@ Test(pass, a_piece_that_is_read_twice_in_a_pass_is_no_obstacle)
     cr_expect_eq(pass_find(&pass, 41)->n_at, 1);
 }
 
+/* The nth launch of layers of seven weights, four of which share a piece of the cache. */
+static void read_layers(uint64_t n)
+{
+    uint64_t layer = n / 8 % 24;
+
+    launch(n % 8 == 7 ? 1 + layer / 4 : 100 + 7 * layer + n % 8);
+}
+
+Test(pass, a_piece_that_several_layers_share_is_not_taken_for_the_pass)
+{
+    uint64_t n = 0;
+
+    while (!pass_learner_knows(&learner) && n < 400)
+        read_layers(n++);
+    cr_expect_geq(n, 24 * 8, "already after %lu launches", (unsigned long)n);
+    cr_expect_leq(n, 36 * 8, "not after %lu launches", (unsigned long)n);
+    cr_expect_eq(learner.period, 24 * 8);
+}
+
 Test(pass, a_change_of_what_is_read_is_learned_anew)
 {
     read_model(100, 5, 1);

@@ -74,7 +74,7 @@ uint32_t steady_passes(const struct measured *measured)
 }
 
 /* By the passes up to the steady ones, and then these. */
-static void follow(const double *ratios, uint32_t n_ratios, size_t from, struct measured *out)
+static void follow(const struct measure_options *options, size_t from, struct measured *out)
 {
     struct sim_touch *touches = calloc(TOUCHES_MAX, sizeof(*touches));
     uint64_t *pages = calloc(TOUCHES_MAX, sizeof(*pages));
@@ -84,9 +84,10 @@ static void follow(const double *ratios, uint32_t n_ratios, size_t from, struct 
         exit(1);
     for (size_t i = 0; i < n; i++)
         pages[i] = touches[i].page;
-    for (uint32_t i = 0; i < n_ratios; i++) {
+    for (uint32_t i = 0; i < options->n_ratios; i++) {
         size_t capacity =
-            (size_t)(((double)out->weights / ratios[i] + (double)out->written) / (2 << 20));
+            (size_t)(((double)out->weights / options->ratios[i] + (double)out->written) /
+                     (2 << 20));
 
         out->least[i] =
             (uint64_t)belady_misses(pages, n, from, capacity, 1) * 2 * MIB / steady_passes(out);
@@ -97,9 +98,10 @@ static void follow(const double *ratios, uint32_t n_ratios, size_t from, struct 
     free(touches);
 }
 
-void measure(const struct program *program, bool graph, const double *ratios, uint32_t n_ratios,
+void measure(const struct program *program, const struct measure_options *options,
              struct measured *out)
 {
+    bool follows = options->n_ratios > 0;
     CUgraphExec exec = NULL;
     size_t steady_from = 0;
     CUcontext context;
@@ -108,21 +110,21 @@ void measure(const struct program *program, bool graph, const double *ratios, ui
     MUST(cuInit(0));
     MUST(cuDevicePrimaryCtxRetain(&context, 0));
     MUST(cuCtxSetCurrent(context));
-    programs_init();
+    programs_init(options->scale);
     out->link = measure_link();
     program->start();
     out->weights = program_weights;
     out->written = program_written;
-    if (graph)
+    if (options->graph)
         exec = capture(program);
     for (uint32_t i = 0; i < out->passes; i++) {
         struct sim_stats before;
         struct sim_stats after;
         uint64_t from_ns = sim_clock_now();
 
-        if (n_ratios && i + 2 * steady_passes(out) == out->passes)
+        if (follows && i + 2 * steady_passes(out) == out->passes)
             sim_touch_log(1);
-        if (n_ratios && i + steady_passes(out) == out->passes)
+        if (follows && i + steady_passes(out) == out->passes)
             steady_from = sim_touches(NULL, 0);
         sim_get_stats(&before);
         one_pass(program, exec, i);
@@ -133,7 +135,7 @@ void measure(const struct program *program, bool graph, const double *ratios, ui
         out->pass_up[i] = after.bytes_to_device - before.bytes_to_device + out->in_place;
         out->pass_down[i] = after.bytes_to_host - before.bytes_to_host;
     }
-    if (n_ratios)
-        follow(ratios, n_ratios, steady_from, out);
+    if (follows)
+        follow(options, steady_from, out);
     MUST(cuDevicePrimaryCtxRelease_v2(0));
 }

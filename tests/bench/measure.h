@@ -30,7 +30,13 @@ struct measured {
 /* The last passes, which are taken for steady. */
 uint32_t steady_passes(const struct measured *measured);
 
-/* `graph`: the pass is captured once and launched again and again. `ratios`: also follow the
- * touches with as many cards. */
-void measure(const struct program *program, bool graph, const double *ratios, uint32_t n_ratios,
+struct measure_options {
+    bool graph;     /* the pass is captured once and launched again and again */
+    uint32_t scale; /* of the program's weights */
+    /* Also follow the touches with as many cards. */
+    const double *ratios;
+    uint32_t n_ratios;
+};
+
+void measure(const struct program *program, const struct measure_options *options,
              struct measured *out);

@@ -12,6 +12,7 @@ CUstream program_stream;
 bool program_captured;
 uint64_t program_weights;
 uint64_t program_written;
+static uint64_t scale;
 
 enum {
     STEP = 128 << 10, /* bytes per access of a kernel */
@@ -111,10 +112,11 @@ static const struct sim_native_kernel kernels[] = {
 static CUfunction functions[ARRAY_SIZE(kernels)];
 enum { MULTIPLY, ATTEND, EXPERT_READ };
 
-void programs_init(void)
+void programs_init(uint32_t wanted_scale)
 {
     CUmodule module;
 
+    scale = wanted_scale;
     for (size_t i = 0; i < ARRAY_SIZE(kernels); i++)
         sim_register_kernel(&kernels[i]);
     MUST(cuModuleLoadData(&module, "SIM-NATIVE"));
@@ -142,6 +144,7 @@ static CUdeviceptr activations;
 
 static void add(struct component *c, uint64_t bytes)
 {
+    bytes *= scale;
     c->bytes = realloc(c->bytes, (c->n + 1) * sizeof(*c->bytes));
     c->bytes[c->n++] = bytes;
     c->total += bytes;
@@ -167,7 +170,7 @@ static CUdeviceptr allocate_written(uint64_t bytes)
     CUdeviceptr at;
 
     MUST(cuMemAlloc_v2(&at, bytes));
-    program_written += align_up(bytes, 2 * MIB);
+    program_written += align_up(bytes, scale * 2 * MIB);
     return at;
 }
 
@@ -306,10 +309,11 @@ static void mixture_pass(uint32_t number)
     (void)number;
     choose_experts();
     for (uint32_t layer = 0; layer < LAYERS; layer++) {
-        launch(MULTIPLY, activations, at, DENSE, 1);
-        launch(EXPERT_READ, activations, at + DENSE, ids + layer * EXPERTS_USED * sizeof(uint32_t),
-               EXPERT);
-        at += DENSE + (uint64_t)EXPERTS * EXPERT;
+        launch(MULTIPLY, activations, at, scale * DENSE, 1);
+        at += scale * DENSE;
+        launch(EXPERT_READ, activations, at, ids + layer * EXPERTS_USED * sizeof(uint32_t),
+               scale * EXPERT);
+        at += scale * EXPERTS * EXPERT;
     }
     wait_and_think(30000);
 }

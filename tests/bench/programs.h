@@ -28,5 +28,5 @@ extern bool program_captured;    /* the pass is being captured: it waits for not
 extern uint64_t program_weights; /* bytes */
 extern uint64_t program_written; /* of activations and caches, whole chunks */
 
-/* Makes the kernels known; a context is current. */
-void programs_init(void);
+/* Makes the kernels known; a context is current. `scale`: how often as large weights are. */
+void programs_init(uint32_t scale);

@@ -4,8 +4,15 @@
 # What the shim adds to a call, in instructions counted by callgrind on a driver that does nothing:
 # the difference between many calls and twice as many, with the preload and without.
 #
-#   cost.sh PROGRAM SHIM FOLDER_OF_THE_DRIVER
+#   cost.sh PROGRAM SHIM FOLDER_OF_THE_DRIVER            against the limits
+#   cost.sh --count CALL PROGRAM SHIM FOLDER_OF_THE_DRIVER    prints the number alone
 . "$(dirname "$0")/../tap.sh"
+
+only=
+if [ "$1" = --count ]; then
+    only=$2
+    shift 2
+fi
 
 # What clang writes for debuggers, valgrind cannot read.
 stripped() {
@@ -39,6 +46,12 @@ why=
 command -v valgrind >/dev/null || why='valgrind is not installed'
 nm "$program" "$shim" 2>/dev/null | grep -qE '__(a|t)san_init' &&
     why='valgrind cannot run what a sanitizer is built into'
+
+if [ -n "$only" ]; then
+    [ -z "$why" ] || { echo "$why" >&2; exit 77; }
+    cost "$only"
+    exit
+fi
 
 limit() {
     sentence="$2 costs at most $3 instructions"
