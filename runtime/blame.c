@@ -37,6 +37,10 @@ static struct parameter *parameter_of(struct parameter **all, const struct trust
     found->function = key[0];
     found->word = key[1];
     HASH_ADD(hh, *all, function, sizeof(key), found);
+    if (!found->hh.tbl) {
+        free(found);
+        return NULL;
+    }
     return found;
 }
 

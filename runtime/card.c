@@ -25,6 +25,7 @@
 #include "runtime/stats.h"
 #include "runtime/streaming.h"
 #include "runtime/vmm.h"
+#include "runtime/watch.h"
 
 enum {
     GATE_PATIENCE_MS = 2000,
@@ -225,7 +226,8 @@ static bool drain(const struct driver *drv, CUcontext ctx)
 
     if (drv->cuCtxPushCurrent_v2(ctx) != CUDA_SUCCESS)
         return false;
-    result = drv->cuCtxSynchronize();
+    result =
+        WATCHED("for the work on the device, so that memory can move", drv->cuCtxSynchronize());
     driver_pop_context(drv);
     return result == CUDA_SUCCESS;
 }

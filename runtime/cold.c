@@ -156,7 +156,7 @@ void cold_forget(struct block *block)
 /* Pages of blocks that are back in memory serve to save a write. Gives one up. */
 static bool give_up_page(void)
 {
-    for (struct range *range = residency.ranges; range; range = range->hh.next) {
+    for (struct range *range = residency.ranges; range; range = range->next) {
         for (uint32_t i = 0; i < range->n_blocks; i++) {
             struct block *block = &range->blocks[i];
 
@@ -674,7 +674,7 @@ static int all_of(struct pager *pager, const struct driver *drv)
     size_t n = 0;
     int r = 0;
 
-    for (struct range *range = residency.ranges; range && !r; range = range->hh.next) {
+    for (struct range *range = residency.ranges; range && !r; range = range->next) {
         struct block **grown;
 
         if (range->pager != pager)

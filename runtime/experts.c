@@ -167,6 +167,10 @@ static struct experts_family *family_of(struct experts *x, uint64_t function)
         return NULL;
     family->function = function;
     HASH_ADD(hh, x->families, function, sizeof(family->function), family);
+    if (!family->hh.tbl) {
+        free(family);
+        return NULL;
+    }
     return family;
 }
 
@@ -227,9 +231,14 @@ static struct experts_group *group_new(struct streaming *s, const struct experts
         free(group);
         return NULL;
     }
+    HASH_ADD(hh, s->experts.groups, key, sizeof(group->key), group);
+    if (!group->hh.tbl) {
+        free_stacks(group);
+        free(group);
+        return NULL;
+    }
     group->number = group->family->n_groups++;
     see_what_is_away(group);
-    HASH_ADD(hh, s->experts.groups, key, sizeof(group->key), group);
     return group;
 }
 

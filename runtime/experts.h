@@ -17,10 +17,10 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <uthash.h>
 #include "runtime/indices.h"
 #include "runtime/peek.h"
 #include "runtime/redirect.h"
+#include "runtime/table.h"
 
 struct pager;
 struct extents;

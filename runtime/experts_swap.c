@@ -21,7 +21,7 @@ bool experts_drop_shadows(struct pager *pager, const struct driver *drv)
 {
     bool any = false;
 
-    for (struct range *range = residency.ranges; range; range = range->hh.next) {
+    for (struct range *range = residency.ranges; range; range = range->next) {
         for (uint32_t i = 0; i < range->n_blocks && range->pager == pager; i++) {
             any |= range->blocks[i].shadow != NULL;
             move_drop_shadow(pager->pools, drv, &range->blocks[i]);

@@ -180,7 +180,7 @@ static size_t count_blocks(const struct pager *pager)
 {
     size_t n = 0;
 
-    for (struct range *range = residency.ranges; range; range = range->hh.next)
+    for (struct range *range = residency.ranges; range; range = range->next)
         n += range->pager == pager ? range->n_blocks : 0;
     return n;
 }
@@ -193,8 +193,7 @@ size_t card_oldest(struct pager *pager, enum tier tier, uint64_t bytes, uint64_t
     size_t n = 0;
 
     *out = calloc(all + 1, sizeof(**out));
-    for (struct range *range = residency.ranges; range && candidates && *out;
-         range = range->hh.next) {
+    for (struct range *range = residency.ranges; range && candidates && *out; range = range->next) {
         if (range->pager == pager)
             n += candidates_of(range, tier, except, to_disk, candidates + n);
     }

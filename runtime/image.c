@@ -15,11 +15,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
 #include "runtime/fatbin.h"
 #include "runtime/image.h"
 #include "runtime/log.h"
+#include "runtime/table.h"
 #include "runtime/util.h"
 
 #define IMAGE_BYTES_MAX (2 * GIB)

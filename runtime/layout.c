@@ -20,11 +20,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
 #include "runtime/image.h"
 #include "runtime/layout.h"
 #include "runtime/log.h"
+#include "runtime/table.h"
 
 enum {
     NOT_ASKED = 1,

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 #include "runtime/card.h"
 #include "runtime/cold.h"
 #include "runtime/experts.h"
@@ -21,6 +22,7 @@
 #include "runtime/story.h"
 #include "runtime/streaming.h"
 #include "runtime/vmm.h"
+#include "runtime/watch.h"
 
 void pager_setup(const struct config *config)
 {
@@ -484,7 +486,7 @@ void pager_context_gone(const struct driver *drv, CUcontext ctx)
     pthread_mutex_lock(&pagers.lock);
     for (int i = 0; i < DEVICES_MAX; i++)
         streaming_context_gone(&pagers.cards[i], drv, ctx);
-    HASH_ITER(hh, residency.ranges, range, next)
+    DL_FOREACH_SAFE(residency.ranges, range, next)
     {
         if (range->ctx != ctx)
             continue;
@@ -584,6 +586,7 @@ void pager_reset_after_fork(void)
     atomic_store(&pagers.value_waits, false);
     residency_reset();
     gate_reset();
+    watch_reset();
 }
 
 static struct story_facts facts_of(const struct pager *pager, uint64_t card_free,

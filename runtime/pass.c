@@ -134,6 +134,10 @@ void pass_learner_touch(struct pass_learner *learner, uint64_t key)
             return;
         seen->key = key;
         HASH_ADD(hh, learner->seen, key, sizeof(seen->key), seen);
+        if (!seen->hh.tbl) {
+            free(seen);
+            return;
+        }
         doubt(learner);
         visit(learner, seen, false);
     }
@@ -175,6 +179,10 @@ static int add_place(struct pass *pass, uint32_t at)
         return -ENOMEM;
     *place = (struct pass_place){.key = key, .at = at, .n_at = 1};
     HASH_ADD(hh, pass->places, key, sizeof(place->key), place);
+    if (!place->hh.tbl) {
+        free(place);
+        return -ENOMEM;
+    }
     return 0;
 }
 

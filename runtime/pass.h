@@ -15,7 +15,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <uthash.h>
+#include "runtime/table.h"
 
 enum {
     PASS_GAP_VISITS = 4, /* touches with at most so many visits between belong to one visit, */

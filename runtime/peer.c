@@ -22,7 +22,7 @@ static int grant_all(struct pager *pager, const struct driver *drv)
 {
     int r = 0;
 
-    for (struct range *range = residency.ranges; range && !r; range = range->hh.next) {
+    for (struct range *range = residency.ranges; range && !r; range = range->next) {
         for (uint32_t i = 0; range->pager == pager && i < range->n_blocks && !r; i++) {
             const struct block *block = &range->blocks[i];
 

@@ -51,7 +51,7 @@ void prepare_trust(struct streaming *s)
 void prepare_observation(struct pager *pager, bool on)
 {
     pager->observed = on;
-    for (struct range *range = residency.ranges; range; range = range->hh.next) {
+    for (struct range *range = residency.ranges; range; range = range->next) {
         if (range->pager == pager)
             range_observe(range, on || residency_spills());
     }
@@ -98,7 +98,7 @@ static int make_pieces(struct pager *pager)
     uint64_t since = two_passes_ago(&s->learner);
     int r = 0;
 
-    for (struct range *range = residency.ranges; range && !r; range = range->hh.next) {
+    for (struct range *range = residency.ranges; range && !r; range = range->next) {
         if (range->pager == pager && is_in_use(s, range, since))
             r = add_pieces(s, range);
     }

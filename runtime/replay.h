@@ -16,9 +16,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <uthash.h>
 #include "runtime/driver.h"
 #include "runtime/layout.h"
+#include "runtime/table.h"
 
 enum {
     REPLAY_ATTRIBUTES_MAX = 8,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 struct residency residency;
 
@@ -58,10 +59,9 @@ struct range *residency_range(uint64_t address)
 
 struct range *residency_range_at(uint64_t base)
 {
-    struct range *range;
+    struct range *range = residency_range(base);
 
-    HASH_FIND(hh, residency.ranges, &base, sizeof(base), range);
-    return range;
+    return range && range->base == base ? range : NULL;
 }
 
 static unsigned int size_class(uint64_t n_blocks)
@@ -161,20 +161,20 @@ static void slots_set(const struct range *range, bool visible)
 
 void range_publish(struct range *range)
 {
-    HASH_ADD(hh, residency.ranges, base, sizeof(range->base), range);
+    DL_APPEND(residency.ranges, range);
     slots_set(range, true);
 }
 
 void range_retract(struct range *range)
 {
-    HASH_DEL(residency.ranges, range);
+    DL_DELETE(residency.ranges, range);
     range->state = RANGE_FREEING;
 }
 
 void range_restore(struct range *range)
 {
     range->state = RANGE_LIVE;
-    HASH_ADD(hh, residency.ranges, base, sizeof(range->base), range);
+    DL_APPEND(residency.ranges, range);
 }
 
 void range_give(struct range *range)

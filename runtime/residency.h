@@ -18,7 +18,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <uthash.h>
 #include "runtime/driver.h"
 #include "runtime/pool.h"
 #include "runtime/space.h"
@@ -79,8 +78,8 @@ struct range {
     struct marks uploads;    /* by uploads alone */
     bool escaped;            /* its address lies in memory somewhere: it is touched unseen */
     struct marks named;      /* by launches alone: an upload may well be a part of a buffer */
-    struct range *next;      /* recycling */
-    UT_hash_handle hh;       /* by base, while RANGE_LIVE */
+    struct range *prev;      /* while RANGE_LIVE */
+    struct range *next;      /* the same, and of those to be used again */
     struct block blocks[];
 };
 
@@ -93,7 +92,7 @@ struct residency {
     _Atomic uint64_t on_disk; /* blocks */
     atomic_bool spills;       /* there is a disk tier */
     struct space space;
-    struct range *ranges; /* uthash */
+    struct range *ranges; /* that are live; utlist */
     struct range *recycled[32];
     uint64_t next_id;
 };

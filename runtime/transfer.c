@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/transfer.h"
+#include "runtime/watch.h"
 
 int ticket_take(const struct driver *drv, CUstream stream, struct ticket *out)
 {
@@ -25,7 +26,9 @@ bool ticket_done(const struct driver *drv, const struct ticket *ticket)
 
 int ticket_wait(const struct driver *drv, const struct ticket *ticket)
 {
-    return ticket->event ? driver_errno(drv->cuEventSynchronize(ticket->event)) : 0;
+    return ticket->event ? driver_errno(WATCHED("for a stream to come to where memory is freed",
+                                                drv->cuEventSynchronize(ticket->event)))
+                         : 0;
 }
 
 void ticket_fini(const struct driver *drv, struct ticket *ticket)
@@ -70,7 +73,7 @@ int transfer_wait(struct transfer *transfer, const struct driver *drv)
 
     if (!transfer->stream)
         return 0;
-    result = drv->cuStreamSynchronize(transfer->stream);
+    result = WATCHED("for copies of its own", drv->cuStreamSynchronize(transfer->stream));
     /* Copies that may still run must not outlive the memory they use, so a refusal is not taken. */
     if (result != CUDA_SUCCESS)
         result = drv->cuCtxSynchronize();

@@ -16,6 +16,10 @@ bool trust_function(struct trust *trust, CUfunction function)
         return false;
     found->function = handle;
     HASH_ADD(hh, trust->functions, function, sizeof(found->function), found);
+    if (!found->hh.tbl) {
+        free(found);
+        return false;
+    }
     trust->waiting = true;
     return false;
 }
@@ -39,6 +43,10 @@ bool trust_use(struct trust *trust, const struct trust_use *use)
         return false;
     found->use = *use;
     HASH_ADD(hh, trust->uses, use, sizeof(found->use), found);
+    if (!found->hh.tbl) {
+        free(found);
+        return false;
+    }
     trust->waiting = true;
     return false;
 }

@@ -12,8 +12,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <uthash.h>
 #include "runtime/driver.h"
+#include "runtime/table.h"
 
 /* A function's parameter word that named a stretch of blocks. No padding: it is a key. */
 struct trust_use {

@@ -135,6 +135,10 @@ static struct weight *weight_of(struct weight **all, uint64_t function, bool mak
         return NULL;
     found->function = function;
     HASH_ADD(hh, *all, function, sizeof(found->function), found);
+    if (!found->hh.tbl) {
+        free(found);
+        return NULL;
+    }
     return found;
 }
 

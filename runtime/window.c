@@ -105,6 +105,11 @@ int window_open(struct windows *windows, const struct driver *drv, const struct 
         return r;
     }
     HASH_ADD(hh, windows->all, stretch, sizeof(window->stretch), window);
+    if (!window->hh.tbl) {
+        unmap(window, drv);
+        free(window);
+        return -ENOMEM;
+    }
     stats_add(windows, 1);
     *out = window;
     return 0;

@@ -15,8 +15,8 @@
  */
 
 #include <stdint.h>
-#include <uthash.h>
 #include "runtime/residency.h"
+#include "runtime/table.h"
 #include "runtime/vmm.h"
 
 /* A stretch of blocks of one range, both ends included. */

@@ -10,6 +10,7 @@
 #include <cuda.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include "tests/stress/passes.h"
 
 enum outcome {
     OUTCOME_SUCCESS,      /* no call failed, all contents right, nothing left */
@@ -29,3 +30,10 @@ struct report {
 
 /* Runs it; `injected` is what may be seen instead of success, CUDA_SUCCESS for nothing. */
 void faults_work(CUresult injected, struct report *report);
+
+/*
+ * The same for a program of passes.h; `ample`: what it gives on a large card, if that is known.
+ * When a call fails it ends the process, with the report made.
+ */
+struct passes_result faults_pass(const char *program, CUresult injected,
+                                 const struct passes_result *ample, struct report *report);

@@ -31,6 +31,10 @@ extern const struct passes_program passes_programs[], programs_that_read[], prog
 
 extern CUstream passes_stream;
 
+/* Ends the process when a call fails; before that, what somebody else wants to do about it. */
+void passes_must(CUresult error, const char *call);
+extern void (*passes_on_error)(CUresult error, const char *call);
+
 struct passes_result {
     uint32_t sum;
     uint64_t weights; /* bytes */

@@ -33,14 +33,18 @@ static struct {
     uint64_t slab_bytes;
 } model;
 
-static void must(CUresult r, const char *what)
+void (*passes_on_error)(CUresult error, const char *call);
+
+void passes_must(CUresult error, const char *call)
 {
-    if (r == CUDA_SUCCESS)
+    if (error == CUDA_SUCCESS)
         return;
-    fprintf(stderr, "passes: %s gives error %d\n", what, (int)r);
-    exit(1);
+    if (passes_on_error)
+        passes_on_error(error, call);
+    fprintf(stderr, "passes: %s gives error %d\n", call, (int)error);
+    exit(3);
 }
-#define MUST(call) must(call, #call)
+#define MUST(call) passes_must(call, #call)
 
 /* Kernels */
 

@@ -6,14 +6,6 @@
 
 struct stage stage;
 
-void stage_must(CUresult result, const char *call)
-{
-    if (result == CUDA_SUCCESS)
-        return;
-    fprintf(stderr, "passes: %s gives error %d\n", call, (int)result);
-    exit(3);
-}
-
 void stage_open(void)
 {
     stage_kernels_init();

@@ -59,9 +59,7 @@ struct stage {
 };
 extern struct stage stage;
 
-/* Ends the process when a call fails. */
-void stage_must(CUresult result, const char *call);
-#define MUST(call) stage_must(call, #call)
+#define MUST(call) passes_must(call, #call)
 
 /* Loads the kernels and makes the rest of the stage but for weights; a context is current. */
 void stage_open(void);
