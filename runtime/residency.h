@@ -5,9 +5,8 @@
  * The residency map: which addresses are ours, and where each of their blocks has its home.
  *
  * A range is one allocation of the program: consecutive slots of the space, each a block with one
- * physical chunk. Two ways lead to it: from the exact address the program was given (uthash), and
- * from any address inside (an array over the slots of the space), which is the one that launches
- * and copies take for every word they see.
+ * physical chunk. An array over the slots of the space leads to it from any address inside, which
+ * launches and copies follow for every word they see; a list has all that are live.
  *
  * Locking: writers hold the pager's lock. residency_block() takes none: ranges are recycled, never
  * returned to the heap, so a reader that races with a free sees some range, and only stamps or
