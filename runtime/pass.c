@@ -107,14 +107,35 @@ static bool goes_on(const struct pass_learner *learner, const struct pass_seen *
            learner->step - seen->touch_step <= PASS_GAP_STEPS;
 }
 
-static void visit(struct pass_learner *learner, struct pass_seen *seen, bool again)
+/* False when memory is short. */
+static bool visit(struct pass_learner *learner, struct pass_seen *seen, bool again)
 {
     if (!trace_has_room(learner))
-        return;
+        return false;
     if (again)
         judge(learner, learner->n - seen->visit);
+    else
+        doubt(learner);
     learner->trace[learner->n - learner->first] = (struct pass_visit){.key = seen->key};
     seen->visit = learner->n++;
+    return true;
+}
+
+/* NULL when memory is short. */
+static struct pass_seen *first_visit(struct pass_learner *learner, uint64_t key)
+{
+    struct pass_seen *seen = calloc(1, sizeof(*seen));
+
+    if (!seen)
+        return NULL;
+    seen->key = key;
+    HASH_ADD(hh, learner->seen, key, sizeof(seen->key), seen);
+    if (seen->hh.tbl && visit(learner, seen, false))
+        return seen;
+    if (seen->hh.tbl)
+        HASH_DEL(learner->seen, seen);
+    free(seen);
+    return NULL;
 }
 
 void pass_learner_touch(struct pass_learner *learner, uint64_t key)
@@ -127,19 +148,11 @@ void pass_learner_touch(struct pass_learner *learner, uint64_t key)
             learner->trace[seen->visit - learner->first].until =
                 (uint32_t)(learner->n - 1 - seen->visit);
     } else if (seen) {
-        visit(learner, seen, true);
+        (void)visit(learner, seen, true);
     } else {
-        seen = calloc(1, sizeof(*seen));
+        seen = first_visit(learner, key);
         if (!seen)
             return;
-        seen->key = key;
-        HASH_ADD(hh, learner->seen, key, sizeof(seen->key), seen);
-        if (!seen->hh.tbl) {
-            free(seen);
-            return;
-        }
-        doubt(learner);
-        visit(learner, seen, false);
     }
     seen->touch_at = learner->n - 1;
     seen->touch_step = learner->step;
