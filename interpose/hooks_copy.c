@@ -84,11 +84,19 @@ static void scan(const struct driver *drv, CUdeviceptr src, uint64_t bytes)
                        drv->symbol(dst + at, (const char *)src + at, run PASS_ON));                \
     }                                                                                              \
                                                                                                    \
+    ASIDE spilled_##symbol(const struct driver *drv, CUdeviceptr dst, const void *src,             \
+                           size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                \
+    {                                                                                              \
+        pager_scan(drv, src, bytes);                                                               \
+        return is_ours(dst) ? ours_##symbol(drv, dst, src, bytes PASS_ON)                          \
+                            : drv->symbol(dst, src, bytes PASS_ON);                                \
+    }                                                                                              \
+                                                                                                   \
     CUresult hook_##symbol(const struct driver *drv, CUdeviceptr dst, const void *src,             \
                            size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                \
     {                                                                                              \
         if (unlikely(residency_spills()))                                                          \
-            pager_scan(drv, src, bytes);                                                           \
+            return spilled_##symbol(drv, dst, src, bytes PASS_ON);                                 \
         return is_ours(dst) ? ours_##symbol(drv, dst, src, bytes PASS_ON)                          \
                             : drv->symbol(dst, src, bytes PASS_ON);                                \
     }
@@ -119,11 +127,20 @@ static void scan(const struct driver *drv, CUdeviceptr src, uint64_t bytes)
                        written(dst, bytes), drv->symbol(dst + at, src + at, run PASS_ON));         \
     }                                                                                              \
                                                                                                    \
+    ASIDE spilled_##symbol(const struct driver *drv, CUdeviceptr dst, CUdeviceptr src,             \
+                           size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                \
+    {                                                                                              \
+        if (!is_ours(src))                                                                         \
+            scan(drv, src, bytes);                                                                 \
+        return is_ours(dst) || is_ours(src) ? ours_##symbol(drv, dst, src, bytes PASS_ON)          \
+                                            : drv->symbol(dst, src, bytes PASS_ON);                \
+    }                                                                                              \
+                                                                                                   \
     CUresult hook_##symbol(const struct driver *drv, CUdeviceptr dst, CUdeviceptr src,             \
                            size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                \
     {                                                                                              \
-        if (unlikely(residency_spills()) && !is_ours(src))                                         \
-            scan(drv, src, bytes);                                                                 \
+        if (unlikely(residency_spills()))                                                          \
+            return spilled_##symbol(drv, dst, src, bytes PASS_ON);                                 \
         return is_ours(dst) || is_ours(src) ? ours_##symbol(drv, dst, src, bytes PASS_ON)          \
                                             : drv->symbol(dst, src, bytes PASS_ON);                \
     }
