@@ -58,7 +58,7 @@ static void near(const char *what, double found, double right, double share, dou
     cr_expect(off <= right * share + room, "%s is %g instead of %g", what, found, right);
 }
 
-Test(measure, it_finds_what_the_simulated_card_is)
+Test(measure, it_finds_what_the_simulated_card_is_and_measures_memory_and_disk)
 {
     static struct measured m;
 
@@ -76,13 +76,6 @@ Test(measure, it_finds_what_the_simulated_card_is)
     near(#key " of a MiB", (double)m.profile.key.ns_per_mib, each, 0.02, 50);
     RATES(RATE)
     PRICES(PRICE)
-}
-
-Test(measure, it_measures_memory_and_disk_too)
-{
-    static struct measured m;
-
-    measure("rtx3060", "64MiB", &m);
     cr_expect(profile_has(&m.profile, PROFILE_host_memory));
     cr_expect(profile_has(&m.profile, PROFILE_host_memory_all));
     cr_expect(profile_has(&m.profile, PROFILE_spill_read));
