@@ -39,11 +39,19 @@ enum engine {
     ENGINE_NONE,   /* nothing: it is read in place */
 };
 
+/* Whether something is done that may be better or worse. */
+enum when {
+    WHEN_AUTO,
+    WHEN_NEVER,
+    WHEN_ALWAYS,
+};
+
 typedef bool config_BOOL;
 typedef uint64_t config_SIZE;
 typedef struct amount config_AMOUNT;
 typedef struct story config_STORY;
 typedef enum engine config_ENGINE;
+typedef enum when config_WHEN;
 typedef enum log_level config_LEVEL;
 typedef struct {
     char name[256];

@@ -150,6 +150,7 @@ static const char *const bool_words[] = {"1", "true", "yes", "on", "0", "false",
 static const char *const story_words[] = {
     [STORY_PHYSICAL] = "physical", [STORY_VIRTUAL] = "virtual", [STORY_FIXED] = NULL};
 static const char *const engine_words[] = {"stream", "lru", "none", NULL};
+static const char *const when_words[] = {"auto", "never", "always", NULL};
 static const char *const level_words[] = {
     [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL};
 
@@ -251,6 +252,21 @@ static void print_engine(const void *value, char *out, size_t size)
     snprintf(out, size, "%s", engine_words[*(const enum engine *)value]);
 }
 
+static bool parse_when(const char *text, void *value)
+{
+    int index = word_index(text, when_words);
+
+    if (index < 0)
+        return false;
+    *(enum when *)value = index;
+    return true;
+}
+
+static void print_when(const void *value, char *out, size_t size)
+{
+    snprintf(out, size, "%s", when_words[*(const enum when *)value]);
+}
+
 static bool parse_level(const char *text, void *value)
 {
     int index = word_index(text, level_words);
@@ -308,6 +324,12 @@ const struct config_type config_type_ENGINE = {
     .words = engine_words,
     .parse = parse_engine,
     .format = print_engine,
+};
+const struct config_type config_type_WHEN = {
+    .accepts = "auto, never or always",
+    .words = when_words,
+    .parse = parse_when,
+    .format = print_when,
 };
 const struct config_type config_type_LEVEL = {
     .accepts = "error, warn, info or debug",

@@ -21,6 +21,7 @@ extern const struct config_type config_type_SIZE;
 extern const struct config_type config_type_AMOUNT;
 extern const struct config_type config_type_STORY;
 extern const struct config_type config_type_ENGINE;
+extern const struct config_type config_type_WHEN;
 extern const struct config_type config_type_LEVEL;
 extern const struct config_type config_type_PATH;
 extern const struct config_type config_type_FILE;

@@ -11,22 +11,16 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "runtime/heat.h"
-#include "runtime/log.h"
 #include "runtime/prepare.h"
 
 enum {
     RECORDS = 1024,
-    SAMPLES_MAX = 512, /* of a function */
-    GROUPS_MAX = 128,  /* of a function that are sampled while it is learned */
+    GROUPS_MOST = 4096, /* at any time */
     SOURCE_BYTES = PEEK_BYTES / PEEK_SOURCES,
-    ATTEMPTS = 4,
-    POINTS = 256, /* launches by which a rule is looked at again */
-    POINTS_LEAST = 64,
-    BUSY_LAPS = 8, /* that a swap waits for the device to be idle */
+    MAPPED_LEAST = 64 << 10, /* bytes of a page, at least */
+    BUSY_LAPS = 8,           /* that a swap waits for the device to be idle, */
+    REFUSED_LAPS = 32,       /* and when it was refused */
 };
-
-static const double agreed_still = 0.2;
 
 static void free_stacks(struct experts_group *group)
 {
@@ -120,6 +114,7 @@ void experts_begin(struct pager *pager, const struct driver *drv)
 
     x->on = drv->cuEventElapsedTime && drv->cuPointerGetAttribute;
     x->laps = s->pass.laps;
+    x->not_before = 0;
     x->last = NULL;
     if (x->unloads != layout_unloads())
         forget_families(x);
@@ -195,17 +190,12 @@ static bool make_stack(struct experts_group *group, uint32_t i, struct range *ra
     return stack->away && stack->read;
 }
 
-static bool is_there(const struct experts_group *group, uint32_t i)
-{
-    return group->stacks[i].range->id == group->key.stacks[i].range;
-}
-
 static void see_what_is_away(struct experts_group *group)
 {
     for (uint32_t i = 0; i < group->shape.n_stacks; i++) {
         struct experts_stack *stack = &group->stacks[i];
 
-        for (uint32_t k = 0; k < stack->n_blocks && is_there(group, i); k++)
+        for (uint32_t k = 0; k < stack->n_blocks && experts_is_there(group, i); k++)
             stack->away[k] = block_tier(&stack->range->blocks[stack->first + k]) != TIER_DEVICE;
     }
 }
@@ -248,7 +238,7 @@ static struct experts_group *group_of(struct streaming *s, const struct experts_
     struct experts_group *group;
 
     HASH_FIND(hh, s->experts.groups, key, sizeof(*key), group);
-    return group ? group : group_new(s, key, n);
+    return group || HASH_COUNT(s->experts.groups) >= GROUPS_MOST ? group : group_new(s, key, n);
 }
 
 static struct experts_record *record_take(struct experts *x, struct experts_group *group)
@@ -298,13 +288,15 @@ static bool ask(const struct driver *drv, CUpointer_attribute what, uint64_t add
     return drv->cuPointerGetAttribute(out, what, address) == CUDA_SUCCESS;
 }
 
-/* Bytes of the driver's own allocation from there on; 0 for what is none, or elsewhere. */
+/* Bytes of the driver's own memory from there on, which may be mapped page by page; 0 for what is
+ * none, or elsewhere. */
 static uint64_t driver_bytes(const struct sources *sources, uint64_t address)
 {
     CUdeviceptr base = 0;
     size_t bytes = 0;
     unsigned int type = 0;
     unsigned int managed = 0;
+    unsigned int mapped = 0;
     int device = -1;
 
     if (!ask(sources->drv, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address, &type) ||
@@ -312,17 +304,21 @@ static uint64_t driver_bytes(const struct sources *sources, uint64_t address)
         !ask(sources->drv, CU_POINTER_ATTRIBUTE_IS_MANAGED, address, &managed) || managed ||
         !ask(sources->drv, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, address, &device) ||
         device != sources->pager->device ||
+        !ask(sources->drv, CU_POINTER_ATTRIBUTE_MAPPED, address, &mapped) || !mapped ||
         !ask(sources->drv, CU_POINTER_ATTRIBUTE_RANGE_START_ADDR, address, &base) ||
         !ask(sources->drv, CU_POINTER_ATTRIBUTE_RANGE_SIZE, address, &bytes))
         return 0;
-    return address - base < bytes ? base + bytes - address : 0;
+    if (address - base >= bytes)
+        return 0;
+    return min_u64(base + bytes, align_up(address + 1, MAPPED_LEAST)) - address;
 }
 
 static void note_source(void *context, const struct layout_word *word, uint64_t value)
 {
     struct sources *sources = context;
     struct experts_record *record = sources->record;
-    uint64_t most = sources->rule ? PEEK_BYTES_EACH : SOURCE_BYTES;
+    uint64_t most =
+        sources->rule ? align_up(sources->rule->count * sources->rule->width, 8) : SOURCE_BYTES;
     uint64_t bytes;
 
     if ((sources->rule && sources->rule->word != word->offset) || value % 4 ||
@@ -342,7 +338,7 @@ static bool is_wanted(const struct experts_group *group)
 {
     switch (group->family->state) {
     case EXPERTS_LEARNING:
-        return group->number < GROUPS_MAX;
+        return group->number < EXPERTS_LEARNED_MAX;
     case EXPERTS_KNOWN:
         return true;
     case EXPERTS_HOPELESS:
@@ -392,137 +388,13 @@ static void fill_sample(const struct experts *x, const struct driver *drv,
     memcpy(out->data, peek_record(&x->peek, (uint32_t)(record - x->records)), sizeof(out->data));
 }
 
-static void note_read(void *context, uint32_t stack, uint32_t block, uint64_t bytes)
-{
-    struct experts_group *group = context;
-
-    group->stacks[stack].read[block] += bytes;
-}
-
-static void heat_stack(struct experts_stack *stack)
-{
-    for (uint32_t i = 0; i < stack->n_blocks; i++) {
-        struct block *block = &stack->range->blocks[stack->first + i];
-
-        block->heat = heat_after(block->heat, block->looks++, (double)stack->read[i]);
-        stack->read[i] = 0;
-    }
-}
-
-static void heat_from(struct experts_group *group, const struct indices_sample *sample)
-{
-    if (!indices_touches(&group->family->rule, sample, &group->shape, note_read, group))
-        return;
-    for (uint32_t i = 0; i < group->shape.n_stacks; i++) {
-        if (is_there(group, i))
-            heat_stack(&group->stacks[i]);
-    }
-}
-
-static struct experts_group *group_numbered(const struct experts *x,
-                                            const struct experts_family *family, uint32_t number)
-{
-    struct experts_group *group = x->groups;
-
-    while (group && (group->family != family || group->number != number))
-        group = group->hh.next;
-    return group;
-}
-
-static bool learn_rule(const struct experts *x, struct experts_family *family)
-{
-    struct indices_group *shapes = calloc(family->n_groups, sizeof(*shapes));
-    bool known;
-
-    if (!shapes)
-        return false;
-    for (const struct experts_group *g = x->groups; g; g = g->hh.next) {
-        if (g->family == family)
-            shapes[g->number] = g->shape;
-    }
-    known =
-        indices_learn(family->samples, family->n_samples, shapes, family->n_groups, &family->rule);
-    free(shapes);
-    return known;
-}
-
-static void try_to_learn(const struct experts *x, struct experts_family *family)
-{
-    family->attempts++;
-    if (learn_rule(x, family)) {
-        family->state = EXPERTS_KNOWN;
-        log_info("a function looks up %u numbers of %u bytes in stacks of %u parts",
-                 family->rule.count, (unsigned int)family->rule.width, family->rule.parts);
-        for (uint32_t i = 0; i < family->n_samples; i++)
-            heat_from(group_numbered(x, family, family->samples[i].group), &family->samples[i]);
-    } else if (family->attempts == ATTEMPTS) {
-        family->state = EXPERTS_HOPELESS;
-        log_debug("a function reads little, and nothing that it is given says what");
-    }
-    family->n_samples = 0;
-    if (family->state == EXPERTS_LEARNING)
-        return;
-    free(family->samples);
-    family->samples = NULL;
-}
-
-static uint32_t samples_wanted(const struct experts_family *family)
-{
-    return (uint32_t)min_u64(family->n_groups + INDICES_SAMPLES, SAMPLES_MAX);
-}
-
-static void learn_from(struct experts *x, struct experts_family *family,
-                       const struct indices_sample *sample)
-{
-    if (!family->samples)
-        family->samples = calloc(SAMPLES_MAX, sizeof(*family->samples));
-    if (!family->samples || sample->ms < 0)
-        return;
-    family->samples[family->n_samples++] = *sample;
-    if (family->n_samples >= samples_wanted(family))
-        try_to_learn(x, family);
-}
-
-/* The rule may mean something else by now, or may have been a coincidence. */
-static void check_rule(struct experts_family *family, const struct experts_group *group,
-                       const struct indices_sample *sample)
-{
-    bool varied;
-    double agreed;
-
-    if (!family->points)
-        family->points = calloc(POINTS, sizeof(*family->points));
-    if (!family->points || sample->ms < 0 || group->number >= POINTS - POINTS_LEAST)
-        return;
-    family->points[family->n_points++] = (struct indices_point){
-        .group = group->number,
-        .bytes = (double)indices_away(&family->rule, sample, &group->shape),
-        .ms = (double)sample->ms,
-    };
-    if (family->n_points < POINTS)
-        return;
-    agreed = indices_agreement(family->points, POINTS, family->n_groups, &varied);
-    family->n_points = 0;
-    if (!varied || agreed >= agreed_still)
-        return;
-    log_debug("a function does not read what it was thought to");
-    family->state = family->attempts < ATTEMPTS ? EXPERTS_LEARNING : EXPERTS_HOPELESS;
-}
-
 static void look_at(struct experts *x, const struct driver *drv,
                     const struct experts_record *record)
 {
-    struct experts_group *group = record->group;
-    struct experts_family *family = group->family;
     struct indices_sample sample;
 
     fill_sample(x, drv, record, &sample);
-    if (family->state == EXPERTS_LEARNING) {
-        learn_from(x, family, &sample);
-    } else if (family->state == EXPERTS_KNOWN) {
-        heat_from(group, &sample);
-        check_rule(family, group, &sample);
-    }
+    experts_learn(x, record->group, &sample);
 }
 
 static void look_at_all(struct experts *x, const struct driver *drv)
@@ -567,9 +439,10 @@ static void begin_lap(struct pager *pager, const struct driver *drv)
         return;
     x->laps = laps;
     look_at_all(x, drv);
-    if (!something_is_known(x))
+    if (!something_is_known(x) || laps < x->not_before)
         return;
-    experts_swap(pager, drv);
+    if (!experts_swap(pager, drv))
+        x->not_before = laps + REFUSED_LAPS;
     for (struct experts_group *g = x->groups; g; g = g->hh.next)
         see_what_is_away(g);
 }

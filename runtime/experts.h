@@ -22,6 +22,10 @@
 #include "runtime/redirect.h"
 #include "runtime/table.h"
 
+enum {
+    EXPERTS_LEARNED_MAX = 128, /* groups of a function that it is learned from */
+};
+
 struct pager;
 struct extents;
 struct range;
@@ -96,6 +100,7 @@ struct experts {
     uint32_t next;                     /* record to look for a free one from */
     uint32_t number;                   /* of the last launch */
     uint64_t laps;                     /* that have been looked at */
+    uint64_t not_before;               /* lap: no swap is tried */
     const struct experts_record *last; /* launch that was looked at */
     uintptr_t unloads;
     struct experts_group *groups;
@@ -113,8 +118,16 @@ void experts_launch(struct pager *pager, const struct driver *drv, const struct 
 /* Directly behind it, inside the gate. */
 void experts_behind(const struct driver *drv, struct redirect *redirect);
 
+/* Whether the stack is still the memory that it was when the group was made. */
+bool experts_is_there(const struct experts_group *group, uint32_t stack);
+
+/* runtime/experts_learn.c: a launch of the group has ended, and this is what it was given. */
+void experts_learn(struct experts *x, struct experts_group *group,
+                   const struct indices_sample *sample);
+
 /* runtime/experts_swap.c: moves what is worth it. Chunks that come keep their place in host memory
- * as far as there is room, so that they need not be copied when they go again unchanged. */
-void experts_swap(struct pager *pager, const struct driver *drv);
+ * as far as there is room, so that they need not be copied when they go again unchanged. False
+ * when nothing could be moved. */
+bool experts_swap(struct pager *pager, const struct driver *drv);
 /* Gives those places back. True when there were any. */
 bool experts_drop_shadows(struct pager *pager, const struct driver *drv);

@@ -14,7 +14,7 @@
 #include "runtime/stats.h"
 
 enum {
-    SWAPS_MAX = 256, /* at one safe point */
+    SWAPS_MAX = 64, /* at one safe point */
 };
 
 bool experts_drop_shadows(struct pager *pager, const struct driver *drv)
@@ -66,7 +66,8 @@ static void list_pieces(struct swap *swap, const struct streaming *s)
     for (uint32_t i = 0; i < s->n_pieces; i++) {
         const struct piece *piece = &s->pieces[i];
 
-        if (!piece->block->looks || !piece->in_place || piece->changed || piece->beside)
+        if (!piece->block->looks || block_tier(piece->block) == TIER_DISK || !piece->in_place ||
+            piece->changed || piece->beside)
             continue;
         swap->blocks[swap->n] = piece->block;
         swap->pieces[swap->n++] = (struct heat_piece){
@@ -133,7 +134,7 @@ static void compare_digest(struct pager *pager, const struct driver *drv, struct
 }
 
 /* Out and in by turns: when both tiers are nearly full, each makes room for the other. */
-static void swap_homes(struct swap *swap, struct pager *pager, const struct driver *drv)
+static bool swap_homes(struct swap *swap, struct pager *pager, const struct driver *drv)
 {
     struct mover mover = {
         .drv = drv,
@@ -156,22 +157,26 @@ static void swap_homes(struct swap *swap, struct pager *pager, const struct driv
     } while ((gone || come) && (out < swap->n_out || in < swap->n_in));
     digest_shadowed(pager, drv, swap->in, in, keep_digest);
     stats_add(chunks_swapped, in);
+    return in > 0;
 }
 
-void experts_swap(struct pager *pager, const struct driver *drv)
+bool experts_swap(struct pager *pager, const struct driver *drv)
 {
     struct streaming *s = pager->streaming;
     struct transfer *transfer;
     struct swap swap;
+    bool done;
 
     if (swap_init(&swap, s)) {
         list_pieces(&swap, s);
         choose(&swap, pager);
     }
-    if ((swap.n_in || swap.n_out) && card_enter(pager, drv, &transfer)) {
+    done = !swap.n_in && !swap.n_out;
+    if (!done && card_enter(pager, drv, &transfer)) {
         log_debug("%zu chunks of what is read sparsely come to the device", swap.n_in);
-        swap_homes(&swap, pager, drv);
+        done = swap_homes(&swap, pager, drv);
         card_leave(drv);
     }
     swap_fini(&swap);
+    return done;
 }

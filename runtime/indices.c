@@ -22,10 +22,12 @@ enum {
     PAD_MOST = 512,    /* bytes behind the last part */
     PART_UNIT = 16,    /* a part is a multiple of so many bytes when there is padding */
     PADDED_MOST = 1024,
-    ODD_SHARE = 8, /* of the numbers, that may name nothing */
+    COUNT_PROMISING = 16, /* numbers that explain something if more of them explain much */
+    ODD_SHARE = 8,        /* of the numbers, that may name nothing */
 };
 
 static const double agreed_least = 0.5;
+static const double agreed_promising = 0.05;
 
 /* What has been seen of one sample so far, going through its numbers. */
 struct progress {
@@ -236,6 +238,8 @@ static bool add_numbers(struct search *search, const struct indices_rule *rule, 
 
 static void try_counts(struct search *search, struct indices_rule rule)
 {
+    double best = 0;
+
     memset(search->progress, 0, search->n * sizeof(*search->progress));
     for (uint32_t s = 0; s < search->n; s++)
         search->points[s] =
@@ -244,11 +248,14 @@ static void try_counts(struct search *search, struct indices_rule rule)
         bool varied;
         double agreed = indices_agreement(search->points, search->n, search->n_groups, &varied);
 
+        best = agreed > best ? agreed : best;
         rule.count = i + 1;
         if (agreed > search->agreed + 1e-6) {
             search->agreed = agreed;
             search->best = rule;
         }
+        if (rule.count == COUNT_PROMISING && best < agreed_promising)
+            return;
     }
 }
 

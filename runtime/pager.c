@@ -19,6 +19,7 @@
 #include "runtime/gate.h"
 #include "runtime/log.h"
 #include "runtime/room.h"
+#include "runtime/stats.h"
 #include "runtime/story.h"
 #include "runtime/streaming.h"
 #include "runtime/vmm.h"
@@ -138,6 +139,15 @@ static bool pools_forgive(struct pager *pager)
     return any;
 }
 
+/* Memory for it, before the disk is used, or it is refused. */
+static void drop_what_is_spare(struct pager *pager, const struct driver *drv, uint64_t bytes)
+{
+    uint64_t room = pool_room(&pager->pools[TIER_DEVICE]) + pool_room(&pager->pools[TIER_HOST]);
+
+    if (room < align_up(bytes, pager->granularity) + residency.space.slot_bytes)
+        (void)experts_drop_shadows(pager, drv);
+}
+
 static int alloc_locked(const struct driver *drv, uint64_t bytes, CUmemoryPool mempool,
                         CUdeviceptr *out)
 {
@@ -151,12 +161,11 @@ static int alloc_locked(const struct driver *drv, uint64_t bytes, CUmemoryPool m
     if (!card_transfer(pager, ctx))
         return PAGER_E_NATIVE;
     (void)card_reclaim(pager, drv, false);
+    drop_what_is_spare(pager, drv, bytes);
     do
         r = range_new(pager, drv, bytes, &range);
     while (r == POOL_E_FULL && !pager_capture_is_open() && card_reclaim(pager, drv, true));
     if (r == POOL_E_FULL && pools_forgive(pager))
-        r = range_new(pager, drv, bytes, &range);
-    if (r == POOL_E_FULL && experts_drop_shadows(pager, drv))
         r = range_new(pager, drv, bytes, &range);
 
     if (r == POOL_E_FULL || r == -ENOMEM) {
@@ -594,6 +603,8 @@ static struct story_facts facts_of(const struct pager *pager, uint64_t card_free
 {
     const struct pool *device = &pager->pools[TIER_DEVICE];
     const struct pool *host = &pager->pools[TIER_HOST];
+    /* Shadows are given back when somebody needs the room. */
+    uint64_t shadows = min_u64(stats_get(shadow_bytes), host->used);
 
     return (struct story_facts){
         .card_total = card_total,
@@ -601,7 +612,7 @@ static struct story_facts facts_of(const struct pager *pager, uint64_t card_free
         .device_budget = device->budget,
         .host_budget = host->budget + pagers.cold.spill.budget,
         .pool_held = device->used + device->kept,
-        .paged = device->used + host->used + stats_get(disk_bytes),
+        .paged = device->used + host->used - shadows + stats_get(disk_bytes),
     };
 }
 

@@ -140,6 +140,9 @@ int range_take(uint64_t bytes, uint64_t granularity, struct range **out)
         block->needed = 0;
         block->launch = 0;
         block->rewrites = 0;
+        block->looks = 0;
+        block->heat = 0;
+        block->shadow = NULL;
         block->piece = 0;
         block->page = 0;
         atomic_store_explicit(&block->takes_turns, false, memory_order_relaxed);

@@ -245,20 +245,34 @@ static double look_up_link(struct streaming *s, const struct driver *drv,
     return profile_has(costs, PROFILE_h2d) ? 1e3 / (double)costs->h2d : measure_link(s, drv);
 }
 
+/* As the settings want it, whatever that costs. */
+static void judge_unheard(struct streaming *s, bool in_place)
+{
+    for (struct trusted_use *u = s->trust.uses; u; u = u->hh.next)
+        u->in_place = in_place;
+    for (uint32_t i = 0; i < s->n_pieces; i++)
+        s->pieces[i].in_place = in_place;
+}
+
 uint32_t weigh_pieces(struct streaming *s, const struct driver *drv, const struct profile *costs)
 {
-    struct weight *all = add_up(s, drv);
+    enum when when = pagers.config.in_place;
+    struct weight *all = when == WHEN_AUTO ? add_up(s, drv) : NULL;
     double ms_per_byte = all ? look_up_link(s, drv, costs) : 0;
     uint32_t in_place = 0;
 
-    judge(s, &all, ms_per_byte);
+    if (when == WHEN_AUTO)
+        judge(s, &all, ms_per_byte);
+    else
+        judge_unheard(s, when == WHEN_ALWAYS);
     weights_free(all);
     for (uint32_t i = 0; i < s->n_pieces; i++) {
         s->pieces[i].in_place &= !s->pieces[i].wanted;
         in_place += s->pieces[i].in_place;
     }
     if (in_place)
-        log_info("%u chunks are read in place, in less time than copying takes", in_place);
+        log_info("%u chunks are read in place%s", in_place,
+                 when == WHEN_AUTO ? ", in less time than copying takes" : ", as is set");
     return in_place;
 }
 

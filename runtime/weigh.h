@@ -24,8 +24,9 @@ struct redirect *weigh_launch(struct streaming *s, const struct driver *drv,
 void weigh_launched(const struct driver *drv, struct redirect *redirect);
 
 /*
- * At a safe point, with a ring: decides for every piece that takes turns whether it should. Returns
- * how many should not after all. The link is measured where `costs` do not tell it.
+ * At a safe point, with a ring, unless the settings have decided: decides for every piece that
+ * takes turns whether it should. Returns how many should not after all. The link is
+ * measured where `costs` do not tell it.
  */
 uint32_t weigh_pieces(struct streaming *s, const struct driver *drv, const struct profile *costs);
 

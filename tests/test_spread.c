@@ -118,3 +118,39 @@ Test(spread, nobody_gives_much_more_for_the_sake_of_a_long_buffer)
         away += !pieces[i].resident;
     cr_expect_leq(away, 5);
 }
+
+static void fill_sparse(bool known)
+{
+    for (int i = 0; i < N; i++)
+        pieces[i] = (struct spread_piece){
+            .bytes = 10, .class = SPREAD_SPARSE, .heat = known ? (i * 37) % N + 1 : 0};
+}
+
+Test(spread, the_hottest_of_the_sparse_stay)
+{
+    fill_sparse(true);
+    cr_assert_eq(spread_residents(pieces, N, 10 * (N / 4)), 10 * (N / 4));
+    for (int i = 0; i < N; i++)
+        cr_expect_eq(pieces[i].resident, pieces[i].heat > N - N / 4, "piece %d", i);
+}
+
+Test(spread, the_sparse_of_which_nothing_is_known_stay_without_a_pattern)
+{
+    int alike = 0;
+
+    fill_sparse(false);
+    cr_assert_eq(spread_residents(pieces, N, 10 * (N / 2)), 10 * (N / 2));
+    for (int i = 0; i + 1 < N; i++)
+        alike += pieces[i].resident == pieces[i + 1].resident;
+    cr_expect(alike > N / 4 && alike < 3 * N / 4, "%d neighbours are alike", alike);
+}
+
+Test(spread, what_is_read_all_the_time_comes_before_the_sparse)
+{
+    fill_sparse(true);
+    for (int i = 0; i < N; i += 2)
+        pieces[i].class = SPREAD_STREAMED;
+    cr_assert_eq(spread_residents(pieces, N, 10 * (N / 2 + 10)), 10 * (N / 2 + 10));
+    for (int i = 0; i < N; i += 2)
+        cr_expect(pieces[i].resident);
+}

@@ -28,6 +28,17 @@ ok "it is faster than a split that stays as it is" \
     holds "$(value first-n time_over_roofline) >= 1.3 * $(value engine time_over_roofline)"
 ok "it is faster than paging by age" \
     holds "$(value lru time_over_roofline) >= 2.5 * $(value engine time_over_roofline)"
+ok "neither reading all in place nor copying all of it would have been faster" \
+    holds "$(value engine regret) <= 1.03"
+
+# Stacks of experts, of which the device chooses a few.
+expect 0 "$bench" --json --profile rtx3060 --program experts --form eager --ratio 2 --policy engine
+cp "$scratch/out" "$scratch/json"
+ok "the bench runs with experts" "$status_right"
+ok "what is read most of experts is on the card" \
+    holds "$(value engine bytes_over_min) <= 2.1"
+ok "and reading them in place is faster than copying" \
+    holds "$(value engine time_over_roofline) <= 0.3"
 expect 2 "$bench" --speed
 ok "an option that is none is said" has "$err" "usage: bench"
 finish

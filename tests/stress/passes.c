@@ -168,7 +168,7 @@ static const char *why_wrong(const struct passes_program *program, const char *f
         return "nothing was read through the ring";
     if (half && program->surprises && !got->surprises)
         return "nothing was read in place";
-    if (half && program->swaps && !got->swapped)
+    if (half && program->swaps && !spill && !got->swapped)
         return "nothing came to where it is read most";
     return NULL;
 }
