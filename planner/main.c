@@ -15,6 +15,7 @@
 
 #include "planner/answer.h"
 #include "planner/change.h"
+#include "planner/draft.h"
 #include "planner/options.h"
 #include "runtime/config.h"
 #include "runtime/nearest.h"
@@ -231,6 +232,32 @@ static int verdict(const struct plan *plan)
     return plan->strategies.recommended ? STATUS_FITS : STATUS_DOES_NOT_FIT;
 }
 
+/* The plan for the library, where it was asked for. */
+static int write_plan(struct plan *plan)
+{
+    const char *path = plan->options.output;
+    const struct strategy_result *way = draft_choose(&plan->strategies);
+    const struct input *model = inputs_find(&plan->inputs, INPUT_MODEL);
+    struct planfile *draft;
+    char error[1024];
+    int r;
+
+    if (!path)
+        return 0;
+    if (!plan->given.machine.has_card)
+        return complain(STATUS_ENVIRONMENT, "%s; say what to plan for with --gpu or --vram",
+                        plan->given.machine.why_not);
+    if (!way)
+        return complain(STATUS_DOES_NOT_FIT, "%s is not written: nothing fits", path);
+    r = draft_make(&plan->given, way, model ? model->name : (struct text){NULL, 0}, error,
+                   sizeof(error), &draft);
+    if (r)
+        return complain(r == -ENOMEM ? STATUS_ENVIRONMENT : STATUS_BAD_MODEL, "%s", error);
+    r = draft_write(draft, path);
+    planfile_free(draft);
+    return r ? complain(STATUS_ENVIRONMENT, "%s: %s", path, strerror(-r)) : 0;
+}
+
 static int answer(struct plan *plan)
 {
     struct answer answer = {
@@ -297,6 +324,9 @@ static int run(struct plan *plan)
         return status;
     if (plan->given.machine.has_card && strategies_judge(&plan->given, &plan->strategies) != 0)
         return complain_memory();
+    status = write_plan(plan);
+    if (status)
+        return status;
     if (plan->options.max)
         return answer_max(plan);
     return plan->options.check ? answer_check(plan) : answer(plan);

@@ -10,8 +10,8 @@ cd "$MESON_SOURCE_ROOT" || exit 1
 # lower layers. The files of a layer marked + are parts of one thing and see each other.
 layers='
 0 nvml_abi table util
-1 gate heat host_memory indices log nearest nvinfo pass profile spread stats
-2 config config_types disk driver fatbin watch
+1 fields gate heat host_memory indices log nearest nvinfo pass profile spread stats
+2 config config_types disk driver fatbin planfile watch
 3 costs image spill story vmm
 4 ahead digest guard layout peek pool space transfer trust
 5 redirect residency ring

@@ -182,6 +182,22 @@ if [ -e "$MESON_BUILD_ROOT/tests/sim/libcuda.so.1" ]; then
 else
     skip "this machine's own profile" "the simulated driver is not built"
 fi
+# The plan for the library.
+expect 0 on 32MiB --ram 1GiB -o "$scratch/plan" --check
+ok "a plan is written beside the answer" test "$out" = "yes: stream"
+out=$(cat "$scratch/plan")
+ok "a plan has every tensor" has "$out" "end 3"
+ok "what stays is spread over the dense tensors" has "$out" 'stream 16714454 "token_embd.weight"'
+cp "$scratch/plan" "$scratch/before"
+expect 0 on 32MiB --ram 1GiB -o "$scratch/plan"
+ok "the same plan is written twice" cmp "$scratch/plan" "$scratch/before"
+expect 1 on 1MiB --ram 1MiB -o "$scratch/none"
+ok "no plan is written when nothing fits" says "is not written: nothing fits"
+ok "and none is left half-written" test "$(ls "$scratch" | grep -c '^none')" = 0
+expect 3 on 32MiB --ram 1GiB -o "$scratch/no/where"
+ok "a plan that cannot be written is said" says "No such file"
+expect 4 "$plan" --moe 120B 12B 128 8 --gpu h200 --ram 512GiB -o "$scratch/none"
+ok "of a model without a file there is no plan" says "there is no file to make a plan of"
 
 # Mistakes of the person.
 expect 2 "$plan"
