@@ -79,7 +79,7 @@ static void scan(const struct driver *drv, CUdeviceptr src, uint64_t bytes)
                         size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                   \
     {                                                                                              \
         touch(dst);                                                                                \
-        pager_mark(drv, dst);                                                                      \
+        pager_upload(drv, dst, src, bytes);                                                        \
         return IN_RUNS(bytes, dst + at, 0, pager_run(dst + at, rest), written(dst, bytes),         \
                        drv->symbol(dst + at, (const char *)src + at, run PASS_ON));                \
     }                                                                                              \

@@ -22,6 +22,7 @@
 #include "runtime/host_memory.h"
 #include "runtime/log.h"
 #include "runtime/move.h"
+#include "runtime/recognise.h"
 #include "runtime/stats.h"
 #include "runtime/streaming.h"
 #include "runtime/vmm.h"
@@ -327,6 +328,7 @@ void card_unmap(struct pager *pager, const struct driver *drv, struct range *ran
     bool whole = true;
 
     streaming_forget(pager, drv, range);
+    recognise_forget(range);
     for (uint32_t i = 0; i < range->n_blocks; i++) {
         struct block *block = &range->blocks[i];
 

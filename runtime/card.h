@@ -37,6 +37,15 @@ struct pending {
     struct pending *next;
 };
 
+/* How far the plan that the user gave has been followed on a card. */
+struct following {
+    bool refuted; /* what it says is not so */
+    bool scaled;
+    double scale; /* of what it says stays, for this budget */
+    double carry; /* bytes that are to stay and do not make a block yet */
+    unsigned int attempts;
+};
+
 enum card_state {
     CARD_UNKNOWN, /* not looked at yet */
     CARD_PAGED,
@@ -58,6 +67,7 @@ struct pager {
     uint64_t launch;    /* of the last launch or copy that may not find anything on the disk */
     bool observed;      /* launches on resident memory are looked into too */
     uint64_t next_look; /* milliseconds: when room_follow() is due */
+    struct following planned;
     struct streaming *streaming; /* NULL until something was away */
 };
 

@@ -136,6 +136,14 @@ static CUresult batch(struct digester *digester, const struct driver *drv, CUstr
     return result;
 }
 
+int digest_note(struct digester *digester, const struct driver *drv, CUstream stream,
+                CUdeviceptr at, uint64_t bytes, CUdeviceptr to)
+{
+    struct digest_span span = {.at = at, .bytes = bytes};
+
+    return driver_errno(launch(digester, drv, stream, &span, to));
+}
+
 int digest_spans(struct digester *digester, const struct driver *drv, CUstream stream,
                  struct digest_span *spans, size_t n)
 {

@@ -36,6 +36,10 @@ struct digest_span {
 /* The same digest of bytes in host memory. */
 uint64_t digest_bytes(const void *bytes, uint64_t n);
 
+/* Queues the digest of device memory to be added to the word at `to`. 0 or -errno. */
+int digest_note(struct digester *digester, const struct driver *drv, CUstream stream,
+                CUdeviceptr at, uint64_t bytes, CUdeviceptr to);
+
 /* Computes all of them in `stream` and waits. 0 or -errno, then no digest is good. */
 int digest_spans(struct digester *digester, const struct driver *drv, CUstream stream,
                  struct digest_span *spans, size_t n);

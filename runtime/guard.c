@@ -79,6 +79,7 @@ const char guard_kernel_text[] = ".version 5.0\n"
                                  "    ld.param.u64 %flag, [%entries+32];\n"
                                  "    ld.param.u64 %state, [%entries+40];\n"
                                  "    ld.param.u64 %any, [any];\n"
+                                 "    ld.global.u64 %expected, [%expected];\n"
                                  "    mov.u32 %thread, %tid.x;\n"
                                  "    mov.u32 %threads, %ntid.x;\n"
                                  "    mov.u32 %block, %ctaid.x;\n"
@@ -143,7 +144,7 @@ const char guard_kernel_text[] = ".version 5.0\n"
 _Static_assert(GUARD_AT_ONCE * sizeof(struct guard_entry) == 1536, "as the kernel has it");
 
 int guard_init(struct guard *guard, const struct driver *drv, CUstream stream, uint32_t n_slots,
-               uint32_t n_pieces)
+               uint32_t n_pieces, const uint64_t *digests)
 {
     size_t bytes = (n_pieces + 1) * sizeof(uint32_t);
     void *flags = NULL;
@@ -162,6 +163,13 @@ int guard_init(struct guard *guard, const struct driver *drv, CUstream stream, u
         r = driver_errno(drv->cuMemAlloc_v2(&guard->states, n_slots * STATE_BYTES));
     if (r)
         guard->states = 0;
+    if (!r)
+        r = driver_errno(drv->cuMemAlloc_v2(&guard->digests, (n_pieces + 1) * sizeof(*digests)));
+    if (r)
+        guard->digests = 0;
+    if (!r)
+        r = driver_errno(drv->cuMemcpyHtoDAsync_v2(guard->digests, digests,
+                                                   n_pieces * sizeof(*digests), stream));
     if (!r)
         r = driver_errno(drv->cuMemHostAlloc(&flags, bytes, CU_MEMHOSTALLOC_DEVICEMAP));
     if (!r) {
@@ -183,6 +191,8 @@ void guard_fini(struct guard *guard, const struct driver *drv, bool alive)
         (void)drv->cuMemFreeHost(guard->flags);
     if (guard->states && alive)
         (void)drv->cuMemFree_v2(guard->states);
+    if (guard->digests && alive)
+        (void)drv->cuMemFree_v2(guard->digests);
     if (guard->module && alive)
         (void)drv->cuModuleUnload(guard->module);
     *guard = (struct guard){.module = NULL};
@@ -191,6 +201,7 @@ void guard_fini(struct guard *guard, const struct driver *drv, bool alive)
 struct guard_entry guard_entry(const struct guard *guard, uint32_t slot, uint32_t piece)
 {
     return (struct guard_entry){
+        .expected = guard_digest(guard, piece),
         .flag = (uint64_t)(uintptr_t)&guard->flags[1 + piece],
         .state = guard->states + (uint64_t)slot * STATE_BYTES,
     };

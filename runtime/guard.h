@@ -29,7 +29,7 @@ struct guard_entry {
     uint64_t slot;     /* where the copy is, */
     uint64_t home;     /* and what it is a copy of; both 16-aligned */
     uint64_t units;    /* of 16 bytes */
-    uint64_t expected; /* digest */
+    uint64_t expected; /* address of the digest */
     uint64_t flag;     /* address of the piece's flag */
     uint64_t state;    /* address of the slot's state */
 };
@@ -43,15 +43,23 @@ enum guard_flag {
 struct guard {
     CUmodule module; /* NULL: there is none */
     CUfunction function;
-    CUdeviceptr states; /* of slots */
-    uint32_t *flags;    /* pinned: whether any is set, then one for each piece */
+    CUdeviceptr states;  /* of slots */
+    CUdeviceptr digests; /* of pieces */
+    uint32_t *flags;     /* pinned: whether any is set, then one for each piece */
 };
 
-/* 0 or -errno: this driver cannot run it. */
+/* `digests`: what pieces are expected to be; 0 for those that will be taken on the device. 0 or
+ * -errno: this driver cannot run it. */
 int guard_init(struct guard *guard, const struct driver *drv, CUstream stream, uint32_t n_slots,
-               uint32_t n_pieces);
+               uint32_t n_pieces, const uint64_t *digests);
 /* Nothing that it launched is in flight. `alive`: the context still is. */
 void guard_fini(struct guard *guard, const struct driver *drv, bool alive);
+
+/* Where the guard looks up what a piece is expected to be. */
+static inline CUdeviceptr guard_digest(const struct guard *guard, uint32_t piece)
+{
+    return guard->digests + piece * sizeof(uint64_t);
+}
 
 struct guard_entry guard_entry(const struct guard *guard, uint32_t slot, uint32_t piece);
 

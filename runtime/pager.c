@@ -18,6 +18,8 @@
 #include "runtime/experts.h"
 #include "runtime/gate.h"
 #include "runtime/log.h"
+#include "runtime/planned.h"
+#include "runtime/recognise.h"
 #include "runtime/room.h"
 #include "runtime/stats.h"
 #include "runtime/story.h"
@@ -30,6 +32,8 @@ void pager_setup(const struct config *config)
     pthread_mutex_lock(&pagers.lock);
     pagers.config = *config;
     atomic_store(&pagers.small, config->small);
+    if (config->plan.name[0])
+        recognise_open(config->plan.name);
     pthread_mutex_unlock(&pagers.lock);
 }
 
@@ -70,17 +74,27 @@ static int begin_on_disk(struct block *block)
 }
 
 /* A chunk for a new block. The last chunk of host memory is left for moves, which need one spare to
- * swap with. Where both are full the block begins on the disk. */
-static int back_block(struct pager *pager, const struct driver *drv, struct block *block)
+ * swap with. */
+static int chunk_for(struct pager *pager, const struct driver *drv, enum tier tier,
+                     struct block *block)
 {
-    enum tier tier = TIER_DEVICE;
-    int r = pool_take(&pager->pools[TIER_DEVICE], drv, block->bytes, &block->chunk);
+    uint64_t spare = tier == TIER_HOST ? residency.space.slot_bytes : 0;
+
+    if (spare && pool_room(&pager->pools[TIER_HOST]) < block->bytes + spare)
+        return POOL_E_FULL;
+    return pool_take(&pager->pools[tier], drv, block->bytes, &block->chunk);
+}
+
+/* Where both memories are full the block begins on the disk. */
+static int back_block(struct pager *pager, const struct driver *drv, struct block *block,
+                      enum tier wanted)
+{
+    enum tier tier = wanted;
+    int r = chunk_for(pager, drv, tier, block);
 
     if (r) {
-        tier = TIER_HOST;
-        if (pool_room(&pager->pools[TIER_HOST]) < block->bytes + residency.space.slot_bytes)
-            return begin_on_disk(block);
-        r = pool_take(&pager->pools[TIER_HOST], drv, block->bytes, &block->chunk);
+        tier = wanted == TIER_DEVICE ? TIER_HOST : TIER_DEVICE;
+        r = chunk_for(pager, drv, tier, block);
         if (r)
             return r == POOL_E_FULL ? begin_on_disk(block) : r;
     }
@@ -104,6 +118,7 @@ static int back_block(struct pager *pager, const struct driver *drv, struct bloc
 static int range_new(struct pager *pager, const struct driver *drv, uint64_t bytes,
                      struct range **out)
 {
+    struct planned_homes homes;
     struct range *range;
     int r;
 
@@ -115,15 +130,16 @@ static int range_new(struct pager *pager, const struct driver *drv, uint64_t byt
         return r;
     stats_add(paged_ranges, 1);
     stats_add(paged_bytes, range->mapped_bytes);
-    for (uint32_t i = 0; i < range->n_blocks; i++) {
-        r = back_block(pager, drv, &range->blocks[i]);
-        if (r) {
-            card_unmap(pager, drv, range);
-            return r;
-        }
-    }
-    *out = range;
-    return 0;
+    planned_homes_init(&homes, pager, bytes);
+    for (uint32_t i = 0; i < range->n_blocks && !r; i++)
+        r = back_block(pager, drv, &range->blocks[i],
+                       planned_is_away(&homes, i) ? TIER_HOST : TIER_DEVICE);
+    planned_homes_fini(&homes);
+    if (r)
+        card_unmap(pager, drv, range);
+    else
+        *out = range;
+    return r;
 }
 
 /* What the driver once had no more of is not asked for at every allocation, but asked for again
@@ -223,6 +239,7 @@ static bool revive(const struct driver *drv, uint64_t bytes, CUmemoryPool mempoo
         free(pending);
         stats_sub(pending_frees, 1);
         streaming_renew(pager, range);
+        recognise_forget(range);
         range->bytes = bytes;
         range->id = ++residency.next_id;
         range->marks.n = 0;
@@ -509,7 +526,7 @@ void pager_context_gone(const struct driver *drv, CUcontext ctx)
     pthread_mutex_unlock(&pagers.lock);
 }
 
-void pager_mark(const struct driver *drv, CUdeviceptr address)
+void pager_upload(const struct driver *drv, CUdeviceptr address, const void *source, uint64_t bytes)
 {
     struct range *range;
 
@@ -520,6 +537,8 @@ void pager_mark(const struct driver *drv, CUdeviceptr address)
     if (range) {
         range_mark(range, address);
         room_follow(range->pager, drv);
+        if (recognise_upload(range, address - range->base, source, bytes))
+            planned_uploaded(range->pager, drv);
     }
     pthread_mutex_unlock(&pagers.lock);
 }
@@ -594,6 +613,7 @@ void pager_reset_after_fork(void)
     atomic_store(&pagers.graph_calls, false);
     atomic_store(&pagers.value_waits, false);
     residency_reset();
+    recognise_reset();
     gate_reset();
     watch_reset();
 }

@@ -120,8 +120,10 @@ void pager_stream_gone(CUstream stream);
  * back. No driver call is made in that context. */
 void pager_context_gone(const struct driver *drv, CUcontext ctx);
 
-/* A host copy or an upload begins here: where a buffer begins is remembered. */
-void pager_mark(const struct driver *drv, CUdeviceptr address);
+/* An upload of these bytes begins here: where a buffer begins is remembered, and of which tensor of
+ * the plan it is. What is at `source` need not be readable. */
+void pager_upload(const struct driver *drv, CUdeviceptr address, const void *source,
+                  uint64_t bytes);
 
 /* What cuMemGetInfo tells: on entry the driver's own figures. */
 void pager_memory_info(const struct driver *drv, uint64_t *free_bytes, uint64_t *total_bytes);

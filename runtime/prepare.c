@@ -10,6 +10,7 @@
 #include "runtime/log.h"
 #include "runtime/move.h"
 #include "runtime/stats.h"
+#include "runtime/util.h"
 #include "runtime/weigh.h"
 
 enum {
@@ -17,6 +18,7 @@ enum {
     SLOTS_LEAST = 2,
     REST = 2048, /* launches */
     REWRITES_MOST = 2,
+    LEFT_SHARE = 8, /* of the card: less than that is left unused by a plan of the user */
 };
 
 /* A piece, and where in the pass it is first visited. */
@@ -37,6 +39,16 @@ static void watch(struct streaming *s, bool on)
     s->watching = on;
     layout_watch(watchers > 0);
     gate_watch(watchers > 0);
+}
+
+struct streaming *prepare_streaming(struct pager *pager)
+{
+    if (!pager->streaming) {
+        pager->streaming = calloc(1, sizeof(*pager->streaming));
+        if (pager->streaming)
+            prepare_observation(pager, true);
+    }
+    return pager->streaming;
 }
 
 void prepare_trust(struct streaming *s)
@@ -78,7 +90,7 @@ static bool is_in_use(const struct streaming *s, const struct range *range, uint
     return false;
 }
 
-static int add_pieces(struct streaming *s, struct range *range)
+int prepare_add_pieces(struct streaming *s, struct range *range)
 {
     struct piece *grown = realloc(s->pieces, (s->n_pieces + range->n_blocks) * sizeof(*s->pieces));
 
@@ -100,7 +112,7 @@ static int make_pieces(struct pager *pager)
 
     for (struct range *range = residency.ranges; range && !r; range = range->next) {
         if (range->pager == pager && is_in_use(s, range, since))
-            r = add_pieces(s, range);
+            r = prepare_add_pieces(s, range);
     }
     return r;
 }
@@ -170,7 +182,7 @@ static int compare_digests(struct streaming *s, const struct driver *drv, bool c
             continue;
         if (piece->block == &gone)
             spans[n].digest = piece->digest;
-        piece->changed = piece->digest != spans[n].digest;
+        piece->changed = !piece->undigested && piece->digest != spans[n].digest;
         changed += piece->changed;
         piece->digest = spans[n++].digest;
     }
@@ -181,6 +193,8 @@ static int compare_digests(struct streaming *s, const struct driver *drv, bool c
 
 static void drop_plan(struct streaming *s)
 {
+    s->by_plan = false;
+    s->reserve = 0;
     prepare_forget(s);
     free(s->pieces);
     s->pieces = NULL;
@@ -286,7 +300,38 @@ static struct ordered *put_in_order(const struct streaming *s)
     return order;
 }
 
-static int choose_residents(struct streaming *s, uint64_t budget)
+/* What there is room for of pieces of a class that have their homes there already, or of others. */
+static void keep(struct streaming *s, enum spread_class class, bool resident, uint64_t *budget)
+{
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        struct piece *piece = &s->pieces[i];
+
+        if (piece->stays || piece->block->bytes > *budget || class_of(s, piece) != class ||
+            resident != (block_tier(piece->block) == TIER_DEVICE))
+            continue;
+        piece->stays = true;
+        *budget -= piece->block->bytes;
+    }
+}
+
+/* Homes were chosen when memory was allocated, by the plan. What streams is moved in only if that
+ * left much room: by itself it lies evenly, as it is. */
+static void keep_residents(struct streaming *s, uint64_t budget)
+{
+    static const enum spread_class order[] = {SPREAD_WRITTEN, SPREAD_AGAIN, SPREAD_STREAMED,
+                                              SPREAD_SPARSE, SPREAD_IDLE};
+    uint64_t little = budget / LEFT_SHARE;
+
+    for (uint32_t i = 0; i < s->n_pieces; i++)
+        s->pieces[i].stays = false;
+    for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+        keep(s, order[i], true, &budget);
+        if (order[i] == SPREAD_WRITTEN || order[i] == SPREAD_AGAIN || budget > little)
+            keep(s, order[i], false, &budget);
+    }
+}
+
+static int choose_evenly(struct streaming *s, uint64_t budget)
 {
     struct spread_piece *choices = calloc(s->n_pieces, sizeof(*choices));
     struct ordered *order = put_in_order(s);
@@ -310,6 +355,14 @@ out:
     free(order);
     free(choices);
     return r;
+}
+
+static int choose_residents(struct streaming *s, uint64_t budget)
+{
+    if (!s->by_plan)
+        return choose_evenly(s, budget);
+    keep_residents(s, budget);
+    return 0;
 }
 
 /* Pieces learn how long a buffer they are part of. */
@@ -507,7 +560,8 @@ static int make_turns(struct streaming *s, uint32_t n_slots)
 static uint64_t budget_of_pieces(const struct pager *pager)
 {
     const struct pool *pool = &pager->pools[TIER_DEVICE];
-    uint64_t others = pool->used - bytes_on_device(pager->streaming);
+    uint64_t others =
+        max_u64(pool->used - bytes_on_device(pager->streaming), pager->streaming->reserve);
 
     return pool->budget > others ? pool->budget - others : 0;
 }
@@ -559,13 +613,42 @@ static int make_room(struct pager *pager, const struct driver *drv)
     return r;
 }
 
+/* What is in a slot is what its piece is from now on, if nobody has looked before. */
+static int note_staged(void *context, const struct driver *drv, const struct turn *turn,
+                       CUdeviceptr at)
+{
+    struct streaming *s = context;
+    struct piece *piece = &s->pieces[turn->piece];
+
+    if (!piece->undigested || piece->noted)
+        return 0;
+    piece->noted = true;
+    return digest_note(&s->digester, drv, s->transfer->stream, at, turn->bytes,
+                       guard_digest(&s->guard, turn->piece));
+}
+
+static int make_guard(struct streaming *s, const struct driver *drv)
+{
+    uint64_t *digests = calloc(s->n_pieces + 1, sizeof(*digests));
+    int r = -ENOMEM;
+
+    for (uint32_t i = 0; digests && i < s->n_pieces; i++)
+        digests[i] = s->pieces[i].undigested ? 0 : s->pieces[i].digest;
+    if (digests)
+        r = guard_init(&s->guard, drv, s->transfer->stream, s->ring.n_slots, s->n_pieces, digests);
+    free(digests);
+    s->ring.staged = note_staged;
+    s->ring.context = s;
+    return r;
+}
+
 static int make_ring(struct pager *pager, const struct driver *drv)
 {
     struct streaming *s = pager->streaming;
     int r = make_room(pager, drv);
 
     if (!r && s->ring.n_slots)
-        r = guard_init(&s->guard, drv, s->transfer->stream, s->ring.n_slots, s->n_pieces);
+        r = make_guard(s, drv);
     if (!r && residency_spills()) {
         s->ring.ahead = &pagers.cold.ahead;
         s->ring.noticed = s->guard.flags;
@@ -624,6 +707,17 @@ static bool has_turns(const struct range *range, uint32_t first, uint32_t last)
     return false;
 }
 
+void prepare_window(struct pager *pager, const struct driver *drv, struct range *range,
+                    const struct stretch *stretch)
+{
+    struct streaming *s = pager->streaming;
+    struct window *window;
+
+    if (has_turns(range, stretch->first, stretch->last) && !window_find(&s->windows, stretch))
+        (void)window_open(&s->windows, drv, &pager->access, range, stretch, prepare_chunk, s,
+                          &window);
+}
+
 /* For all that was named in the lap, so that the first lap need not wait for them. One that cannot
  * be opened is tried again when it is needed. */
 static void open_windows(struct pager *pager, const struct driver *drv)
@@ -634,12 +728,9 @@ static void open_windows(struct pager *pager, const struct driver *drv)
     for (const struct trusted_use *u = s->trust.uses; u; u = u->hh.next) {
         struct stretch stretch = {u->use.range, u->use.first, u->use.last};
         struct range *range = prepare_range(s, u->use.range);
-        struct window *window;
 
-        if (range && has_turns(range, stretch.first, stretch.last) &&
-            !window_find(&s->windows, &stretch))
-            (void)window_open(&s->windows, drv, &pager->access, range, &stretch, prepare_chunk, s,
-                              &window);
+        if (range)
+            prepare_window(pager, drv, range, &stretch);
     }
 }
 
@@ -659,7 +750,7 @@ static void run_from_here(struct streaming *s)
     s->state = STREAMING_RUNNING;
 }
 
-static int begin_run(struct pager *pager, const struct driver *drv)
+int prepare_begin(struct pager *pager, const struct driver *drv)
 {
     struct streaming *s = pager->streaming;
     int r = make_ring(pager, drv);
@@ -688,7 +779,7 @@ static int begin_run(struct pager *pager, const struct driver *drv)
  * by age will do. */
 static int try_to_run(struct pager *pager, const struct driver *drv)
 {
-    int r = begin_run(pager, drv);
+    int r = prepare_begin(pager, drv);
 
     if (r != -ENOENT)
         return r;

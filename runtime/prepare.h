@@ -11,6 +11,9 @@
 
 #include "runtime/streaming.h"
 
+/* The card's streaming, made at first use; NULL when memory is short. */
+struct streaming *prepare_streaming(struct pager *pager);
+
 /* What a block is called in the pass. */
 static inline uint64_t prepare_key(const struct block *block)
 {
@@ -41,6 +44,13 @@ int prepare_comparison(struct pager *pager, const struct driver *drv);
 /* A lap later: digests them again, and makes the plan. Begins to stream, or first to look for who
  * wrote what changed. */
 int prepare_plan(struct pager *pager, const struct driver *drv);
+/* All blocks of a range become pieces. 0 or -ENOMEM. */
+int prepare_add_pieces(struct streaming *s, struct range *range);
+/* At a safe point, with a pass and pieces: chooses residents, makes the ring and begins to run. */
+int prepare_begin(struct pager *pager, const struct driver *drv);
+/* Opens a window for a stretch of which some takes turns, if there is none yet. */
+void prepare_window(struct pager *pager, const struct driver *drv, struct range *range,
+                    const struct stretch *stretch);
 /* Begins to stream what has not changed. */
 int prepare_run(struct pager *pager, const struct driver *drv);
 /* Whether what takes turns is still what it was; if so, what was noted is trusted. -EINVAL if not.

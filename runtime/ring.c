@@ -113,6 +113,8 @@ static int stage(struct ring *ring, const struct driver *drv, struct transfer *t
         r = transfer_await(transfer, drv, slot->used);
     if (!r)
         r = copy_into(drv, transfer, turn, slot, buffer);
+    if (!r && ring->staged)
+        r = ring->staged(ring->context, drv, turn, slot->at);
     if (!r)
         r = transfer_record(transfer, drv, slot->staged);
     if (r)

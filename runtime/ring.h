@@ -46,7 +46,13 @@ struct turn {
     uint32_t piece; /* whose turn: a piece may have several in a pass, all in one slot */
 };
 
+/* The copy of a turn was queued to `at`, in the transfer's stream. 0 or -errno. */
+typedef int ring_staged_fn(void *context, const struct driver *drv, const struct turn *turn,
+                           CUdeviceptr at);
+
 struct ring {
+    ring_staged_fn *staged; /* NULL: nobody wants to know */
+    void *context;          /* of that */
     uint32_t n_slots;
     struct slot *slots;
     uint32_t n_turns;

@@ -6,6 +6,7 @@
 #include "runtime/blame.h"
 #include "runtime/gate.h"
 #include "runtime/log.h"
+#include "runtime/planned.h"
 #include "runtime/prepare.h"
 #include "runtime/stats.h"
 #include "runtime/weigh.h"
@@ -164,12 +165,23 @@ static bool has_turns(const struct extent *extent)
     return false;
 }
 
+/* By the plan of the user: weights are read. The guard looks whether it is so. */
+static bool is_presumed(struct streaming *s, const struct extent *extent,
+                        const struct trust_use *use)
+{
+    if (!s->by_plan || trust_find(&s->trust, use) || !planned_is_read(extent))
+        return false;
+    trust_presume(&s->trust, use);
+    return true;
+}
+
 /* Whether the launch is known to leave all that takes turns as it is. Notes it, if it is not. */
 static bool is_trusted(struct pager *pager, const struct launch *launch,
                        const struct extents *extents)
 {
     struct streaming *s = pager->streaming;
-    bool trusted = !launch->layout->excused || trust_function(&s->trust, launch->function);
+    bool trusted = !launch->layout->excused || (s->by_plan && layout_known(launch->layout)) ||
+                   trust_function(&s->trust, launch->function);
 
     trusted &= !extents->more;
     if (trusted && launch->layout->excused)
@@ -181,7 +193,7 @@ static bool is_trusted(struct pager *pager, const struct launch *launch,
         if (extent->range->pager != pager || (s->state == STREAMING_RUNNING && !has_turns(extent)))
             continue;
         use = use_of(launch, extent);
-        trusted &= trust_use(&s->trust, &use);
+        trusted &= is_presumed(s, extent, &use) || trust_use(&s->trust, &use);
     }
     return trusted;
 }
@@ -286,7 +298,6 @@ static struct guard_entry guarded(const struct streaming *s, const struct piece 
     if (block_tier(piece->block) == TIER_DISK)
         entry.home = entry.slot; /* it has none: see cold_rescue() */
     entry.units = piece->block->bytes / 16;
-    entry.expected = piece->digest;
     return entry;
 }
 
@@ -580,6 +591,7 @@ static struct redirect *run(struct pager *pager, const struct driver *drv,
     note_outsiders(pager, extents);
     if (guard_noticed(&s->guard)) {
         log_info("what was streamed is written after all; the pass is learned anew");
+        pager->planned.refuted |= s->by_plan;
         s->state = STREAMING_ENDING;
         return NULL;
     }
@@ -587,6 +599,7 @@ static struct redirect *run(struct pager *pager, const struct driver *drv,
     if (s->pass.jumps - s->jumps > s->pass.n / JUMPS_SHARE + 4 ||
         s->still > STILL_LAPS * (uint64_t)s->pass.n + STILL_LEAST ||
         (s->pass.moves - s->moves >= s->pass.n && !end_round(pager, drv))) {
+        pager->planned.refuted |= s->by_plan && !s->outsider_before;
         s->state = STREAMING_ENDING;
         return NULL;
     }
@@ -686,15 +699,12 @@ bool streaming_still_reads(const struct redirect *redirect)
 bool streaming_launch(struct pager *pager, const struct driver *drv, const struct launch *launch,
                       struct extents *extents, struct redirect **out)
 {
-    struct streaming *s = pager->streaming;
+    struct streaming *s = prepare_streaming(pager);
 
-    if (!s) {
-        s = pager->streaming = calloc(1, sizeof(*s));
-        if (!s)
-            return false;
-        prepare_observation(pager, true);
-    }
+    if (!s)
+        return false;
     streaming_reclaim(pager, drv);
+    (void)planned_start(pager, drv);
     if (s->state >= STREAMING_COMPARING && s->state <= STREAMING_RUNNING)
         see_as_named(extents);
     switch (s->state) {

@@ -73,6 +73,8 @@ struct piece {
     bool in_place;    /* read there in less time than copying takes */
     bool wanted;      /* by somebody who reads it faster when it was copied */
     bool stays;       /* on the device */
+    bool undigested;  /* nobody has looked what is in it */
+    bool noted;       /* but the guard, when it was first staged */
 };
 
 struct streaming {
@@ -94,6 +96,8 @@ struct streaming {
     bool blamed;              /* some function, for one of them */
     bool hopeless;            /* there is somebody who writes and was not found */
     bool unsure;              /* whether launches wrote to what has no home */
+    bool by_plan;             /* of the user, not learned */
+    uint64_t reserve;         /* bytes that are kept for what the plan says will be written */
     bool watching;            /* functions and submissions of unknown effect */
     uint64_t plan;            /* number of the plan, so that late news of another one is known */
     uint64_t unknown;         /* submissions of unknown effect that have been dealt with */

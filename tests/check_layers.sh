@@ -15,8 +15,8 @@ layers='
 3 costs image spill story vmm
 4 ahead digest guard layout peek pool space transfer trust
 5 redirect residency ring
-6 evict move window replay
-7+ blame card cold cold_plan experts experts_learn experts_swap fetch gather pager peer prepare room streaming weigh
+6 evict move origin replay window
+7+ blame card cold cold_plan experts experts_learn experts_swap fetch gather pager peer planned prepare recognise room streaming weigh
 '
 
 find runtime interpose planner tools tests/sim -path runtime/cuda -prune -o -name '*.[ch]' -print |

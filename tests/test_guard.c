@@ -26,6 +26,7 @@ static struct driver direct(void)
         .cuMemsetD32Async = cuMemsetD32Async,
         .cuLaunchKernel = cuLaunchKernel,
         .cuMemcpyDtoHAsync_v2 = cuMemcpyDtoHAsync_v2,
+        .cuMemcpyHtoDAsync_v2 = cuMemcpyHtoDAsync_v2,
         .cuStreamSynchronize = cuStreamSynchronize,
     };
 }
@@ -52,9 +53,12 @@ static uint64_t digest_of(const struct driver *drv, CUdeviceptr at)
 
 static void begin(struct guarded *g)
 {
+    uint64_t digests[SLOTS] = {0};
+    uint64_t digest;
+
     start();
     g->drv = direct();
-    cr_assert_eq(guard_init(&g->guard, &g->drv, NULL, SLOTS, SLOTS), 0);
+    cr_assert_eq(guard_init(&g->guard, &g->drv, NULL, SLOTS, SLOTS, digests), 0);
     ok(cuMemAlloc_v2(&g->slots, SLOTS * BYTES));
     ok(cuMemAlloc_v2(&g->homes, SLOTS * BYTES));
     for (uint32_t i = 0; i < SLOTS; i++) {
@@ -66,7 +70,8 @@ static void begin(struct guarded *g)
         entry->units = BYTES / 16;
         ok(cuMemsetD8_v2(entry->slot, (unsigned char)(i + 1), BYTES));
         ok(cuMemsetD8_v2(entry->home, (unsigned char)(i + 1), BYTES));
-        entry->expected = digest_of(&g->drv, entry->home);
+        digest = digest_of(&g->drv, entry->home);
+        ok(cuMemcpyHtoD_v2(guard_digest(&g->guard, SLOTS - 1 - i), &digest, sizeof(digest)));
     }
 }
 

@@ -28,5 +28,5 @@ Test(pager, knows_no_allocation_before_the_first)
 
     cr_assert_not(pager_describe(0, &allocation));
     cr_assert_not(pager_describe(~(CUdeviceptr)0, &allocation));
-    pager_mark(NULL, 1 << 20);
+    pager_upload(NULL, 1 << 20, NULL, 0);
 }

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/stress/model.h"
 
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "runtime/planfile.h"
+
 /* read_tensor(sum, at, bytes): adds what it finds in every 64 KiB, and at the end. */
 struct read_params {
     uint64_t sum;
@@ -54,7 +61,7 @@ uint32_t *mirror_at(struct model *m, uint64_t offset)
     return &m->mirror[offset / (64 * KIB)];
 }
 
-struct model start_model(const char *vram)
+static struct model start_empty(const char *vram)
 {
     struct model m = {.expected = 0};
     uint32_t zero = 0;
@@ -79,10 +86,88 @@ struct model start_model(const char *vram)
         ok(cuMemcpyHtoD_v2(m.pointers + i * sizeof(at), &at, sizeof(at)));
     }
     m.mirror = calloc(MODEL / (64 * KIB), sizeof(*m.mirror));
-    for (uint64_t i = 0; i < MODEL; i += 64 * KIB) {
+    for (uint64_t i = 0; i < MODEL; i += 64 * KIB)
         *mirror_at(&m, i) = (uint32_t)(i * 2654435761u + 12345);
+    return m;
+}
+
+struct model start_model(const char *vram)
+{
+    struct model m = start_empty(vram);
+
+    for (uint64_t i = 0; i < MODEL; i += 64 * KIB)
         ok(cuMemcpyHtoD_v2(m.weights + i, mirror_at(&m, i), 4));
+    return m;
+}
+
+/* What a tensor has but for the words of the mirror. */
+static void fill(uint32_t *words, uint32_t tensor, bool foreign)
+{
+    uint32_t word = tensor * 747796405u + foreign;
+
+    for (uint64_t i = 0; i < TENSOR / sizeof(*words); i++) {
+        word = word * 1664525u + 1013904223u;
+        words[i] = word;
     }
+    for (uint64_t i = 0; i < TENSOR; i += 64 * KIB)
+        words[i / sizeof(*words)] = (uint32_t)((tensor * TENSOR + i) * 2654435761u + 12345);
+}
+
+static void write_plan(uint64_t device, uint32_t *words)
+{
+    struct planfile_file file = {.path = "/nowhere", .bytes = MODEL, .digest = 1};
+    struct planfile_tensor tensors[TENSORS];
+    struct planfile plan = {.model = "",
+                            .card = "",
+                            .device = device,
+                            .chunk = PAGE,
+                            .weights = MODEL,
+                            .buffers = PLANNED_BUFFERS,
+                            .files = &file,
+                            .n_files = 1,
+                            .phases = {{.name = "", .is_main = true, .n = TENSORS}},
+                            .n_phases = 1,
+                            .tensors = tensors,
+                            .n_tensors = TENSORS};
+    int fd = memfd_create("plan", 0);
+    char path[64];
+    FILE *out;
+
+    for (uint32_t i = 0; i < TENSORS; i++) {
+        fill(words, i, false);
+        tensors[i] = (struct planfile_tensor){
+            .name = "",
+            .tier = PLANFILE_STREAM,
+            .offset = (uint64_t)i * TENSOR,
+            .bytes = TENSOR,
+            .resident = min_u64(TENSOR, (device - PLANNED_BUFFERS - 4 * PAGE) / TENSORS),
+            .fingerprint = planfile_fingerprint(words, TENSOR),
+        };
+    }
+    cr_assert_eq(fchmod(fd, 0600), 0);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    setenv("VRAMSHIM_PLAN", path, 1);
+    out = fdopen(dup(fd), "w");
+    cr_assert_not_null(out);
+    planfile_print(&plan, out);
+    cr_assert_eq(fclose(out), 0);
+}
+
+struct model start_planned(const char *vram, uint64_t device, bool foreign)
+{
+    uint32_t *words = malloc(TENSOR);
+    struct model m;
+
+    cr_assert_not_null(words);
+    write_plan(device, words);
+    setenv("SIM_VRAM", "64MiB", 1);
+    setenv("VRAMSHIM_VRAM", vram, 1);
+    m = start_empty(vram);
+    for (uint32_t i = 0; i < TENSORS; i++) {
+        fill(words, i, foreign);
+        ok(cuMemcpyHtoD_v2(m.weights + (uint64_t)i * TENSOR, words, TENSOR));
+    }
+    free(words);
     return m;
 }
 

@@ -20,6 +20,10 @@ struct model {
 };
 
 struct model start_model(const char *vram);
+enum { PLANNED_BUFFERS = 2 * PAGE };
+/* The same with a plan for so many bytes of device memory, of a larger card, and whole tensors
+ * uploaded. `foreign`: with other bytes than the plan's. */
+struct model start_planned(const char *vram, uint64_t device, bool foreign);
 void stop_model(struct model *m);
 
 /* The word that stands for the 64 KiB at `offset`. */

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/* A model larger than the card, of which the user has a plan. */
+#include "tests/stress/model.h"
+
+TestSuite(planned, .timeout = 120, .fini = stop_paged);
+
+Test(planned, the_first_pass_is_read_through_the_ring)
+{
+    struct model m = start_planned("28MiB", 28 * MIB, false);
+
+    cr_expect_eq(stats_get(streaming_plans), 1, "before anything was launched");
+    cr_expect_eq(stats_get(chunks_to_device) + stats_get(chunks_to_host), 0, "no home was moved");
+    pass(&m);
+    cr_expect_eq(stats_now().kernel_bytes_host, 0, "nothing is read over the link");
+    cr_expect_leq(stats_get(bytes_streamed), MODEL - 28 * MIB + 12 * PAGE);
+    passes(&m, 5);
+    cr_expect_eq(stats_now().kernel_bytes_host, 0);
+    cr_expect_eq(stats_get(streaming_plans), 1);
+    cr_expect_eq(stats_get(streaming_ends), 0);
+    cr_expect_eq(stats_now().illegal_addresses, 0);
+    stop_model(&m);
+    expect_nothing_paged();
+}
+
+Test(planned, what_the_plan_leaves_away_is_never_on_the_device)
+{
+    struct model m = start_planned("28MiB", 28 * MIB, false);
+
+    cr_expect_eq(stats_get(bytes_to_host) + stats_get(bytes_to_device), 0);
+    cr_expect_geq(stats_get(host_bytes), MODEL - 28 * MIB);
+    cr_expect_leq(stats_get(host_bytes), MODEL - 28 * MIB + 10 * PAGE);
+    stop_model(&m);
+}
+
+Test(planned, another_budget_than_the_plans_is_filled_as_well)
+{
+    struct model m = start_planned("20MiB", 40 * MIB, false);
+
+    cr_expect_geq(stats_get(host_bytes), MODEL - 20 * MIB);
+    pass(&m);
+    cr_expect_eq(stats_now().kernel_bytes_host, 0);
+    passes(&m, 4);
+    cr_expect_leq(stats_get(bytes_streamed), 5 * (MODEL - 20 * MIB + 12 * PAGE));
+    stop_model(&m);
+}
+
+Test(planned, tensors_with_other_bytes_are_recognised_by_their_size)
+{
+    struct model m = start_planned("28MiB", 28 * MIB, true);
+
+    pass(&m);
+    cr_expect_eq(stats_now().kernel_bytes_host, 0);
+    stop_model(&m);
+}
+
+/* While they are being read, have just been read, or are about to be, and so may be staged. */
+static void write_beside_reading(enum way way)
+{
+    struct model m = start_planned("28MiB", 28 * MIB, false);
+
+    for (uint32_t i = 0; i < 28; i++) {
+        uint32_t at = i * 5 % TENSORS;
+
+        for (uint32_t k = 0; k < TENSORS; k++) {
+            read_tensor(&m, k);
+            if (k == at)
+                write_weight(&m, way, (at + TENSORS - 1 + i % 6) % TENSORS, 1000 + i);
+        }
+        expect_sum(&m);
+    }
+    cr_expect_gt(stats_get(launches_redirected), 0);
+    cr_expect_eq(stats_now().illegal_addresses, 0);
+    stop_model(&m);
+}
+
+Test(planned, a_copy_into_a_weight_is_seen_by_the_next_launch)
+{
+    write_beside_reading(BY_COPY);
+}
+
+Test(planned, a_copy_in_stream_order_into_a_weight_is_seen_by_the_next_launch)
+{
+    write_beside_reading(BY_COPY_IN_STREAM);
+}
+
+Test(planned, a_memset_of_a_weight_is_seen_by_the_next_launch)
+{
+    write_beside_reading(BY_MEMSET);
+}
+
+Test(planned, a_kernel_that_writes_a_weight_is_seen_by_the_next_launch)
+{
+    write_beside_reading(BY_KERNEL);
+}
+
+/* Nobody sees such a write before the home is copied again: the one thing that is believed. */
+Test(planned, a_write_through_a_pointer_in_device_memory_ends_the_plan_within_a_pass)
+{
+    struct model m = start_planned("28MiB", 28 * MIB, false);
+
+    passes(&m, 2);
+    for (uint32_t i = 0; i < TENSORS; i++)
+        write_weight(&m, THROUGH_A_POINTER, i, 1000 + i);
+    for (uint32_t i = 0; i < TENSORS; i++)
+        read_tensor(&m, i);
+    ok(cuStreamSynchronize(m.stream));
+    ok(cuMemcpyDtoH_v2(&m.expected, m.sum, 4));
+    passes(&m, 6);
+    cr_expect_eq(stats_get(streaming_ends), 1);
+    stop_model(&m);
+}
+
+Test(planned, a_program_that_does_not_read_as_planned_is_learned)
+{
+    struct model m = start_planned("28MiB", 28 * MIB, false);
+
+    for (uint32_t i = 0; i < 12; i++) {
+        for (uint32_t k = TENSORS; k-- > 0;)
+            read_tensor(&m, k);
+        expect_sum(&m);
+    }
+    cr_expect_eq(stats_get(streaming_plans), 2);
+    cr_expect_eq(stats_now().illegal_addresses, 0);
+    stop_model(&m);
+}
+
+Test(planned, memory_that_is_allocated_later_has_the_room_it_was_planned_with)
+{
+    struct model m = start_planned("28MiB", 28 * MIB, false);
+    uint64_t away = stats_get(host_bytes);
+    CUdeviceptr buffers;
+
+    pass(&m);
+    buffers = alloc(PLANNED_BUFFERS);
+    cr_expect_eq(stats_get(host_bytes), away);
+    passes(&m, 3);
+    cr_expect_eq(stats_get(streaming_ends), 0);
+    ok(cuMemFree_v2(buffers));
+    stop_model(&m);
+}
