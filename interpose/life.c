@@ -9,7 +9,8 @@
  * CUDA as any process may; it gets fresh locks.
  *
  * Exit. Nothing is torn down: other libraries' destructors, and threads still running, go on
- * calling the driver through us. The summary is printed when our own destructors run.
+ * calling the driver through us. The summary and the report are written when our own destructors
+ * run.
  */
 
 #include "interpose/life.h"
@@ -24,6 +25,7 @@
 #include "runtime/log.h"
 #include "runtime/pager.h"
 #include "runtime/stats.h"
+#include "runtime/tally.h"
 
 enum {
     NOBODY = 0,
@@ -91,7 +93,11 @@ __attribute__((destructor)) static void at_exit(void)
 {
     int fd;
 
-    if (!route_table(STREAM_LEGACY) || !config.summary)
+    if (!route_table(STREAM_LEGACY))
+        return;
+    if (config.report.name[0])
+        tally_write(config.report.name);
+    if (!config.summary)
         return;
     fd = log_open();
     stats_print(fd);

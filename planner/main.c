@@ -3,7 +3,8 @@
  * vramshim-plan: whether a model runs, where its bytes would lie, how fast, and with which flags.
  *
  * Exit status: 0 it runs, or no budget is known; 1 it does not; 2 usage; 3 no card where one is
- * needed, or the answer could not be written; 4 the model file is bad.
+ * needed, or the answer could not be written; 4 the model file or the report is bad; 5 a report
+ * says that a prediction was missed.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include "planner/change.h"
 #include "planner/draft.h"
 #include "planner/options.h"
+#include "planner/outcome.h"
 #include "runtime/config.h"
 #include "runtime/nearest.h"
 #include "runtime/util.h"
@@ -27,6 +29,7 @@ enum status {
     STATUS_USAGE = 2,
     STATUS_ENVIRONMENT = 3,
     STATUS_BAD_MODEL = 4,
+    STATUS_MISSED = 5,
 };
 
 /* All that is known, and who owns what of it. */
@@ -40,6 +43,7 @@ struct plan {
     struct subject subject;
     struct strategy_case given;
     struct strategies strategies;
+    char figures[3][24]; /* of a report, as options have them */
 };
 
 static int complain(enum status status, const char *format, ...)
@@ -315,9 +319,53 @@ static int answer_max(struct plan *plan)
     return most ? STATUS_FITS : STATUS_DOES_NOT_FIT;
 }
 
+/* A figure of a run, unless the person gave one. */
+static void take_figure(struct plan *plan, int i, uint64_t bytes, const char **option)
+{
+    if (*option || !bytes)
+        return;
+    snprintf(plan->figures[i], sizeof(plan->figures[i]), "%" PRIu64, bytes);
+    *option = plan->figures[i];
+}
+
+static int take_report(struct plan *plan)
+{
+    struct account account;
+    char error[1024];
+
+    if (!plan->options.report)
+        return 0;
+    if (account_load(plan->options.report, error, sizeof(error), &account))
+        return complain(STATUS_BAD_MODEL, "%s", error);
+    take_figure(plan, 0, account.terms[ACCOUNT_CACHE].actual, &plan->options.cache);
+    take_figure(plan, 1, account.terms[ACCOUNT_BUFFERS].actual, &plan->options.buffers);
+    take_figure(plan, 2, account.terms[ACCOUNT_UNACCOUNTED].actual, &plan->options.machine.driver);
+    account_fini(&account);
+    return 0;
+}
+
+/* vramshim-plan report FILE */
+static int tell_outcome(char **arguments)
+{
+    struct account account;
+    char error[1024];
+    int status;
+
+    if (!arguments[0] || arguments[1])
+        return complain(STATUS_USAGE, "usage: vramshim-plan report FILE");
+    if (account_load(arguments[0], error, sizeof(error), &account))
+        return complain(STATUS_BAD_MODEL, "%s", error);
+    outcome_print(&account, arguments[0], stdout);
+    status = account_is_missed(&account) ? STATUS_MISSED : STATUS_FITS;
+    account_fini(&account);
+    return finish(0) ? STATUS_ENVIRONMENT : status;
+}
+
 static int run(struct plan *plan)
 {
-    int status = look_at_machine(plan);
+    int status = take_report(plan);
+
+    status = status ? status : look_at_machine(plan);
 
     status = status ? status : take_subject(plan);
     if (status)
@@ -338,6 +386,8 @@ int main(int argc, char **argv)
     char error[1024];
     int status;
 
+    if (argc > 1 && strcmp(argv[1], "report") == 0)
+        return tell_outcome(argv + 2);
     if (options_parse(argc ? argv + 1 : argv, &plan.options, error, sizeof(error)) != 0)
         return complain(STATUS_USAGE, "%s", error);
     if (plan.options.help) {

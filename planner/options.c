@@ -329,7 +329,8 @@ static void print_row(const char *name, const char *value, const char *help)
 
 void options_print_help(void)
 {
-    puts("usage: vramshim-plan MODEL... [option...]\n\n"
+    puts("usage: vramshim-plan MODEL... [option...]\n"
+         "       vramshim-plan report FILE\n\n"
          "Says whether a model will run, where each byte would lie, how fast, and what would make\n"
          "it better.\n\n"
          "Examples:\n"
@@ -343,5 +344,7 @@ void options_print_help(void)
 #include "planner/options.def"
     puts("\nExit status: 0 it runs (or no card is known), 1 it does not, 2 usage, 3 no card where "
          "one\n"
-         "is needed, or the answer cannot be written, 4 the model file is bad.");
+         "is needed, or the answer cannot be written, 4 the model file is bad, 5 (report) the "
+         "prediction\n"
+         "was missed.");
 }

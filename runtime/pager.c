@@ -24,6 +24,7 @@
 #include "runtime/stats.h"
 #include "runtime/story.h"
 #include "runtime/streaming.h"
+#include "runtime/tally.h"
 #include "runtime/vmm.h"
 #include "runtime/watch.h"
 
@@ -199,6 +200,7 @@ static int alloc_locked(const struct driver *drv, uint64_t bytes, CUmemoryPool m
     range_observe(range, pager->observed || residency_spills());
     range_publish(range);
     stats_add(allocations, 1);
+    tally_look(pager, drv);
     *out = range->base;
     return 0;
 }

@@ -30,7 +30,7 @@
 enum {
     PLANFILE_FILES_MAX = 4096,
     PLANFILE_TENSORS_MAX = 1 << 18,
-    PLANFILE_PHASES_MAX = 8,
+    PLANFILE_PHASES_MAX = 32,
     PLANFILE_HEAD = 4096,    /* bytes of a tensor that its fingerprint is of, */
     PLANFILE_DIGEST = 65536, /* and of a file that its digest is of */
 };

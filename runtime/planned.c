@@ -17,6 +17,7 @@
 #include "runtime/log.h"
 #include "runtime/prepare.h"
 #include "runtime/recognise.h"
+#include "runtime/tally.h"
 
 enum {
     ATTEMPTS = 3,      /* to begin by the plan; later ones because memory came or went */
@@ -192,17 +193,6 @@ static void go_through(struct pager *pager)
     }
 }
 
-static bool holds_tensor(const struct range *range)
-{
-    uint64_t offset;
-
-    for (uint32_t i = 0; i < recognise_plan()->n_tensors; i++) {
-        if (recognise_where(i, &offset) == range)
-            return true;
-    }
-    return false;
-}
-
 /* All of the plan; and what else is away, which is taken to be written and comes in. */
 static int add_pieces(struct pager *pager)
 {
@@ -210,7 +200,7 @@ static int add_pieces(struct pager *pager)
     int r = 0;
 
     for (struct range *range = residency.ranges; range && !r; range = range->next) {
-        bool planned = range->pager == pager && holds_tensor(range);
+        bool planned = range->pager == pager && range->planned;
         uint32_t first = s->n_pieces;
 
         if (range->pager != pager || (!planned && !range_is_away(range)))
@@ -346,6 +336,7 @@ bool planned_start(struct pager *pager, const struct driver *drv)
         prepare_observation(pager, true);
     } else {
         tell(pager);
+        tally_look(pager, drv);
     }
     card_leave(drv);
     return !r;

@@ -20,6 +20,7 @@
 #include <uthash.h>
 #include "runtime/log.h"
 #include "runtime/origin.h"
+#include "runtime/stats.h"
 #include "runtime/util.h"
 
 enum {
@@ -90,8 +91,9 @@ static void lose(struct seen *seen)
     seen->range = NULL;
 }
 
-void recognise_forget(const struct range *range)
+void recognise_forget(struct range *range)
 {
+    range->planned = false;
     for (uint32_t i = 0; all.plan && i < all.plan->n_tensors; i++) {
         if (all.tensors[i].range == range)
             lose(&all.tensors[i]);
@@ -278,6 +280,7 @@ static void take(struct seen *seen, struct range *range, uint64_t offset, uint64
         lose(seen);
     seen->range = range;
     seen->id = range->id;
+    range->planned = true;
     seen->offset = offset;
     seen->uploaded = min_u64(uploaded, bytes);
     seen->by_size = by_size;
@@ -285,6 +288,9 @@ static void take(struct seen *seen, struct range *range, uint64_t offset, uint64
     all.sum.by_size += by_size ? bytes : 0;
     all.sum.tensors++;
     all.last = seen;
+    stats_add(tensors_recognised, 1);
+    stats_add(bytes_recognised, bytes);
+    stats_add(bytes_recognised_by_size, by_size ? bytes : 0);
     range_name(range, range->base + offset);
     range_name(range, range->base + offset + bytes);
 }

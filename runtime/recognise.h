@@ -28,7 +28,7 @@ const struct planfile *recognise_plan(void);
 bool recognise_upload(struct range *range, uint64_t offset, const void *source, uint64_t bytes);
 
 /* The range goes. */
-void recognise_forget(const struct range *range);
+void recognise_forget(struct range *range);
 /* In the child of a fork: there are no ranges any more. */
 void recognise_reset(void);
 

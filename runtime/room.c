@@ -4,6 +4,7 @@
 #include <time.h>
 #include "runtime/log.h"
 #include "runtime/streaming.h"
+#include "runtime/tally.h"
 
 enum {
     MORE_SHARE = 16, /* of the ceiling: less is not worth a new plan */
@@ -77,6 +78,7 @@ void room_follow(struct pager *pager, const struct driver *drv)
     if (now < pager->next_look || card_capture_is_open())
         return;
     pager->next_look = now + ROOM_EVERY_MS;
+    tally_look(pager, drv);
     if (pagers.config.vram.leave_free)
         follow(pager, drv);
     else

@@ -46,16 +46,22 @@ int vmm_grant(const struct driver *drv, CUdeviceptr at, uint64_t bytes,
     return driver_errno(result);
 }
 
+int vmm_place(const struct driver *drv, CUdeviceptr at, uint64_t bytes,
+              CUmemGenericAllocationHandle handle)
+{
+    CUresult result;
+
+    TAKE(drv, result, drv->cuMemMap(at, bytes, 0, handle, 0));
+    return driver_errno(result);
+}
+
 int vmm_map(const struct driver *drv, CUdeviceptr at, uint64_t bytes,
             CUmemGenericAllocationHandle handle, const struct vmm_access *access)
 {
-    CUresult result;
-    int r;
+    int r = vmm_place(drv, at, bytes, handle);
 
-    TAKE(drv, result, drv->cuMemMap(at, bytes, 0, handle, 0));
-    if (result != CUDA_SUCCESS)
-        return driver_errno(result);
-
+    if (r)
+        return r;
     r = vmm_grant(drv, at, bytes, access);
     if (r)
         (void)vmm_unmap(drv, at, bytes);

@@ -28,7 +28,11 @@ void vmm_access_add(struct vmm_access *access, CUdevice device);
 int vmm_map(const struct driver *drv, CUdeviceptr at, uint64_t bytes,
             CUmemGenericAllocationHandle handle, const struct vmm_access *access);
 
-/* Grants `access` to what one vmm_map() mapped. */
+/* The first half of vmm_map(): nobody may use it before vmm_grant(). */
+int vmm_place(const struct driver *drv, CUdeviceptr at, uint64_t bytes,
+              CUmemGenericAllocationHandle handle);
+
+/* Grants `access` to what is mapped there without a gap. */
 int vmm_grant(const struct driver *drv, CUdeviceptr at, uint64_t bytes,
               const struct vmm_access *access);
 

@@ -43,6 +43,30 @@ static void unmap(struct window *window, const struct driver *drv)
         vmm_unreserve(drv, window->base, place_bytes(window));
 }
 
+/* One call for all of it costs little more than one for a block. A driver that will not have tiers
+ * together is asked for each. */
+static int grant(struct window *window, const struct driver *drv, const struct vmm_access *access)
+{
+    uint64_t bytes = 0;
+    bool gaps = false;
+
+    for (uint32_t i = 0; i < window->mapped; i++) {
+        gaps |= !window->bytes[i];
+        bytes += window->bytes[i];
+    }
+    if (!gaps && vmm_grant(drv, window->base, bytes, access) == 0)
+        return 0;
+    for (uint32_t i = 0; i < window->mapped; i++) {
+        int r = window->bytes[i]
+                    ? vmm_grant(drv, place(window, window->from + i), window->bytes[i], access)
+                    : 0;
+
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
 static int map(struct window *window, const struct driver *drv, const struct vmm_access *access,
                window_chunk_fn *chunk_of, void *context)
 {
@@ -60,12 +84,12 @@ static int map(struct window *window, const struct driver *drv, const struct vmm
             window->mapped++;
             continue;
         }
-        r = vmm_map(drv, place(window, i), chunk->bytes, chunk->handle, access);
+        r = vmm_place(drv, place(window, i), chunk->bytes, chunk->handle);
         if (r)
             return r;
         window->bytes[window->mapped++] = chunk->bytes;
     }
-    return 0;
+    return grant(window, drv, access);
 }
 
 struct window *window_find(const struct windows *windows, const struct stretch *stretch)

@@ -11,12 +11,12 @@ cd "$MESON_SOURCE_ROOT" || exit 1
 layers='
 0 nvml_abi table util
 1 fields gate heat host_memory indices log nearest nvinfo pass profile spread stats
-2 config config_types disk driver fatbin planfile watch
+2 account config config_types disk driver fatbin planfile watch
 3 costs image spill story vmm
 4 ahead digest guard layout peek pool space transfer trust
 5 redirect residency ring
 6 evict move origin replay window
-7+ blame card cold cold_plan experts experts_learn experts_swap fetch gather pager peer planned prepare recognise room streaming weigh
+7+ blame card cold cold_plan experts experts_learn experts_swap fetch gather pager peer planned prepare recognise room streaming tally weigh
 '
 
 find runtime interpose planner tools tests/sim -path runtime/cuda -prune -o -name '*.[ch]' -print |
