@@ -337,11 +337,6 @@ const struct config_type config_type_LEVEL = {
     .parse = parse_level,
     .format = print_level,
 };
-const struct config_type config_type_FILE = {
-    .accepts = "a file name of at most 255 bytes",
-    .parse = parse_path,
-    .format = print_path,
-};
 const struct config_type config_type_PATH = {
     .accepts = "a file name of at most 255 bytes; %p becomes the process id",
     .parse = parse_path,

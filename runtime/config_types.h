@@ -23,6 +23,5 @@ extern const struct config_type config_type_STORY;
 extern const struct config_type config_type_ENGINE;
 extern const struct config_type config_type_WHEN;
 extern const struct config_type config_type_LEVEL;
-extern const struct config_type config_type_FILE;
 extern const struct config_type config_type_PATH;
 extern const struct config_type config_type_FILE;

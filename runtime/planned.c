@@ -18,6 +18,7 @@
 #include "runtime/prepare.h"
 #include "runtime/recognise.h"
 #include "runtime/tally.h"
+#include "runtime/weigh.h"
 
 enum {
     ATTEMPTS = 3,      /* to begin by the plan; later ones because memory came or went */
@@ -267,9 +268,11 @@ static int begin(struct pager *pager, const struct driver *drv)
     s->plan++;
     if (!r)
         r = prepare_begin(pager, drv);
-    if (!r)
-        open_windows(pager, drv);
-    return r;
+    if (r)
+        return r;
+    open_windows(pager, drv);
+    s->link = weigh_link(s, drv);
+    return 0;
 }
 
 /* Of what the plan streams, in tensors of at least so many bytes, how much is on this card. */

@@ -10,6 +10,7 @@
 #include "runtime/log.h"
 #include "runtime/move.h"
 #include "runtime/stats.h"
+#include "runtime/trial.h"
 #include "runtime/util.h"
 #include "runtime/weigh.h"
 
@@ -185,6 +186,7 @@ static int compare_digests(struct streaming *s, const struct driver *drv, bool c
         piece->changed = !piece->undigested && piece->digest != spans[n].digest;
         changed += piece->changed;
         piece->digest = spans[n++].digest;
+        piece->undigested = false;
     }
     free(spans);
     *out_changed = changed;
@@ -620,7 +622,7 @@ static int note_staged(void *context, const struct driver *drv, const struct tur
     struct streaming *s = context;
     struct piece *piece = &s->pieces[turn->piece];
 
-    if (!piece->undigested || piece->noted)
+    if (!s->by_plan || piece->noted)
         return 0;
     piece->noted = true;
     return digest_note(&s->digester, drv, s->transfer->stream, at, turn->bytes,
@@ -633,7 +635,7 @@ static int make_guard(struct streaming *s, const struct driver *drv)
     int r = -ENOMEM;
 
     for (uint32_t i = 0; digests && i < s->n_pieces; i++)
-        digests[i] = s->pieces[i].undigested ? 0 : s->pieces[i].digest;
+        digests[i] = s->by_plan ? 0 : s->pieces[i].digest;
     if (digests)
         r = guard_init(&s->guard, drv, s->transfer->stream, s->ring.n_slots, s->n_pieces, digests);
     free(digests);
@@ -848,18 +850,30 @@ int prepare_plan(struct pager *pager, const struct driver *drv)
     return r;
 }
 
+/* Something that nobody is known to write was never looked at: there is nothing to compare. */
+static bool is_undigested(const struct streaming *s)
+{
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        if (s->pieces[i].undigested && is_clean(&s->pieces[i]))
+            return true;
+    }
+    return false;
+}
+
 int prepare_check(struct pager *pager, const struct driver *drv)
 {
     struct streaming *s = pager->streaming;
     struct transfer *transfer;
     uint32_t changed = 0;
+    bool unseen;
     int r;
 
     if (!card_enter(pager, drv, &transfer))
         return 0;
+    unseen = is_undigested(s);
     r = compare_digests(s, drv, true, &changed);
     card_leave(drv);
-    if (!r && !changed)
+    if (!r && !changed && !unseen)
         trust_earn(&s->trust);
     return r ? r : changed ? -EINVAL : 0;
 }
@@ -928,6 +942,7 @@ void prepare_end(struct pager *pager, const struct driver *drv, bool alive)
     windows_close(&s->windows, drv, NULL);
     drop_ring(pager, drv, alive);
     weigh_forget(s, drv, alive);
+    trials_forget(s, drv, alive);
     experts_end(pager, drv, alive);
     if (!alive)
         s->digester = (struct digester){.module = NULL};

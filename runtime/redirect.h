@@ -15,6 +15,7 @@ struct experts;
 struct experts_record;
 struct pager;
 struct probe;
+struct trial;
 
 enum {
     REDIRECT_SLOTS_MAX = 128,
@@ -30,6 +31,7 @@ struct redirect {
     uint64_t plan;
     CUstream stream;
     struct probe *probe; /* the launch is timed, nothing else */
+    struct trial *trial; /* it is the first of its function, and is timed */
     uint32_t n_slots;
     uint32_t slots[REDIRECT_SLOTS_MAX];
     const struct guard *guard; /* looks at some of these behind the launch, */

@@ -9,6 +9,7 @@
 #include "runtime/planned.h"
 #include "runtime/prepare.h"
 #include "runtime/stats.h"
+#include "runtime/trial.h"
 #include "runtime/weigh.h"
 
 enum {
@@ -16,6 +17,7 @@ enum {
     CHECK_ROUNDS = 64, /* the most between two looks at what was noted */
     JUMPS_SHARE = 4,   /* of a pass: more in a round are another pass */
     STILL_LAPS = 4,    /* so many launches for each visit, */
+    PRESUMED_LAPS = 2, /* of a plan of the user */
     STILL_LEAST = 256, /* and these, of something else: the program does not come back to it */
 };
 
@@ -175,12 +177,29 @@ static bool is_presumed(struct streaming *s, const struct extent *extent,
     return true;
 }
 
+/* So are functions believed to leave weights alone otherwise, if they are given some, or were
+ * launched when the plan began: one that comes later has something else in mind. */
+static bool is_presumed_function(struct pager *pager, const struct launch *launch,
+                                 const struct extents *extents)
+{
+    struct streaming *s = pager->streaming;
+    bool presumed = s->pass.laps <= PRESUMED_LAPS;
+
+    if (!s->by_plan || !layout_known(launch->layout))
+        return false;
+    for (size_t i = 0; i < extents->n && !presumed; i++)
+        presumed = extents->list[i].range->pager == pager && planned_is_read(&extents->list[i]);
+    if (presumed)
+        trust_presume_function(&s->trust, launch->function);
+    return presumed;
+}
+
 /* Whether the launch is known to leave all that takes turns as it is. Notes it, if it is not. */
 static bool is_trusted(struct pager *pager, const struct launch *launch,
                        const struct extents *extents)
 {
     struct streaming *s = pager->streaming;
-    bool trusted = !launch->layout->excused || (s->by_plan && layout_known(launch->layout)) ||
+    bool trusted = !launch->layout->excused || is_presumed_function(pager, launch, extents) ||
                    trust_function(&s->trust, launch->function);
 
     trusted &= !extents->more;
@@ -483,6 +502,28 @@ static enum group_use use_of_group(struct streaming *s, const struct launch *lau
     return found;
 }
 
+/* Of what the group is given itself, not of the blocks that lies in. */
+static uint64_t bytes_in_turns(const struct streaming *s, const struct group *group)
+{
+    uint64_t bytes = 0;
+
+    EACH_OF_GROUP(group, extent)
+    {
+        uint64_t from = extent->address - extent->range->base;
+        uint64_t to = from + extent->bytes;
+
+        for (uint32_t i = extent_first(extent); i <= extent_last(extent); i++) {
+            const struct block *block = &extent->range->blocks[i];
+            const struct piece *piece = prepare_piece(s, block);
+            uint64_t begin = (uint64_t)i << residency.slot_shift;
+
+            if (piece && piece->turn >= 0)
+                bytes += min_u64(to, begin + block->bytes) - max_u64(from, begin);
+        }
+    }
+    return bytes;
+}
+
 static bool is_first_of_range(const struct extents *extents, size_t i)
 {
     for (size_t k = 0; k < i; k++) {
@@ -496,7 +537,9 @@ static struct redirect *redirect_launch(struct pager *pager, const struct driver
                                         const struct launch *launch, struct extents *extents)
 {
     struct streaming *s = pager->streaming;
+    enum trial_verdict verdict = TRIAL_COPY;
     struct redirect *redirect = NULL;
+    uint64_t away = 0;
     bool missed = false;
     bool held = true;
 
@@ -506,6 +549,11 @@ static struct redirect *redirect_launch(struct pager *pager, const struct driver
 
         if (group.range->pager == pager && is_first_of_range(extents, i))
             use = use_of_group(s, launch, &group);
+        if (use == GROUP_STREAMED && s->by_plan) {
+            verdict = trial_find(s, launch->function);
+            use = verdict == TRIAL_COPY ? GROUP_STREAMED : GROUP_IN_PLACE;
+            away += bytes_in_turns(s, &group);
+        }
         if (use == GROUP_STREAMED)
             missed |= !redirect_group(pager, drv, launch, &group, &redirect);
         else if (use == GROUP_IN_PLACE)
@@ -513,6 +561,8 @@ static struct redirect *redirect_launch(struct pager *pager, const struct driver
     }
     if (!held)
         distrust(s);
+    if (verdict == TRIAL_FIRST && redirect)
+        trial_begin(pager, drv, launch, away, redirect);
     s->hits += redirect && redirect->n_entries && !missed;
     s->misses += missed;
     if (redirect && redirect->n_entries)
@@ -751,6 +801,8 @@ void streaming_launched(const struct driver *drv, struct redirect *redirect)
 
     if (!s || s->plan != redirect->plan)
         return;
+    if (redirect->trial && s->state == STREAMING_RUNNING && card_may_drain())
+        trial_launched(s, drv, redirect);
     if (redirect->probe && s->state == STREAMING_COMPARING)
         weigh_launched(drv, redirect);
     if (s->state != STREAMING_RUNNING)

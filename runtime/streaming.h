@@ -98,6 +98,8 @@ struct streaming {
     bool unsure;              /* whether launches wrote to what has no home */
     bool by_plan;             /* of the user, not learned */
     uint64_t reserve;         /* bytes that are kept for what the plan says will be written */
+    double link;              /* milliseconds in which it copies a byte */
+    struct trial *trials;     /* functions that were launched under it */
     bool watching;            /* functions and submissions of unknown effect */
     uint64_t plan;            /* number of the plan, so that late news of another one is known */
     uint64_t unknown;         /* submissions of unknown effect that have been dealt with */

@@ -43,6 +43,22 @@ void trust_presume(struct trust *trust, const struct trust_use *use)
     HASH_ADD(hh, trust->uses, use, sizeof(presumed->use), presumed);
 }
 
+void trust_presume_function(struct trust *trust, CUfunction function)
+{
+    uint64_t handle = (uintptr_t)function;
+    struct trusted_function *found;
+
+    HASH_FIND(hh, trust->functions, &handle, sizeof(handle), found);
+    if (!found) {
+        found = calloc(1, sizeof(*found));
+        if (!found)
+            return;
+        found->function = handle;
+        HASH_ADD(hh, trust->functions, function, sizeof(found->function), found);
+    }
+    found->earned = true;
+}
+
 bool trust_use(struct trust *trust, const struct trust_use *use)
 {
     struct trusted_use *found = trust_find(trust, use);

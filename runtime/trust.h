@@ -48,8 +48,9 @@ struct trust {
 /* Notes it; whether it is trusted already. */
 bool trust_function(struct trust *trust, CUfunction function);
 bool trust_use(struct trust *trust, const struct trust_use *use);
-/* It is trusted without having been seen. */
+/* They are trusted without having been seen. */
 void trust_presume(struct trust *trust, const struct trust_use *use);
+void trust_presume_function(struct trust *trust, CUfunction function);
 /* NULL when it was not noted. */
 struct trusted_use *trust_find(const struct trust *trust, const struct trust_use *use);
 /* Nothing has changed since the last call: what was noted is trusted. */

@@ -208,8 +208,7 @@ static void judge(struct streaming *s, struct weight **all, double copied_ms_per
     }
 }
 
-/* Milliseconds per byte; 0 when it cannot be measured. */
-static double measure_link(struct streaming *s, const struct driver *drv)
+double weigh_link(struct streaming *s, const struct driver *drv)
 {
     uint32_t n = s->ring.n_turns < LINK_COPIES ? s->ring.n_turns : LINK_COPIES;
     CUevent events[2] = {NULL, NULL};
@@ -242,7 +241,7 @@ static double measure_link(struct streaming *s, const struct driver *drv)
 static double look_up_link(struct streaming *s, const struct driver *drv,
                            const struct profile *costs)
 {
-    return profile_has(costs, PROFILE_h2d) ? 1e3 / (double)costs->h2d : measure_link(s, drv);
+    return profile_has(costs, PROFILE_h2d) ? 1e3 / (double)costs->h2d : weigh_link(s, drv);
 }
 
 /* As the settings want it, whatever that costs. */

@@ -30,5 +30,9 @@ void weigh_launched(const struct driver *drv, struct redirect *redirect);
  */
 uint32_t weigh_pieces(struct streaming *s, const struct driver *drv, const struct profile *costs);
 
+/* With a ring that holds nothing yet: milliseconds in which a byte is copied; 0 when that cannot be
+ * measured. */
+double weigh_link(struct streaming *s, const struct driver *drv);
+
 /* `alive`: the context still is. */
 void weigh_forget(struct streaming *s, const struct driver *drv, bool alive);

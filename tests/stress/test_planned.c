@@ -7,14 +7,16 @@ TestSuite(planned, .timeout = 120, .fini = stop_paged);
 Test(planned, the_first_pass_is_read_through_the_ring)
 {
     struct model m = start_planned("28MiB", 28 * MIB, false);
+    uint64_t in_place;
 
     cr_expect_eq(stats_get(streaming_plans), 1, "before anything was launched");
     cr_expect_eq(stats_get(chunks_to_device) + stats_get(chunks_to_host), 0, "no home was moved");
     pass(&m);
-    cr_expect_eq(stats_now().kernel_bytes_host, 0, "nothing is read over the link");
+    in_place = stats_now().kernel_bytes_host;
+    cr_expect_leq(in_place, TENSOR, "but for the first launch nothing is read over the link");
     cr_expect_leq(stats_get(bytes_streamed), MODEL - 28 * MIB + 12 * PAGE);
     passes(&m, 5);
-    cr_expect_eq(stats_now().kernel_bytes_host, 0);
+    cr_expect_eq(stats_now().kernel_bytes_host, in_place);
     cr_expect_eq(stats_get(streaming_plans), 1);
     cr_expect_eq(stats_get(streaming_ends), 0);
     cr_expect_eq(stats_now().illegal_addresses, 0);
@@ -38,7 +40,7 @@ Test(planned, another_budget_than_the_plans_is_filled_as_well)
 
     cr_expect_geq(stats_get(host_bytes), MODEL - 20 * MIB);
     pass(&m);
-    cr_expect_eq(stats_now().kernel_bytes_host, 0);
+    cr_expect_leq(stats_now().kernel_bytes_host, TENSOR);
     passes(&m, 4);
     cr_expect_leq(stats_get(bytes_streamed), 5 * (MODEL - 20 * MIB + 12 * PAGE));
     stop_model(&m);
@@ -49,7 +51,7 @@ Test(planned, tensors_with_other_bytes_are_recognised_by_their_size)
     struct model m = start_planned("28MiB", 28 * MIB, true);
 
     pass(&m);
-    cr_expect_eq(stats_now().kernel_bytes_host, 0);
+    cr_expect_leq(stats_now().kernel_bytes_host, TENSOR);
     stop_model(&m);
 }
 
