@@ -88,6 +88,7 @@ static void scan(const struct driver *drv, CUdeviceptr src, uint64_t bytes)
                            size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                \
     {                                                                                              \
         pager_scan(drv, src, bytes);                                                               \
+        pager_note_source(dst, src, bytes);                                                        \
         return is_ours(dst) ? ours_##symbol(drv, dst, src, bytes PASS_ON)                          \
                             : drv->symbol(dst, src, bytes PASS_ON);                                \
     }                                                                                              \

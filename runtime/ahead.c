@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/ahead.h"
 
+#include "runtime/backing.h"
 #include "runtime/stats.h"
 
 static struct ahead_buffer *find(struct ahead *ahead, uint32_t page)
@@ -42,6 +43,11 @@ static void begin(struct ahead *ahead, struct ahead_buffer *buffer, const struct
     buffer->page = page->page + 1;
     buffer->bytes = page->bytes;
     buffer->wanted = ahead->round;
+    if (backing_is(page->page)) {
+        buffer->request = (struct disk_request){.result = 0};
+        backing_hint(page->page);
+        return;
+    }
     buffer->request = spill_request(ahead->spill, page->page, false, buffer->memory, page->bytes);
     disk_start(&ahead->spill->disk, &buffer->request);
 }
@@ -94,7 +100,11 @@ static int check(struct ahead *ahead, struct ahead_buffer *buffer)
 {
     int r = buffer->request.result;
 
-    if (r) {
+    if (backing_is(buffer->page - 1)) {
+        r = backing_read(buffer->page - 1, buffer->memory);
+        if (!r)
+            stats_add(bytes_read, buffer->bytes);
+    } else if (r) {
         spill_blame(ahead->spill, &buffer->request);
         r = -EIO;
     } else {

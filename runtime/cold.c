@@ -19,6 +19,7 @@
 #include "runtime/experts.h"
 #include "runtime/gate.h"
 #include "runtime/log.h"
+#include "runtime/backing.h"
 #include "runtime/pager.h"
 #include "runtime/stats.h"
 #include "runtime/vmm.h"
@@ -38,10 +39,16 @@ static char *bounce(size_t i)
     return pagers.cold.bounces + i % BOUNCES * pagers.cold.bounce_bytes;
 }
 
+/* As large as one of them, behind all others. */
+static char *scratch(void)
+{
+    return pagers.cold.bounces + (BOUNCES + pagers.cold.ahead.n) * pagers.cold.bounce_bytes;
+}
+
 static bool open_bounces(const struct driver *drv, uint64_t slot_bytes, uint32_t n_ahead)
 {
     struct ahead *ahead = &pagers.cold.ahead;
-    uint64_t bytes = (BOUNCES + n_ahead) * slot_bytes;
+    uint64_t bytes = (BOUNCES + n_ahead + 1) * slot_bytes;
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (memory == MAP_FAILED)
@@ -91,7 +98,7 @@ uint64_t cold_open(const struct driver *drv, uint64_t slot_bytes, uint64_t host_
     cold->drv = drv;
     gate_set_holder(bring_for_unknown);
     atomic_store(&residency.spills, true);
-    return (BOUNCES + n_ahead) * slot_bytes;
+    return (BOUNCES + n_ahead + 1) * slot_bytes;
 }
 
 uint64_t cold_wish(uint64_t memory)
@@ -137,12 +144,20 @@ void cold_begin(struct block *block)
     count(block, true);
 }
 
+static void page_give(uint32_t page)
+{
+    if (backing_is(page))
+        backing_free(page);
+    else
+        spill_give(&pagers.cold.spill, page);
+}
+
 static void give_page(struct block *block)
 {
     if (block->page)
         ahead_drop(&pagers.cold.ahead, block->page - 1);
     if (block->page)
-        spill_give(&pagers.cold.spill, block->page - 1);
+        page_give(block->page - 1);
     block->page = 0;
 }
 
@@ -160,7 +175,7 @@ static bool give_up_page(void)
         for (uint32_t i = 0; i < range->n_blocks; i++) {
             struct block *block = &range->blocks[i];
 
-            if (block->page && block_tier(block) != TIER_DISK) {
+            if (block->page && !backing_is(block->page - 1) && block_tier(block) != TIER_DISK) {
                 give_page(block);
                 return true;
             }
@@ -189,7 +204,25 @@ struct leaving {
 
 static bool same_as_on_disk(const struct block *block, uint64_t sum)
 {
-    return block->page && pagers.cold.spill.sums[block->page - 1] == sum;
+    if (!block->page)
+        return false;
+    return backing_is(block->page - 1) ? backing_checksum(block->page - 1) == sum
+                                       : pagers.cold.spill.sums[block->page - 1] == sum;
+}
+
+/* Then it has a page from now on. The buffer that is compared with is for reading ahead: at a safe
+ * point nobody does. */
+static bool is_in_a_file(struct block *block, const char *buffer, uint64_t sum)
+{
+    uint64_t at = (uint64_t)block->index << residency.slot_shift;
+    uint32_t page;
+
+    if (!backing_make(&block->range->sources, at, buffer, block->bytes, sum, scratch(), &page))
+        return false;
+    give_page(block);
+    block->page = page + 1;
+    block->digest = digest_bytes(buffer, block->bytes);
+    return true;
 }
 
 /* Takes its bytes to the bounce, and begins to write them if the disk does not have them. */
@@ -212,6 +245,10 @@ static int leave_begin(struct mover *mover, struct block *block, char *buffer,
     leaving->request = (struct disk_request){.result = 0};
     if (same_as_on_disk(block, sum))
         return 0;
+    if (is_in_a_file(block, buffer, sum))
+        return 0;
+    if (block->page && backing_is(block->page - 1))
+        give_page(block);
     if (!block->page)
         r = take_page(block);
     if (r) {
@@ -356,7 +393,7 @@ static int read_begin(struct block *block, char *buffer, struct disk_request *re
     struct spill *spill = &pagers.cold.spill;
 
     *request = (struct disk_request){.result = 0};
-    if (!block->page)
+    if (!block->page || backing_is(block->page - 1))
         return 0;
     *request = spill_request(spill, block->page - 1, false, buffer, block->bytes);
     disk_start(&spill->disk, request);
@@ -370,11 +407,17 @@ static int read_end(struct block *block, char *buffer, struct disk_request *requ
 
     if (!block->page)
         return 0;
+    if (backing_is(block->page - 1)) {
+        r = backing_read(block->page - 1, buffer);
+        goto count;
+    }
     r = disk_finish(&spill->disk, request);
     if (r)
         spill_blame(spill, request);
     else
         r = spill_verify(spill, block->page - 1, buffer, block->bytes);
+
+count:
     if (r)
         stats_add(disk_errors, 1);
     else
@@ -514,7 +557,9 @@ int cold_take_over(struct pager *pager, const struct driver *drv, struct transfe
         (void)cold_evict(pager, &mover, TIER_HOST, residency.space.slot_bytes, 0);
     r = place(pager, drv, transfer, block, TIER_COUNT, &filling);
     /* Whatever the page says now is not what the program wrote. */
-    if (r && block->page)
+    if (r && block->page && backing_is(block->page - 1))
+        backing_spoil(block->page - 1);
+    else if (r && block->page)
         pagers.cold.spill.sums[block->page - 1] ^= UINT64_MAX;
     return r;
 }
@@ -767,6 +812,19 @@ static void escape(const struct driver *drv, struct range *range)
                  "it, and there is no room to keep it off the disk",
                  (unsigned long long)(range->bytes / MIB));
     free(blocks);
+}
+
+void pager_note_source(CUdeviceptr to, const void *from, uint64_t n)
+{
+    struct range *range;
+
+    if (!residency_block(to))
+        return;
+    pthread_mutex_lock(&pagers.lock);
+    range = residency_range(to);
+    if (range)
+        backing_note(&range->sources, to - range->base, from, n);
+    pthread_mutex_unlock(&pagers.lock);
 }
 
 void pager_scan(const struct driver *drv, const void *bytes, uint64_t n)

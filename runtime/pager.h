@@ -109,6 +109,8 @@ CUresult pager_bring(const struct driver *drv, CUdeviceptr to, CUdeviceptr from)
 
 /* What the program copies into device memory may be addresses, which kernels follow unseen. */
 void pager_scan(const struct driver *drv, const void *bytes, uint64_t n);
+/* Or what a file holds that the program has mapped. */
+void pager_note_source(CUdeviceptr to, const void *from, uint64_t n);
 
 /* The program gave device memory back to the driver itself: what was refused may be had now. */
 void pager_device_memory_freed(void);

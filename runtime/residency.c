@@ -132,6 +132,7 @@ int range_take(uint64_t bytes, uint64_t granularity, struct range **out)
     range->named.n = 0;
     range->uploads.n = 0;
     range->escaped = false;
+    range->sources.n = 0;
     atomic_store_explicit(&range->n_away, 0, memory_order_relaxed);
     for (uint32_t i = 0; i < n_blocks; i++) {
         struct block *block = &range->blocks[i];

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "runtime/driver.h"
+#include "runtime/backing.h"
 #include "runtime/pool.h"
 #include "runtime/space.h"
 #include "runtime/util.h"
@@ -76,10 +77,11 @@ struct range {
     _Atomic uint32_t n_away; /* blocks whose home is not device memory, and RANGE_OBSERVED */
     struct marks marks;      /* where buffers were seen to begin, by uploads and by launches */
     struct marks uploads;    /* by uploads alone */
-    bool escaped;            /* its address lies in memory somewhere: it is touched unseen */
-    struct marks named;      /* by launches alone: an upload may well be a part of a buffer */
-    struct range *prev;      /* while RANGE_LIVE */
-    struct range *next;      /* the same, and of those to be used again */
+    struct backing_uploads sources; /* what came from files */
+    bool escaped;                   /* its address lies in memory somewhere: it is touched unseen */
+    struct marks named; /* by launches alone: an upload may well be a part of a buffer */
+    struct range *prev; /* while RANGE_LIVE */
+    struct range *next; /* the same, and of those to be used again */
     struct block blocks[];
 };
 

@@ -13,6 +13,7 @@ layers='
 1 fields gate heat host_memory indices log nearest nvinfo pass profile spread stats
 2 account config config_types disk driver fatbin planfile watch
 3 costs image spill story vmm
+3 backing
 4 ahead digest guard layout peek pool space transfer trust
 5 redirect residency ring
 6 evict move origin replay window

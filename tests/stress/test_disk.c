@@ -26,7 +26,7 @@ static struct device_code start_spilling(void)
     setenv("VRAMSHIM_SPILL_DIR", ".", 1);
     setenv("VRAMSHIM_SPILL_FORCE", "1", 1);
     setenv("VRAMSHIM_LOG", "error", 1);
-    start_paged("8MiB", "14MiB");
+    start_paged("8MiB", "18MiB");
     return load_code();
 }
 
