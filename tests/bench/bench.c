@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,10 +41,12 @@ static const struct policy {
     const char *engine;
     bool all_away;
     const char *in_place; /* NULL: as it chooses */
+    bool planned;         /* the program has a plan */
 } policies[] = {
     {"engine", "stream", false},
     {"never-in-place", "stream", false, "never"},
     {"always-in-place", "stream", false, "always"},
+    {"planned", "stream", false, NULL, true},
     {"lru", "lru", false},
     {"first-n", "none", false},
     {"in-place", "none", true},
@@ -71,35 +75,61 @@ static void set_number(const char *name, uint64_t value)
     setenv(name, text, 1);
 }
 
-/* In the child: the run, and its figures to the pipe. */
-static void child(const struct program *program, const struct profile *profile, bool graph,
-                  const struct policy *policy, uint64_t budget, int to)
+/* One run: of what, how, and on how much memory. */
+struct task {
+    const struct program *program;
+    const struct profile *profile;
+    bool graph;
+    const struct policy *policy; /* NULL: without the shim */
+    uint64_t budget, written;
+};
+
+/* A file for the plan, which the program writes when it has started. */
+static int make_plan_file(void)
 {
+    int fd = memfd_create("plan", 0);
+    char path[64];
+
+    if (fd < 0 || fchmod(fd, 0600))
+        _exit(126);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    setenv("VRAMSHIM_PLAN", path, 1);
+    return fd;
+}
+
+/* In the child: the run, and its figures to the pipe. */
+static void child(const struct task *task, int to)
+{
+    const struct policy *policy = task->policy;
     char number[16];
     char scale[16];
     char form[8];
+    char plan[16] = "";
+    char written[32];
 
-    setenv("SIM_PROFILE", profile->name, 1);
+    setenv("SIM_PROFILE", task->profile->name, 1);
     setenv("SIM_ORDER", "timed", 1);
     setenv("SIM_VRAM", "24GiB", 1);
-    set_number("VRAMSHIM_CHUNK", profile->scale * 2 * MIB);
+    set_number("VRAMSHIM_CHUNK", task->profile->scale * 2 * MIB);
     setenv("VRAMSHIM_RAM", "16GiB", 1);
     setenv("VRAMSHIM_DISABLE", policy ? "0" : "1", 1);
     if (policy) {
         setenv("VRAMSHIM_ENGINE", policy->engine, 1);
         setenv("VRAMSHIM_IN_PLACE", policy->in_place ? policy->in_place : "auto", 1);
-        set_number("VRAMSHIM_VRAM", budget);
+        set_number("VRAMSHIM_VRAM", task->budget);
     }
+    if (policy && policy->planned)
+        snprintf(plan, sizeof(plan), "%d", make_plan_file());
     snprintf(number, sizeof(number), "%d", to);
-    snprintf(form, sizeof(form), "%d", graph);
-    snprintf(scale, sizeof(scale), "%u", profile->scale);
-    execl(self, self, "--measure", program->name, form, policy ? "" : "follow", scale, number,
-          NULL);
+    snprintf(form, sizeof(form), "%d", task->graph);
+    snprintf(written, sizeof(written), "%llu", (unsigned long long)task->written);
+    snprintf(scale, sizeof(scale), "%u", task->profile->scale);
+    execl(self, self, "--measure", task->program->name, form, policy ? "" : "follow", scale, number,
+          plan, written, NULL);
     _exit(127);
 }
 
-static bool run(const struct program *program, const struct profile *profile, bool graph,
-                const struct policy *policy, uint64_t budget, struct measured *out)
+static bool run(const struct task *task, struct measured *out)
 {
     size_t got = 0;
     int ends[2];
@@ -111,7 +141,7 @@ static bool run(const struct program *program, const struct profile *profile, bo
     pid = fork();
     if (pid == 0) {
         close(ends[0]);
-        child(program, profile, graph, policy, budget, ends[1]);
+        child(task, ends[1]);
     }
     close(ends[1]);
     while (pid > 0 && got < sizeof(*out)) {
@@ -125,20 +155,34 @@ static bool run(const struct program *program, const struct profile *profile, bo
     return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0 && got == sizeof(*out);
 }
 
+/* Before the driver is called for the first time. */
+static bool write_plan(const struct program *program, const char *fd, const char *written)
+{
+    FILE *out = fdopen(dup(atoi(fd)), "w");
+    bool good = out && program_plan(program, strtoull(getenv("VRAMSHIM_VRAM"), NULL, 10),
+                                    strtoull(written, NULL, 10), out);
+
+    return (!out || fclose(out) == 0) && good;
+}
+
 static int measure_here(char **argv)
 {
     struct measure_options options = {
         .graph = argv[3][0] == '1',
-        .scale = (uint32_t)atoi(argv[5]),
         .ratios = ratios,
         .n_ratios = argv[4][0] ? ARRAY_SIZE(ratios) : 0,
     };
     struct measured measured;
     int to = atoi(argv[6]);
 
+    program_scale = strtoull(argv[5], NULL, 10);
+
     for (uint32_t i = 0; i < n_programs; i++) {
         if (strcmp(programs[i].name, argv[2]))
             continue;
+        programs[i].shape();
+        if (argv[7][0] && !write_plan(&programs[i], argv[7], argv[8]))
+            return 1;
         measure(&programs[i], &options, &measured);
         return write(to, &measured, sizeof(measured)) == sizeof(measured) ? 0 : 1;
     }
@@ -218,6 +262,7 @@ static void report(const struct options *options, const struct row *row,
     print_figure(options, row, "link_fraction", up * 1e9 / ns / native->link);
     print_figure(options, row, "passes_to_steady", passes_to_steady(m, ns));
     print_figure(options, row, "clean_bytes_written", mean(m->pass_down, m->passes, steady));
+    print_figure(options, row, "first_over_roofline", (double)m->pass_ns[0] / roofline_ns);
     if (options->json) {
         print_figure(options, row, "pass_seconds", ns / 1e9);
         print_figure(options, row, "pass_seconds_alone", compute_ns / 1e9);
@@ -278,17 +323,21 @@ static bool run_ratio(const struct options *options, struct row row, bool graph,
     for (size_t i = 0; i < ARRAY_SIZE(policies); i++) {
         const struct policy *policy = &policies[i];
         struct measured m;
+        struct task task = {program, row.profile, graph, policy, budget, native->written};
 
         if (!selected(options->policy, policy->name) &&
             (strcmp(options->policy, "regret") || i > ALWAYS_IN_PLACE))
             continue;
+        if (policy->planned && !program->components)
+            continue;
+        if (policy->all_away)
+            task.budget = native->written + 4 * MIB;
         row.policy = policy->name;
         if (!strcmp(policy->name, "uvm-model"))
             m = modelled(native, native->by_age[ratio], UVM_SLOWER_PER_MILLE / 1000.0);
         else if (!strcmp(policy->name, "belady"))
             m = modelled(native, native->least[ratio], 1);
-        else if (!run(program, row.profile, graph, policy,
-                      policy->all_away ? native->written + 4 * MIB : budget, &m)) {
+        else if (!run(&task, &m)) {
             fprintf(stderr, "bench: %s with %s failed\n", program->name, policy->name);
             good = false;
             continue;
@@ -306,11 +355,12 @@ static bool report_overhead(const struct options *options, struct row row, bool 
                             const struct program *program, const struct measured *native)
 {
     uint32_t steady = steady_passes(native);
+    struct task task = {program, row.profile, graph, &policies[0], AMPLE, native->written};
     struct measured m;
 
     row.policy = policies[0].name;
     row.ratio = 0;
-    if (!run(program, row.profile, graph, &policies[0], AMPLE, &m)) {
+    if (!run(&task, &m)) {
         fprintf(stderr, "bench: %s failed with ample memory under the library\n", program->name);
         return false;
     }
@@ -325,10 +375,11 @@ static bool run_program(const struct options *options, const struct profile *pro
 {
     struct row row = {.profile = profile, .program = program->name, .form = form};
     bool graph = !strcmp(form, "graph");
+    struct task task = {.program = program, .profile = profile, .graph = graph};
     struct measured native;
     bool good = true;
 
-    if (!run(program, profile, graph, NULL, 0, &native)) {
+    if (!run(&task, &native)) {
         fprintf(stderr, "bench: %s failed with ample memory\n", program->name);
         return false;
     }
@@ -379,7 +430,7 @@ static int run_all(const struct options *options)
         printf("[");
     else
         printf("profile    program     form     W/B  policy       bytes/least time/roofline"
-               "    link part  to steady       written\n");
+               "    link part    to steady      written        first\n");
     if (!options->program && !options->policy && !options->ratio)
         report_instructions(options);
     for (size_t p = 0; p < ARRAY_SIZE(profiles); p++) {
@@ -409,7 +460,7 @@ int main(int argc, char **argv)
     int option;
 
     self = "/proc/self/exe";
-    if (argc == 7 && !strcmp(argv[1], "--measure"))
+    if (argc == 9 && !strcmp(argv[1], "--measure"))
         return measure_here(argv);
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         switch (option) {

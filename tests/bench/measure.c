@@ -110,7 +110,7 @@ void measure(const struct program *program, const struct measure_options *option
     MUST(cuInit(0));
     MUST(cuDevicePrimaryCtxRetain(&context, 0));
     MUST(cuCtxSetCurrent(context));
-    programs_init(options->scale);
+    programs_init();
     out->link = measure_link();
     program->start();
     out->weights = program_weights;

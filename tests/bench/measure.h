@@ -31,8 +31,7 @@ struct measured {
 uint32_t steady_passes(const struct measured *measured);
 
 struct measure_options {
-    bool graph;     /* the pass is captured once and launched again and again */
-    uint32_t scale; /* of the program's weights */
+    bool graph; /* the pass is captured once and launched again and again */
     /* Also follow the touches with as many cards. */
     const double *ratios;
     uint32_t n_ratios;

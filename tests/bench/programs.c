@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "planner/place.h"
+#include "runtime/planfile.h"
 #include "runtime/util.h"
 #include "tests/sim/sim.h"
 
@@ -12,7 +14,7 @@ CUstream program_stream;
 bool program_captured;
 uint64_t program_weights;
 uint64_t program_written;
-static uint64_t scale;
+uint64_t program_scale = 1;
 
 enum {
     STEP = 128 << 10, /* bytes per access of a kernel */
@@ -112,11 +114,10 @@ static const struct sim_native_kernel kernels[] = {
 static CUfunction functions[ARRAY_SIZE(kernels)];
 enum { MULTIPLY, ATTEND, EXPERT_READ };
 
-void programs_init(uint32_t wanted_scale)
+void programs_init(void)
 {
     CUmodule module;
 
-    scale = wanted_scale;
     for (size_t i = 0; i < ARRAY_SIZE(kernels); i++)
         sim_register_kernel(&kernels[i]);
     MUST(cuModuleLoadData(&module, "SIM-NATIVE"));
@@ -144,22 +145,33 @@ static CUdeviceptr activations;
 
 static void add(struct component *c, uint64_t bytes)
 {
-    bytes *= scale;
+    bytes *= program_scale;
     c->bytes = realloc(c->bytes, (c->n + 1) * sizeof(*c->bytes));
     c->bytes[c->n++] = bytes;
     c->total += bytes;
 }
 
+/* Of the first bytes of a tensor, which no other one has. */
+static const uint8_t *beginning_of(const struct component *c, uint32_t tensor)
+{
+    static uint64_t words[PLANFILE_HEAD / 8];
+    uint64_t word = (uint64_t)(uintptr_t)c * 31 + tensor + 1;
+
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        word = word * 6364136223846793005u + 1442695040888963407u;
+        words[i] = word >> 16;
+    }
+    return (const uint8_t *)words;
+}
+
 /* An upload says where a tensor begins; the kernels do not look at what is there. */
 static void load(struct component *c)
 {
-    static uint8_t bytes[4096];
     uint64_t at = 0;
 
     MUST(cuMemAlloc_v2(&c->base, c->total));
     for (uint32_t i = 0; i < c->n; i++) {
-        memset(bytes, (int)i + 1, sizeof(bytes));
-        MUST(cuMemcpyHtoD_v2(c->base + at, bytes, sizeof(bytes)));
+        MUST(cuMemcpyHtoD_v2(c->base + at, beginning_of(c, i), PLANFILE_HEAD));
         at += c->bytes[i];
     }
     program_weights += c->total;
@@ -170,7 +182,7 @@ static CUdeviceptr allocate_written(uint64_t bytes)
     CUdeviceptr at;
 
     MUST(cuMemAlloc_v2(&at, bytes));
-    program_written += align_up(bytes, scale * 2 * MIB);
+    program_written += align_up(bytes, program_scale * 2 * MIB);
     return at;
 }
 
@@ -206,10 +218,14 @@ static void wait_and_think(uint64_t ns)
 static struct component decoder;
 static CUdeviceptr caches;
 
-static void decode_start(void)
+static void decode_shape(void)
 {
     add_transformer(&decoder, LAYERS, 640 * KIB);
     add(&decoder, 60 * MIB);
+}
+
+static void decode_start(void)
+{
     load(&decoder);
     activations = allocate_written(2 * MIB);
     caches = allocate_written((uint64_t)LAYERS * 2 * MIB);
@@ -240,11 +256,15 @@ static void prefill_pass(uint32_t number)
 /* Three components: a text encoder, a model that is read many times, and a decoder. */
 static struct component parts[3];
 
-static void pipeline_start(void)
+static void pipeline_shape(void)
 {
     add_transformer(&parts[0], 6, 640 * KIB);
     add_transformer(&parts[1], 16, 640 * KIB);
     add_transformer(&parts[2], 2, 640 * KIB);
+}
+
+static void pipeline_start(void)
+{
     for (int i = 0; i < 3; i++)
         load(&parts[i]);
     activations = allocate_written(4 * MIB);
@@ -278,12 +298,16 @@ static uint32_t dice(uint32_t n)
 
 enum { DENSE = 8 << 20, EXPERT = 3 << 19 };
 
-static void mixture_start(void)
+static void mixture_shape(void)
 {
     for (uint32_t i = 0; i < LAYERS; i++) {
         add(&mixture, DENSE);
         add(&mixture, (uint64_t)EXPERTS * EXPERT);
     }
+}
+
+static void mixture_start(void)
+{
     load(&mixture);
     activations = allocate_written(2 * MIB);
     MUST(cuMemAlloc_v2(&ids, LAYERS * EXPERTS_USED * sizeof(uint32_t)));
@@ -309,11 +333,11 @@ static void mixture_pass(uint32_t number)
     (void)number;
     choose_experts();
     for (uint32_t layer = 0; layer < LAYERS; layer++) {
-        launch(MULTIPLY, activations, at, scale * DENSE, 1);
-        at += scale * DENSE;
+        launch(MULTIPLY, activations, at, program_scale * DENSE, 1);
+        at += program_scale * DENSE;
         launch(EXPERT_READ, activations, at, ids + layer * EXPERTS_USED * sizeof(uint32_t),
-               scale * EXPERT);
-        at += scale * EXPERTS * EXPERT;
+               program_scale * EXPERT);
+        at += program_scale * EXPERTS * EXPERT;
     }
     wait_and_think(30000);
 }
@@ -321,12 +345,16 @@ static void mixture_pass(uint32_t number)
 /* Two models that take turns. */
 static struct component pair[2];
 
+static void pair_shape(void)
+{
+    for (int i = 0; i < 2; i++)
+        add_transformer(&pair[i], LAYERS / 2, 640 * KIB);
+}
+
 static void pair_start(void)
 {
-    for (int i = 0; i < 2; i++) {
-        add_transformer(&pair[i], LAYERS / 2, 640 * KIB);
+    for (int i = 0; i < 2; i++)
         load(&pair[i]);
-    }
     activations = allocate_written(2 * MIB);
 }
 
@@ -339,8 +367,94 @@ static void pair_pass(uint32_t number)
 }
 
 const struct program programs[] = {
-    {"decode", decode_start, decode_pass, 10},       {"prefill", decode_start, prefill_pass, 10},
-    {"pipeline", pipeline_start, pipeline_pass, 60}, {"experts", mixture_start, mixture_pass, 40},
-    {"two-models", pair_start, pair_pass, 10},
+    {"decode", decode_shape, decode_start, decode_pass, 10, &decoder, 1},
+    {"prefill", decode_shape, decode_start, prefill_pass, 10, &decoder, 1},
+    {"pipeline", pipeline_shape, pipeline_start, pipeline_pass, 60, NULL, 0},
+    {"experts", mixture_shape, mixture_start, mixture_pass, 40, NULL, 0},
+    {"two-models", pair_shape, pair_start, pair_pass, 10, pair, 2},
 };
 const uint32_t n_programs = ARRAY_SIZE(programs);
+
+/* What stays, of all tensors alike, beside what is written and the ring. */
+static uint64_t residents_of(const struct planfile *plan)
+{
+    struct place_request request = {
+        .budget = plan->device - plan->buffers,
+        .chunk = plan->chunk,
+        .compute = 1e-3,
+        .link = 12e9,
+        .in_place = 9e9,
+        .may_stream = true,
+        .cache = true,
+    };
+    struct place_piece *pieces = calloc(plan->n_tensors, sizeof(*pieces));
+    struct placement placement;
+
+    for (uint32_t i = 0; pieces && i < plan->n_tensors; i++) {
+        pieces[i].bytes = pieces[i].touched = plan->tensors[i].bytes;
+        pieces[i].dense = true;
+    }
+    if (!pieces || place_pieces(pieces, plan->n_tensors, &request, &placement))
+        exit(1);
+    free(pieces);
+    return placement.device;
+}
+
+static void add_tensors(struct planfile *plan, const struct component *c)
+{
+    for (uint32_t i = 0; i < c->n; i++) {
+        plan->tensors[plan->n_tensors++] = (struct planfile_tensor){
+            .name = "",
+            .tier = PLANFILE_STREAM,
+            .offset = plan->weights,
+            .bytes = c->bytes[i],
+            .fingerprint = planfile_fingerprint(beginning_of(c, i), PLANFILE_HEAD),
+        };
+        plan->weights += c->bytes[i];
+    }
+}
+
+static void share_residents(struct planfile *plan)
+{
+    uint64_t all = residents_of(plan);
+    uint64_t passed = 0;
+    uint64_t taken = 0;
+
+    for (uint32_t i = 0; i < plan->n_tensors; i++) {
+        passed += plan->tensors[i].bytes;
+        plan->tensors[i].resident =
+            (uint64_t)((unsigned __int128)all * passed / plan->weights) - taken;
+        taken += plan->tensors[i].resident;
+    }
+}
+
+bool program_plan(const struct program *program, uint64_t budget, uint64_t written, FILE *out)
+{
+    struct planfile_file file = {.path = "", .digest = 1};
+    struct planfile plan = {
+        .model = (char *)program->name,
+        .card = "",
+        .device = budget,
+        .chunk = program_scale * 2 * MIB,
+        .buffers = written,
+        .files = &file,
+        .n_files = 1,
+        .phases = {{.name = "pass", .is_main = true}},
+        .n_phases = 1,
+    };
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < program->n_components; i++)
+        n += program->components[i].n;
+    plan.tensors = calloc(n, sizeof(*plan.tensors));
+    if (!n || !plan.tensors)
+        return false;
+    for (uint32_t i = 0; i < program->n_components; i++)
+        add_tensors(&plan, &program->components[i]);
+    file.bytes = plan.weights;
+    plan.phases[0].n = n;
+    share_residents(&plan);
+    planfile_print(&plan, out);
+    free(plan.tensors);
+    return true;
+}

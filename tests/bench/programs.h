@@ -9,14 +9,21 @@
 #include <cuda.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
+
+struct component;
 
 struct program {
     const char *name;
+    /* Says what there will be, without a driver. */
+    void (*shape)(void);
     /* Allocates and uploads. */
     void (*start)(void);
     /* One pass, up to the wait at its end. */
     void (*pass)(uint32_t number);
     uint32_t passes;
+    const struct component *components; /* that a pass reads in this order; NULL: in no one order */
+    uint32_t n_components;
 };
 
 extern const struct program programs[];
@@ -28,5 +35,12 @@ extern bool program_captured;    /* the pass is being captured: it waits for not
 extern uint64_t program_weights; /* bytes */
 extern uint64_t program_written; /* of activations and caches, whole chunks */
 
-/* Makes the kernels known; a context is current. `scale`: how often as large weights are. */
-void programs_init(uint32_t scale);
+/* How often as large all weights are. Before everything else. */
+extern uint64_t program_scale;
+
+/* A plan of the program, which has its shape, for so much device memory, of which so much is
+ * written. False when there can be none. */
+bool program_plan(const struct program *program, uint64_t budget, uint64_t written, FILE *out);
+
+/* Makes the kernels known; a context is current. */
+void programs_init(void);
