@@ -94,7 +94,7 @@ ok "free memory is measured: 2 GiB less the driver's share, and what is left fre
 ok "the card is known by its name" has "$out" '"card": "NVIDIA GeForce RTX 3060"'
 
 if [ "$short" ]; then
-    skip "generate and encoder" "they take long when sanitized, and their figures are the same"
+    skip "generate and encoder" "they take long here, and their figures are those of the gcc build"
 else
     judge generate llama 16 28 11 15 20
     judge encoder bert 10 16 15

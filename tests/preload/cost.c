@@ -10,6 +10,6 @@ int main(int argc, char **argv)
     long times = argc > 1 ? strtol(argv[1], NULL, 10) : 0;
 
     for (long i = 0; i < times; i++)
-        (void)cuStreamWriteValue32(NULL, 0, 0, 0);
+        (void)cuStreamAttachMemAsync(NULL, 0, 0, 0);
     return 0;
 }

@@ -29,7 +29,7 @@ enum {
     SECONDS_MAX = 60,    /* of a case */
     FIRST_ALL = 2,       /* calls of a row that are all tried */
     SAMPLES = 2,         /* of the others */
-    MEMORY_SAMPLES = 25, /* of requests for memory */
+    MEMORY_SAMPLES = 12, /* of requests for memory */
     PROGRAM_ERRORS = 1,  /* tried with calls that only the program makes */
     SPARE = 4 << 20,     /* bytes of the card beside half the weights and what is written */
 };
