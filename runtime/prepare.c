@@ -302,15 +302,33 @@ static struct ordered *put_in_order(const struct streaming *s)
     return order;
 }
 
-/* What there is room for of pieces of a class that have their homes there already, or of others. */
+static bool may_be_kept(const struct streaming *s, const struct piece *piece,
+                        enum spread_class class, bool resident)
+{
+    return !piece->stays && class_of(s, piece) == class &&
+           resident == (block_tier(piece->block) == TIER_DEVICE);
+}
+
+/* What there is room for of pieces of a class that have their homes there already, or of others:
+ * evenly, for if it were the first of them, a long buffer behind these would be away as a whole. */
 static void keep(struct streaming *s, enum spread_class class, bool resident, uint64_t *budget)
 {
+    uint64_t wanted = 0;
+    double share;
+    double carry = 0;
+
+    for (uint32_t i = 0; i < s->n_pieces; i++)
+        wanted += may_be_kept(s, &s->pieces[i], class, resident) ? s->pieces[i].block->bytes : 0;
+    share = wanted > *budget ? (double)*budget / (double)wanted : 1;
     for (uint32_t i = 0; i < s->n_pieces; i++) {
         struct piece *piece = &s->pieces[i];
 
-        if (piece->stays || piece->block->bytes > *budget || class_of(s, piece) != class ||
-            resident != (block_tier(piece->block) == TIER_DEVICE))
+        if (!may_be_kept(s, piece, class, resident))
             continue;
+        carry += share;
+        if (carry < 1 - 1e-9 || piece->block->bytes > *budget)
+            continue;
+        carry -= 1;
         piece->stays = true;
         *budget -= piece->block->bytes;
     }

@@ -32,6 +32,11 @@ ok "neither reading all in place nor copying all of it would have been faster" \
     holds "$(value engine regret) <= 1.03"
 
 # Stacks of experts, of which the device chooses a few.
+ok "with a plan the first pass is already like the others" \
+    holds "$(value planned first_over_roofline) <= 1.25 &&
+        $(value planned passes_to_steady) == 0"
+ok "and these take hardly longer than what was learned" \
+    holds "$(value planned time_over_roofline) <= 1.12"
 expect 0 "$bench" --json --profile rtx3060 --program experts --form eager --ratio 2 --policy engine
 cp "$scratch/out" "$scratch/json"
 ok "the bench runs with experts" "$status_right"
