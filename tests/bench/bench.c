@@ -256,8 +256,10 @@ static void report(const struct options *options, const struct row *row,
     if (!options->json)
         printf("%-10s %-11s %-6s %5.1f  %-10s", row->profile->name, row->program, row->form,
                row->ratio, row->policy);
-    print_figure(options, row, "bytes_over_min",
-                 up / (native->least[ratio] ? (double)native->least[ratio] : 1));
+    if (native->least[ratio])
+        print_figure(options, row, "bytes_over_min", up / (double)native->least[ratio]);
+    else if (!options->json)
+        printf(" %12s", "none needed");
     print_figure(options, row, "time_over_roofline", ns / roofline_ns);
     print_figure(options, row, "link_fraction", up * 1e9 / ns / native->link);
     print_figure(options, row, "passes_to_steady", passes_to_steady(m, ns));
