@@ -8,14 +8,16 @@
 #   test_programs.sh [--short] FOLDER NAME... -- NAME...    built by clang; built by nvcc
 #   PROGRAM_SEEDS=100                                       how many orders to try
 #
-# --short: with one engine and in one order, where running one takes long.
+# --short: as launches, with one engine and in one order, where running one takes long.
 . "$(dirname "$0")/../tap.sh"
 
 seeds=${PROGRAM_SEEDS:-3}
 engines='stream lru none'
+ways='launches graph'
 if [ "$1" = --short ]; then
     seeds=1
     engines=stream
+    ways=launches
     shift
 fi
 folder=$1
@@ -86,7 +88,7 @@ check() {
         skip "$name under the shim" "interpose/libvramshim.so is not built"
         return
     fi
-    for way in launches graph; do
+    for way in $ways; do
         set -- "$1"
         [ "$way" = graph ] && set -- "$1" --graph
         expect 0 on 1GiB timed 1 "$@"
