@@ -82,6 +82,9 @@ Test(watch, the_child_of_a_fork_looks_on_by_itself)
     pid_t child;
     int status;
 
+#ifdef __SANITIZE_THREAD__
+    cr_skip_test("TSan takes no new thread after the fork of a process with threads");
+#endif
     watch_begin(&watch, "for the parent");
     child = fork();
     if (child == 0) {
