@@ -71,20 +71,15 @@ static int place_phase(struct strategy_case *c, size_t phase, uint64_t budget,
     return r;
 }
 
-static uint64_t less(uint64_t a, uint64_t b)
-{
-    return a > b ? a - b : 0;
-}
-
 /* Device memory for weights of a phase, when those of others hold some of it: residents stay for
  * good, but they make way for a ring, and for what is written. What makes way is brought in again.
  */
 static uint64_t budget_of(const struct strategy_case *c, size_t phase,
                           const struct phases_total *total, uint64_t *out_moved)
 {
-    uint64_t room = less(c->machine.device, subject_written(c->subject, phase, NULL));
+    uint64_t room = less_u64(c->machine.device, subject_written(c->subject, phase, NULL));
     uint64_t least = min_u64(2 * strategy_chunk(c), c->subject->phases[phase].bytes);
-    uint64_t beside = less(c->machine.device, total->written + total->placement.ring);
+    uint64_t beside = less_u64(c->machine.device, total->written + total->placement.ring);
 
     *out_moved = 0;
     if (phase == c->subject->main_phase)
@@ -93,7 +88,7 @@ static uint64_t budget_of(const struct strategy_case *c, size_t phase,
         *out_moved = min_u64(total->held, total->held + least - room);
         return min_u64(room, least);
     }
-    return max_u64(least, less(min_u64(room, beside), total->held));
+    return max_u64(least, less_u64(min_u64(room, beside), total->held));
 }
 
 static void add_phase(struct strategy_case *c, size_t phase, const struct placement *placement,
@@ -104,7 +99,7 @@ static void add_phase(struct strategy_case *c, size_t phase, const struct placem
     uint64_t written_error;
     uint64_t written = subject_written(s, phase, &written_error);
     double changes = (double)moved / c->machine.link_rate / (s->work.steps ? s->work.steps : 1);
-    uint64_t peak = written + less(total->held, moved) + placement->device + placement->ring;
+    uint64_t peak = written + less_u64(total->held, moved) + placement->device + placement->ring;
 
     total->seconds += p->runs * placement->seconds + changes;
     total->computing += p->runs * cost->seconds;
@@ -159,7 +154,7 @@ int phases_run(struct strategy_case *c, const struct phases_way *way, struct pla
     for (size_t i = 0; !r && i < s->n_phases; i++)
         if (i != s->main_phase)
             r = run_phase(c, i, way, pieces, keep, out);
-    out->host = less(s->bytes, less(out->held, out->moved));
+    out->host = less_u64(s->bytes, less_u64(out->held, out->moved));
     free(pieces);
     return r;
 }

@@ -44,11 +44,6 @@ void pass_learner_fini(struct pass_learner *learner)
     pass_learner_init(learner);
 }
 
-static uint64_t apart(uint64_t a, uint64_t b)
-{
-    return a > b ? a - b : b - a;
-}
-
 /* Visits in a row that are enough to believe the guess; more count for no more. */
 static uint64_t enough(const struct pass_learner *learner)
 {
@@ -58,7 +53,7 @@ static uint64_t enough(const struct pass_learner *learner)
 static void judge(struct pass_learner *learner, uint64_t distance)
 {
     if (learner->period &&
-        apart(distance, learner->period) <= 1 + learner->period / TOLERANCE_SHARE) {
+        apart_u64(distance, learner->period) <= 1 + learner->period / TOLERANCE_SHARE) {
         learner->period = distance;
         learner->agreed = min_u64(learner->agreed + 1, enough(learner));
         return;

@@ -29,12 +29,7 @@ enum {
 
 static bool is_close(uint64_t a, uint64_t b)
 {
-    return (a > b ? a - b : b - a) <= b / AS_PLANNED;
-}
-
-static uint64_t less(uint64_t a, uint64_t b)
-{
-    return a > b ? a - b : 0;
+    return apart_u64(a, b) <= b / AS_PLANNED;
 }
 
 static uint64_t planned_residents(const struct planfile *plan)
@@ -60,14 +55,15 @@ static uint64_t largest_tensor(const struct planfile *plan)
 static uint64_t residents_for(const struct planfile *plan, uint64_t budget)
 {
     uint64_t slot = residency.space.slot_bytes;
-    uint64_t room = less(budget, plan->cache + plan->buffers);
-    uint64_t away = less(plan->weights, room);
+    uint64_t room = less_u64(budget, plan->cache + plan->buffers);
+    uint64_t away = less_u64(plan->weights, room);
     uint64_t longest = largest_tensor(plan) / slot + 2;
     uint64_t read = (uint64_t)((double)longest * (double)away / (double)plan->weights) + 2;
 
     if (!away)
         return plan->weights;
-    return less(room, min_u64((read + max_u64(1, read / RING_SHARE)) * slot, budget / RING_SHARE));
+    return less_u64(room,
+                    min_u64((read + max_u64(1, read / RING_SHARE)) * slot, budget / RING_SHARE));
 }
 
 /* By how much more or less stays here than the plan says. */
@@ -215,20 +211,12 @@ static int add_pieces(struct pager *pager)
     return r;
 }
 
-/* How long the tensors are that blocks belong to. */
 static void note_stretches(struct pager *pager)
 {
     EACH_TENSOR(pager, range, offset, bytes)
     {
-        uint32_t first = block_at(offset);
-        uint32_t last = block_at(offset + bytes - 1);
-
-        for (uint32_t i = first; i <= last; i++) {
-            struct piece *piece = prepare_piece(pager->streaming, &range->blocks[i]);
-
-            if (piece && piece->stretch < last - first + 1)
-                piece->stretch = last - first + 1;
-        }
+        prepare_note_stretch(pager->streaming, range, block_at(offset),
+                             block_at(offset + bytes - 1));
     }
 }
 

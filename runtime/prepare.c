@@ -385,19 +385,24 @@ static int choose_residents(struct streaming *s, uint64_t budget)
     return 0;
 }
 
-/* Pieces learn how long a buffer they are part of. */
+void prepare_note_stretch(struct streaming *s, const struct range *range, uint32_t first,
+                          uint32_t last)
+{
+    for (uint32_t i = first; i <= last && i < range->n_blocks; i++) {
+        struct piece *piece = prepare_piece(s, &range->blocks[i]);
+
+        if (piece && piece->stretch < last - first + 1)
+            piece->stretch = last - first + 1;
+    }
+}
+
 static void note_stretches(struct streaming *s)
 {
     for (const struct trusted_use *u = s->trust.uses; u; u = u->hh.next) {
         struct range *range = prepare_range(s, u->use.range);
-        uint32_t blocks = u->use.last - u->use.first + 1;
 
-        for (uint32_t i = u->use.first; range && i <= u->use.last && i < range->n_blocks; i++) {
-            struct piece *piece = prepare_piece(s, &range->blocks[i]);
-
-            if (piece && piece->stretch < blocks)
-                piece->stretch = blocks;
-        }
+        if (range)
+            prepare_note_stretch(s, range, u->use.first, u->use.last);
     }
 }
 

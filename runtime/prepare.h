@@ -30,6 +30,10 @@ static inline struct piece *prepare_piece(const struct streaming *s, const struc
     return block->piece ? &s->pieces[block->piece - 1] : NULL;
 }
 
+/* Pieces learn how long a buffer they are part of: all blocks from `first` to `last`. */
+void prepare_note_stretch(struct streaming *s, const struct range *range, uint32_t first,
+                          uint32_t last);
+
 /* The range of some pieces, by its id; NULL when it is none of theirs. */
 struct range *prepare_range(const struct streaming *s, uint64_t id);
 

@@ -14,6 +14,7 @@
 #include "runtime/account.h"
 #include "runtime/log.h"
 #include "runtime/recognise.h"
+#include "runtime/util.h"
 
 enum {
     NEAR_SHARE = 4, /* of what was predicted, by which a cache may miss it */
@@ -22,11 +23,6 @@ enum {
 static struct account worst; /* the model's name is the plan's */
 static uint64_t most_beside; /* paged bytes beside weights, when these and those were most */
 static pid_t looked_by;
-
-static uint64_t apart(uint64_t a, uint64_t b)
-{
-    return a > b ? a - b : b - a;
-}
 
 /* All paged memory of a card that no tensor was recognised in, or of it what has this size. */
 static uint64_t others(const struct pager *pager, uint64_t bytes)
@@ -50,10 +46,10 @@ static uint64_t find_cache(const struct pager *pager, uint64_t predicted)
         if (range->pager != pager || range->planned)
             continue;
         sum = others(pager, range->bytes);
-        if (apart(sum, predicted) < apart(best, predicted))
+        if (apart_u64(sum, predicted) < apart_u64(best, predicted))
             best = sum;
     }
-    return apart(best, predicted) <= predicted / NEAR_SHARE ? best : 0;
+    return apart_u64(best, predicted) <= predicted / NEAR_SHARE ? best : 0;
 }
 
 /* Of the program's memory, wherever it is. */

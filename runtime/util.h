@@ -39,3 +39,14 @@ static inline uint64_t max_u64(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
 }
+
+/* a - b, but never below 0. */
+static inline uint64_t less_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+static inline uint64_t apart_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : b - a;
+}

@@ -240,3 +240,17 @@ void write_weight(struct model *m, enum way way, uint32_t tensor, uint32_t value
         ok(cuLaunchKernel(m->through, 1, 1, 1, 1, 1, 1, 0, m->stream, params, NULL));
     }
 }
+
+void write_while_reading(struct model *m, enum way way, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t at = i * 5 % TENSORS;
+
+        for (uint32_t k = 0; k < TENSORS; k++) {
+            read_tensor(m, k);
+            if (k == at)
+                write_weight(m, way, (at + TENSORS - 1 + i % 6) % TENSORS, 1000 + i);
+        }
+        expect_sum(m);
+    }
+}

@@ -42,3 +42,6 @@ void passes(struct model *m, int n);
 /* How a weight can be written. */
 enum way { BY_COPY, BY_COPY_IN_STREAM, BY_MEMSET, BY_KERNEL, THROUGH_A_POINTER };
 void write_weight(struct model *m, enum way way, uint32_t tensor, uint32_t value);
+/* In each of so many passes writes a tensor that is being read, has just been read, or is about to
+ * be, and so may be staged; the sum must be that of what was written. */
+void write_while_reading(struct model *m, enum way way, uint32_t n);

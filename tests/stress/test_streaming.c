@@ -25,22 +25,12 @@ Test(streaming, a_model_twice_as_large_as_the_card_is_read_through_the_ring)
     expect_nothing_paged();
 }
 
-/* Tensors that are being read, have just been read, or are about to be, and so may be staged. */
 static void write_beside_reading(enum way way)
 {
     struct model m = start_model("28MiB");
 
     passes(&m, 5);
-    for (uint32_t i = 0; i < 28; i++) {
-        uint32_t at = i * 5 % TENSORS;
-
-        for (uint32_t k = 0; k < TENSORS; k++) {
-            read_tensor(&m, k);
-            if (k == at)
-                write_weight(&m, way, (at + TENSORS - 1 + i % 6) % TENSORS, 1000 + i);
-        }
-        expect_sum(&m);
-    }
+    write_while_reading(&m, way, 28);
     cr_expect_gt(stats_get(launches_redirected), 0);
     cr_expect_eq(stats_now().illegal_addresses, 0);
     stop_model(&m);
