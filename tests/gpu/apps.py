@@ -20,49 +20,58 @@ import statistics
 import subprocess
 import time
 
-RATIOS = (1.25, 1.5, 2, 4)
+RATIOS = (2, 1.5, 4, 1.25)  # those that tell most first
 GIB = 1 << 30
 MIB = 1 << 20
 
-# name: its file and form, the GiB of its model (less on a small card) and, simulated, its MiB, how many
-# passes it makes; whether there is another way to run it on less memory, and whether it is run with and
-# without the library in turns; what it is. Those that matter most come first.
+# name: its file and form; the GiB of its model, the largest first and one for each level of time there
+# is (less on a small card); simulated, its MiB; how many passes it makes; seconds until it begins to
+# load; whether there is another way to run it on less memory, and whether it is run with and without
+# the library in turns; what it is. Those that matter most come first.
+LEVELS = 3
 PROGRAMS = {
-    "decoder": {"file": "decoder", "form": "decode", "most": 8, "passes": 12, "paired": True,
-                "what": "plain driver: a decoder's reads, launch by launch"},
-    "decoder-graph": {"file": "decoder", "form": "graph", "most": 4, "passes": 12,
+    "decoder": {"file": "decoder", "form": "decode", "sizes": (8, 8, 4), "passes": 12, "starts": 2,
+                "paired": True, "what": "plain driver: a decoder's reads, launch by launch"},
+    "decoder-graph": {"file": "decoder", "form": "graph", "sizes": (8, 4, 4), "passes": 12, "starts": 2,
                       "what": "the same as a CUDA graph"},
-    "llm-dense": {"file": "llm.py", "form": "dense", "most": 16, "passes": 32, "alternatives": True,
-                  "paired": True, "what": "transformers: a dense decoder in bf16, 32 tokens"},
-    "cublas-pointers": {"file": "gemms", "form": "pointers", "most": 4, "passes": 12, "simulated": 4,
+    "llm-dense": {"file": "llm.py", "form": "dense", "sizes": (30, 16, 16), "passes": 32, "starts": 14,
+                  "alternatives": True, "paired": True,
+                  "what": "transformers: a dense decoder in bf16, 32 tokens"},
+    "cublas-pointers": {"file": "gemms", "form": "pointers", "sizes": (4, 4, 2), "passes": 12,
+                        "simulated": 4, "starts": 3,
                         "what": "CUDA C++: cuBLAS, batches through arrays of pointers"},
-    "torch-eager": {"file": "layers.py", "form": "eager", "most": 4, "passes": 12, "paired": True,
-                    "what": "PyTorch: linear layers, eager"},
-    "torch-graphs": {"file": "layers.py", "form": "compile", "most": 4, "passes": 12,
-                     "what": "PyTorch: the same by torch.compile with CUDA graphs"},
-    "llm-experts": {"file": "llm.py", "form": "experts", "most": 8, "passes": 32, "alternatives": True,
-                    "what": "transformers: a mixture of experts in bf16, 32 tokens"},
-    "diffusion": {"file": "diffusion.py", "form": "eager", "most": 6, "passes": 10,
+    "torch-eager": {"file": "layers.py", "form": "eager", "sizes": (4, 4, 2), "passes": 12, "starts": 7,
+                    "paired": True, "what": "PyTorch: linear layers, eager"},
+    "torch-graphs": {"file": "layers.py", "form": "compile", "sizes": (4, 4, 2), "passes": 12,
+                     "starts": 20, "what": "PyTorch: the same by torch.compile with CUDA graphs"},
+    "llm-experts": {"file": "llm.py", "form": "experts", "sizes": (16, 8, 4), "passes": 32, "starts": 14,
+                    "alternatives": True, "what": "transformers: a mixture of experts in bf16, 32 tokens"},
+    "diffusion": {"file": "diffusion.py", "form": "eager", "sizes": (6, 4, 2), "passes": 10, "starts": 8,
                   "what": "PyTorch: text encoder, transformer, decoder of images; a step a pass"},
-    "jax": {"file": "arrays.py", "form": "jax", "most": 3, "passes": 12,
+    "jax": {"file": "arrays.py", "form": "jax", "sizes": (3, 3, 2), "passes": 12, "starts": 10,
             "what": "JAX: a compiled step over a list of weights"},
-    "cupy": {"file": "arrays.py", "form": "cupy", "most": 3, "passes": 12,
+    "cupy": {"file": "arrays.py", "form": "cupy", "sizes": (3, 3, 2), "passes": 12, "starts": 8,
              "what": "CuPy: products and elementwise kernels"},
-    "triton": {"file": "kernels.py", "form": "triton", "most": 4, "passes": 12,
+    "triton": {"file": "kernels.py", "form": "triton", "sizes": (4, 4, 2), "passes": 12, "starts": 9,
                "what": "Triton: kernels of its own over weights of PyTorch"},
-    "torch-streams": {"file": "layers.py", "form": "streams", "most": 4, "passes": 12,
-                      "what": "PyTorch: the layers in two streams"},
-    "torch-segments": {"file": "layers.py", "form": "segments", "most": 4, "passes": 12,
-                       "what": "PyTorch: the layers with expandable_segments"},
-    "cublas": {"file": "gemms", "form": "plain", "most": 4, "passes": 12, "simulated": 4,
-               "what": "CUDA C++: cuBLAS, product by product"},
-    "cublas-strided": {"file": "gemms", "form": "strided", "most": 4, "passes": 12, "simulated": 4,
-                       "what": "CUDA C++: cuBLAS, strided batches"},
-    "decoder-prefill": {"file": "decoder", "form": "prefill", "most": 8, "passes": 12, "simulated": 16,
+    "torch-streams": {"file": "layers.py", "form": "streams", "sizes": (4, 4, 2), "passes": 12,
+                      "starts": 7, "what": "PyTorch: the layers in two streams"},
+    "torch-segments": {"file": "layers.py", "form": "segments", "sizes": (4, 4, 2), "passes": 12,
+                       "starts": 7, "what": "PyTorch: the layers with expandable_segments"},
+    "cublas": {"file": "gemms", "form": "plain", "sizes": (4, 4, 2), "passes": 12, "simulated": 4,
+               "starts": 3, "what": "CUDA C++: cuBLAS, product by product"},
+    "cublas-strided": {"file": "gemms", "form": "strided", "sizes": (4, 4, 2), "passes": 12,
+                       "simulated": 4, "starts": 3, "what": "CUDA C++: cuBLAS, strided batches"},
+    "decoder-prefill": {"file": "decoder", "form": "prefill", "sizes": (8, 8, 4), "passes": 12,
+                        "simulated": 16, "starts": 2,
                         "what": "plain driver: with sixteen times as much to compute"},
-    "decoder-streams": {"file": "decoder", "form": "streams", "most": 4, "passes": 12,
-                        "what": "plain driver: in two streams"},
+    "decoder-streams": {"file": "decoder", "form": "streams", "sizes": (4, 4, 4), "passes": 12,
+                        "starts": 2, "what": "plain driver: in two streams"},
 }
+
+# Bytes a second, guessed until they are measured: a model is made and uploaded, host memory is pinned,
+# kernels read the card's memory.
+LOADING, PINNING, READING, LINK = 2.5e9, 1.2e9, 1e12, 2.5e10
 
 
 class Skipped(Exception):
@@ -73,17 +82,33 @@ class Failed(Exception):
     """It ran and went wrong."""
 
 
-def size_of(program, card):
-    """How many bytes its model is to have."""
+def size_of(program, card, level):
+    """How many bytes its model is to have: of the card at most a third, of host memory half."""
     if card["simulated"]:
         return program.get("simulated", 32) * MIB
-    return int(min(card["memory"] / 3, program["most"] * GIB) // MIB * MIB)
+    most = min(card["memory"] / 3, card["host"] / 2, program["sizes"][level] * GIB)
+    return int(most // MIB * MIB)
 
 
-def command(place, name, program, card, passes, extra=()):
+def guess_ample(program, card, level):
+    """Seconds of a run with ample memory, as far as can be said before it."""
+    if card["simulated"]:
+        return 1
+    size = size_of(program, card, level)
+    return program["starts"] + size / LOADING + program["passes"] * size / READING
+
+
+def guess_less(weights, alone, ratio, passes, pass_seconds, link):
+    """Seconds of a run on W/ratio, of what it took alone. Before it is known how the passes go, some
+    are read in place."""
+    away = weights * (1 - 1 / ratio)
+    return alone + away / PINNING + (1.3 * passes + 6) * max(pass_seconds, away / link)
+
+
+def command(place, program, size, passes, extra=()):
     """The words that start it; Skipped when its file cannot be had."""
     if program["file"].endswith(".py"):
-        if card["simulated"]:
+        if place.simulated:
             raise Skipped("its kernels are machine code, which the simulated card does not run")
         start = [place.python, os.path.join(place.sources, "apps", program["file"])]
     else:
@@ -91,7 +116,7 @@ def command(place, name, program, card, passes, extra=()):
         if not path:
             raise Skipped(f"{program['file']} is not built")
         start = [path]
-    return start + ["--form", program["form"], "--weights", str(size_of(program, card)),
+    return start + ["--form", program["form"], "--weights", str(size),
                     "--passes", str(passes), *extra]
 
 
@@ -124,8 +149,10 @@ def ended(words, environment, seconds):
         except subprocess.TimeoutExpired:
             raise Failed(f"no end in {seconds:.0f} seconds") from None
         finally:
-            if process.poll() is None:
+            try:  # also what it left behind
                 os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
     return process.returncode, *said
 
 

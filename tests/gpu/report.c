@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -127,6 +128,8 @@ int part_run(int (*part)(const void *argument), const void *argument, unsigned i
     pid_t pid = fork();
 
     if (pid == 0) {
+        /* When the experiment is ended for its time, so is its part. */
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         alarm(seconds * part_patience);
         _exit(part(argument));
     }

@@ -3,6 +3,8 @@
 import html
 import json
 import math
+import os
+import sys
 
 PANEL_WIDTH, PANEL_HEIGHT, MARGIN, TOP, COLUMNS = 250, 170, 40, 30, 3
 LEAST, MOST = 0.8, 40.0
@@ -46,7 +48,8 @@ def same_word(same):
 
 def counts(results):
     """How many steps ended how; of experiments, by verdict."""
-    found = dict.fromkeys(("done", "confirmed", "measured", "refuted", "open", "failed", "skipped"), 0)
+    found = dict.fromkeys(("done", "confirmed", "measured", "refuted", "open", "failed", "skipped",
+                           "not run"), 0)
     for step in results["steps"].values():
         state = step["state"]
         if state == "done" and step["kind"] in ("experiment", "shimmed"):
@@ -120,8 +123,9 @@ def programs(results):
                     "passes to steady", "launches of what is away: redirected, in place", "output")
     for step in steps_of(results, "program"):
         name = f"`{step['program']}`"
-        if step["state"] == "skipped":
-            yield row(name, step.get("ratio", ""), step["way"], f"skipped: {step['why']}", "", "", "", "", "")
+        if step["state"] in ("skipped", "not run"):
+            yield row(name, step.get("ratio", ""), step["way"], f"{step['state']}: {step['why']}", "", "", "",
+                      "", "")
         elif step["state"] == "failed" and "pass_seconds" not in step:
             yield row(name, step.get("ratio", ""), step["way"], f"FAILED: {step['why']}", "", "", "", "", "")
         elif step["way"] == "ample":
@@ -169,6 +173,7 @@ def document(results, picture):
     yield ""
     tally = ", ".join(f"{n} {state}" for state, n in counts(results).items() if n)
     yield f"Steps: {tally}. All figures are in the JSON file beside this one."
+    yield from left_out(results)
     parts = (("What the driver was asked", experiments),
              ("The same under the library", under_the_library),
              ("Programs on less memory", programs),
@@ -182,6 +187,19 @@ def document(results, picture):
         if part is programs:
             yield from explained(picture)
         yield from part(results)
+
+
+def left_out(results):
+    """What the time did not allow, by name."""
+    names = [f"`{step['kind']}:{step['name']}`" for step in results["steps"].values()
+             if step["state"] == "not run"]
+    smaller = [f"`{name}`: {how}" for name, how in results.get("reduced", {}).items()]
+    packages = [f"{name} {version}" for name, version in (results.get("packages") or {}).items()]
+    for title, parts in (("With", packages), ("Smaller, for want of time", smaller),
+                         ("Not run, for want of time (`--resume` goes on with it)", names)):
+        if parts:
+            yield ""
+            yield f"{title}: {', '.join(parts)}."
 
 
 def explained(picture):
@@ -259,12 +277,63 @@ def plot(results):
     yield "</svg>"
 
 
+def written(path, text):
+    """Whole or not at all: a call may be ended while it writes."""
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(f"{path}.new", path)
+
+
 def write(base, results):
     """BASE.json, BASE.md and BASE.svg."""
-    with open(f"{base}.json", "w", encoding="utf-8") as file:
-        json.dump(results, file, indent=1)
-        file.write("\n")
-    with open(f"{base}.md", "w", encoding="utf-8") as file:
-        file.write("\n".join(document(results, f"{base.rpartition('/')[2]}.svg")) + "\n")
-    with open(f"{base}.svg", "w", encoding="utf-8") as file:
-        file.write("\n".join(plot(results)) + "\n")
+    written(f"{base}.json", json.dumps(results, indent=1) + "\n")
+    written(f"{base}.md", "\n".join(document(results, f"{base.rpartition('/')[2]}.svg")) + "\n")
+    written(f"{base}.svg", "\n".join(plot(results)) + "\n")
+
+
+# The README
+
+BEGIN, END = "<!-- measured: tests/gpu/run --readme -->\n", "<!-- end of measured -->\n"
+
+
+def for_readme(results, link):
+    """Of each program its furthest ratio of those that ran, and what else was tried at that one."""
+    card = results["card"]
+    date = results["calls"][0]["begun"][:10]
+    where = f"On {'a simulated ' if card['simulated'] else ''}{card['name']}"
+    yield (f"{where}, by `{results['calls'][0]['command']}`, {date}"
+           f"{'; virtual time, which promises nothing about a card' if card['simulated'] else ''}. The "
+           "time of a pass as a multiple of the limit, the longer of computing and copying W - B;")
+    yield f"more in [{link}]({link}):"
+    yield ""
+    yield from head("program", "W", "W/B", "pass", "vramshim", "split that stays", "accelerate", "output")
+    whole = {step["program"]: step["weights"] for step in steps_of(results, "program")
+             if step["way"] == "ample" and step["state"] == "done"}
+    tried = {(step["program"], step["ratio"], step["way"]): step for step in steps_of(results, "program")
+             if "time_over_limit" in step}
+    for (program, ratio, way), step in sorted(tried.items(), key=lambda item: item[0]):
+        if way != "stream":
+            continue
+        others = [tried.get((program, ratio, other)) for other in ("split", "offload")]
+        yield row(f"`{program}`", f"{whole[program] / 2 ** 30:.3g} GiB", f"{ratio:g}",
+                  milliseconds(step["pass_seconds"]), f"{step['time_over_limit']:.2f}",
+                  *(f"{other['time_over_limit']:.2f}" if other else "" for other in others),
+                  same_word(step["same"]))
+    fits = [mean(step["ratios"]) for step in steps_of(results, "overhead") if step["state"] == "done"]
+    if fits:
+        yield ""
+        yield (f"With everything on the card, programs take {min(fits):.3f} to {max(fits):.3f} of the time "
+               "they take without the library.")
+
+
+def write_readme(readme, path, results):
+    """Puts the table where the README has its marks; the program's status."""
+    with open(readme, encoding="utf-8") as file:
+        text = file.read()
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        sys.exit(f"run: {readme} has no line {BEGIN.strip()} and after it {END.strip()}")
+    link = os.path.relpath(path.removesuffix(".json") + ".md", os.path.dirname(os.path.abspath(readme)))
+    written(readme, before + begin + "\n".join(for_readme(results, link)) + "\n" + end + after)
+    return 0

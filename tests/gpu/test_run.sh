@@ -16,10 +16,11 @@ json() { python3 -c "import json, sys; r = json.load(open(sys.argv[1])); s = r['
 sys.exit(not ($1))" "$scratch"/simulated-*.json; }
 
 only=tool,link,lookup,decoder,decoder-graph,llm-dense
-[ -n "${ASAN_OPTIONS:-}" ] || only=$only,cublas-pointers
-run 0 --only "$only" --minutes 0
-ok "what there is no time for is skipped" json \
-    "set(step['why'] for step in s.values()) == {'no time left'}"
+[ -n "${ASAN_OPTIONS:-}" ] || only="$only,cublas-pointers stream 2"
+run 0 --only "$only" --seconds 0
+ok "what there is no time for is not run, and said" json \
+    "set((step['state'], step['why']) for step in s.values()) == {('not run', 'time')}"
+ok "by name, in the table too" has "$(cat "$scratch"/simulated-*.md)" '`program:decoder stream 2`'
 run 0 --only "$only" --ratios 2 --pairs 1 --resume "$(echo "$scratch"/simulated-*.json)"
 ok "a later call goes on with it" "$status_right"
 ok "doctor's checks and the machine's profile are in the results" json \
@@ -60,6 +61,59 @@ ok "the plot is drawn" has "$(cat "$scratch"/simulated-*.svg)" '<polyline points
 before=$(json "print(s)" || :)
 run 0 --only "$only" --ratios 2 --pairs 1 --resume "$(echo "$scratch"/simulated-*.json)"
 ok "what is done is not done again" test "$before" = "$(json "print(s)" || :)"
+
+# A call that is ended from outside, and one that has little time.
+"$gpu/run" --sim --build "$MESON_BUILD_ROOT" --out "$scratch/ended" --only experiment >"$scratch/said" &
+ended=$!
+until grep -q shim_kernels "$scratch/said" || ! kill -0 "$ended"; do sleep 0.1; done
+kill "$ended"
+expect 143 wait "$ended"
+ok "a call that is ended from outside ends" "$status_right"
+ok "what it had found is there" python3 -c "import json, sys
+assert json.load(open(sys.argv[1]))['steps']['experiment:lookup']['verdict'] == 'confirmed'" \
+    "$(echo "$scratch"/ended/simulated-*.json)"
+begun=$(date +%s)
+seconds=6
+[ -z "${ASAN_OPTIONS:-}" ] || seconds=12
+run 0 --only experiment --seconds $seconds --out "$scratch/short"
+ok "a call ends by its deadline" test $(($(date +%s) - begun)) -le $((seconds + 1))
+ok "with the first questions answered, and the last ones named" python3 -c "import json, sys
+states = [step['state'] for step in json.load(open(sys.argv[1]))['steps'].values()]
+assert states[0] == 'done' and states[-1] == 'not run', states" "$(echo "$scratch"/short/simulated-*.json)"
+
+# The README's table.
+printf '%s\n' before '<!-- measured: tests/gpu/run --readme -->' old '<!-- end of measured -->' after \
+    >"$scratch/README.md"
+json=$(echo "$scratch"/simulated-*.json)
+expect 0 "$gpu/run" --readme "$json" --into "$scratch/README.md"
+table=$(cat "$scratch/README.md")
+ok "the README's table is written" has "$table" "| \`decoder\` | 0.0312 GiB | 2 | "
+ok "with where it comes from" has "$table" "[$(basename "$json" .json).md]"
+ok "and that a simulated card is none" has "$table" "promises nothing about a card"
+ok "the rest of the README stays" test "$(sed -n '1p;$p' "$scratch/README.md" | tr '\n' ' ')" = \
+    "before after "
+ok "what stood there does not" test "$(grep -c '^old$' "$scratch/README.md")" -eq 0
+expect 1 "$gpu/run" --readme "$json" --into "$gpu/README.md"
+ok "a file without marks is left alone" has "$err" "has no line <!-- measured"
+ok "the project's README has them" grep -q '^<!-- measured: tests/gpu/run --readme -->$' \
+    "$MESON_SOURCE_ROOT/README.md"
+
+# For a machine that can build nothing.
+expect 0 "$gpu/run" --build "$MESON_BUILD_ROOT" --pack "$scratch/pack"
+ok "what has been built can be packed" test -x "$scratch/pack/experiments"
+mkdir "$scratch/bin"
+ln -s "$(python3 -c 'import sys; print(sys.executable)')" "$scratch/bin/python3"
+for name in env ldd sh bash cat; do ln -s "$(command -v $name)" "$scratch/bin/$name"; done
+if [ -n "${ASAN_OPTIONS:-}" ]; then
+    skip "a machine without a compiler runs that" "the sanitizer is a library more"
+else
+    expect 0 env PATH="$scratch/bin" LD_LIBRARY_PATH="$MESON_BUILD_ROOT/tests/sim" "$gpu/run" --sim \
+        --build "$scratch/pack" --out "$scratch/packed" --only link,doctor,decoder --ratios 2
+    ok "a machine without a compiler runs that" grep -q '"program:decoder stream 2"' \
+        "$(echo "$scratch"/packed/simulated-*.json)"
+fi
+expect 1 env PATH="$scratch/bin" "$gpu/run" --sim --build "$scratch/empty"
+ok "one without that is told what it lacks" has "$err" "they cannot be built here: there is no meson; --pack"
 
 expect 0 python3 - "$gpu" <<'END'
 import sys
