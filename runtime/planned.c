@@ -5,10 +5,10 @@
  * add up from block to block until they make a whole one. That spreads residents evenly.
  *
  * The pass is the plan's order of tensors, gone through once in thought. What is read of them is
- * believed to be only read: the guard looks after every launch whether it is so, and a home that
- * others write is noticed when it is copied the next time. When it is not so, the plan is over for
- * good and the pass is learned. Digests of what takes turns are taken of the first copy in the
- * ring, where they cost no traffic.
+ * taken to be only read: the guard looks after every launch whether it is so. That they are not
+ * written by others is not: see proof.h. When either is not so, the plan is over for good and the
+ * pass is learned. Digests of what takes turns are taken of the first copy in the ring, where they
+ * cost no traffic.
  */
 #include "runtime/planned.h"
 
@@ -86,11 +86,16 @@ static double scale_of(struct pager *pager)
     return pager->planned.scale;
 }
 
-/* Bytes of each block that are to stay. */
+/* Of each block. */
+struct share {
+    double bytes;     /* that are to stay */
+    uint32_t tensors; /* of which it has something */
+};
+
 struct shares {
     double scale;
     uint32_t n;
-    double *bytes;
+    struct share *of;
 };
 
 static void add_share(void *context, uint64_t offset, uint64_t bytes, double share)
@@ -103,10 +108,27 @@ static void add_share(void *context, uint64_t offset, uint64_t bytes, double sha
         uint64_t block = offset >> residency.slot_shift;
         uint64_t to = min_u64(end, (block + 1) << residency.slot_shift);
 
-        if (block < shares->n)
-            shares->bytes[block] += share * (double)(to - offset);
+        if (block < shares->n) {
+            shares->of[block].bytes += share * (double)(to - offset);
+            shares->of[block].tensors++;
+        }
         offset = to;
     }
+}
+
+/* Blocks that several tensors share stay before others: at first they would be copied for each. */
+static void prefer_shared(struct shares *shares, double slot)
+{
+    double all = 0, shared = 0, more = 0, left;
+
+    for (uint32_t i = 0; i < shares->n; i++) {
+        all += shares->of[i].bytes;
+        shared += shares->of[i].tensors > 1 ? shares->of[i].bytes : 0;
+        more += shares->of[i].tensors > 1 ? slot - shares->of[i].bytes : 0;
+    }
+    left = all > shared ? (all - shared - more) / (all - shared) : 0;
+    for (uint32_t i = 0; i < shares->n && left > 0; i++)
+        shares->of[i].bytes = shares->of[i].tensors > 1 ? slot : left * shares->of[i].bytes;
 }
 
 void planned_homes_init(struct planned_homes *homes, struct pager *pager, uint64_t bytes)
@@ -119,16 +141,18 @@ void planned_homes_init(struct planned_homes *homes, struct pager *pager, uint64
     if (!recognise_plan() || pager->planned.refuted)
         return;
     shares.scale = scale_of(pager);
-    shares.bytes = calloc(shares.n, sizeof(*shares.bytes));
+    shares.of = calloc(shares.n, sizeof(*shares.of));
     homes->stays = calloc(shares.n, sizeof(*homes->stays));
-    if (!shares.bytes || !homes->stays || !recognise_expect(bytes, add_share, &shares))
+    if (!shares.of || !homes->stays || !recognise_expect(bytes, add_share, &shares))
         planned_homes_fini(homes);
+    else
+        prefer_shared(&shares, slot);
     for (uint32_t i = 0; homes->stays && i < shares.n; i++) {
-        pager->planned.carry += shares.bytes[i];
+        pager->planned.carry += shares.of[i].bytes;
         homes->stays[i] = pager->planned.carry >= slot / 2;
         pager->planned.carry -= homes->stays[i] ? slot : 0;
     }
-    free(shares.bytes);
+    free(shares.of);
 }
 
 void planned_homes_fini(struct planned_homes *homes)

@@ -9,6 +9,7 @@
 #include "runtime/gate.h"
 #include "runtime/log.h"
 #include "runtime/move.h"
+#include "runtime/proof.h"
 #include "runtime/stats.h"
 #include "runtime/trial.h"
 #include "runtime/util.h"
@@ -19,6 +20,8 @@ enum {
     SLOTS_LEAST = 2,
     REST = 2048, /* launches */
     REWRITES_MOST = 2,
+    PROVEN_ROUNDS =
+        4,          /* by which the guard has seen most functions be harmless, under such a plan */
     LEFT_SHARE = 8, /* of the card: less than that is left unused by a plan of the user */
 };
 
@@ -645,6 +648,7 @@ static int note_staged(void *context, const struct driver *drv, const struct tur
     struct streaming *s = context;
     struct piece *piece = &s->pieces[turn->piece];
 
+    proof_copied(s, piece);
     if (!s->by_plan || piece->noted)
         return 0;
     piece->noted = true;
@@ -765,13 +769,14 @@ static void run_from_here(struct streaming *s)
     s->unknown = gate_unknown();
     s->rounds = 0;
     s->moves = s->pass.moves;
-    s->check_round = 1;
+    s->check_round = s->by_plan ? PROVEN_ROUNDS : 1;
     s->check_after = 1;
     s->hits = s->misses = 0;
     s->jumps = s->pass.jumps;
     s->outsider = s->outsider_before = 0;
     s->still = 0;
     s->unsure = false;
+    proof_begin(s);
     s->state = STREAMING_RUNNING;
 }
 
@@ -898,6 +903,8 @@ int prepare_check(struct pager *pager, const struct driver *drv)
     card_leave(drv);
     if (!r && !changed && !unseen)
         trust_earn(&s->trust);
+    else if (unseen)
+        trust_note_anew(&s->trust);
     return r ? r : changed ? -EINVAL : 0;
 }
 

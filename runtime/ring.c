@@ -198,7 +198,7 @@ static bool comes_soon(const struct ring *ring, uint32_t turn)
 }
 
 static int advance(struct ring *ring, const struct driver *drv, struct transfer *transfer,
-                   uint64_t now, uint32_t until)
+                   uint64_t now, uint64_t visits, uint32_t until)
 {
     bool soon = comes_soon(ring, until);
 
@@ -206,9 +206,9 @@ static int advance(struct ring *ring, const struct driver *drv, struct transfer 
         const struct turn *turn = &ring->turns[ring->next];
         struct slot *slot = &ring->slots[turn->slot];
         uint64_t from = ring->next_lap * ring->n_visits + turn->visit;
-        bool over = from + turn->until < now;
+        bool over = turn->idle || from + turn->until < now;
 
-        if (from >= now + ring->n_visits)
+        if (from >= now + visits)
             return 0;
         if (!over && !ring_holds(ring, ring->next)) {
             int r;
@@ -230,13 +230,13 @@ static int advance(struct ring *ring, const struct driver *drv, struct transfer 
 }
 
 int ring_advance(struct ring *ring, const struct driver *drv, struct transfer *transfer,
-                 uint64_t now, uint32_t until)
+                 uint64_t now, uint64_t visits, uint32_t until)
 {
     int r;
 
     if (ring->rewind)
         rewind_to(ring, now);
-    r = advance(ring, drv, transfer, now, until);
+    r = advance(ring, drv, transfer, now, visits, until);
     read_ahead(ring, drv);
     return r;
 }

@@ -44,6 +44,7 @@ struct turn {
     uint32_t visit; /* position in the pass */
     uint32_t until; /* visits after it that begin before it is over */
     uint32_t piece; /* whose turn: a piece may have several in a pass, all in one slot */
+    bool idle;      /* nobody reads it here: it is not staged any more */
 };
 
 /* The copy of a turn was queued to `at`, in the transfer's stream. 0 or -errno. */
@@ -80,12 +81,13 @@ int ring_init(struct ring *ring, const struct driver *drv, struct pool *pool,
 void ring_fini(struct ring *ring, const struct driver *drv, struct pool *pool, bool alive);
 
 /*
- * Position `now` has been reached: queues what can be staged. Waits only for `until`, a turn, if
- * that comes soon; what is on the disk may have to be read first, and what has no home may not be
- * overwritten before it is known that nobody wrote to it. 0, -ESTALE when somebody did, or -errno.
+ * Position `now` has been reached: queues what can be staged of so many visits from there on. Waits
+ * only for `until`, a turn, if that comes soon; what is on the disk may have to be read first, and
+ * what has no home may not be overwritten before it is known that nobody wrote to it. 0, -ESTALE
+ * when somebody did, or -errno.
  */
 int ring_advance(struct ring *ring, const struct driver *drv, struct transfer *transfer,
-                 uint64_t now, uint32_t until);
+                 uint64_t now, uint64_t visits, uint32_t until);
 
 /* Whether the slot of this turn holds its piece. */
 static inline bool ring_holds(const struct ring *ring, uint32_t turn)

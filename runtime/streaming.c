@@ -8,6 +8,7 @@
 #include "runtime/log.h"
 #include "runtime/planned.h"
 #include "runtime/prepare.h"
+#include "runtime/proof.h"
 #include "runtime/stats.h"
 #include "runtime/trial.h"
 #include "runtime/weigh.h"
@@ -17,7 +18,6 @@ enum {
     CHECK_ROUNDS = 64, /* the most between two looks at what was noted */
     JUMPS_SHARE = 4,   /* of a pass: more in a round are another pass */
     STILL_LAPS = 4,    /* so many launches for each visit, */
-    PRESUMED_LAPS = 2, /* of a plan of the user */
     STILL_LEAST = 256, /* and these, of something else: the program does not come back to it */
 };
 
@@ -177,34 +177,12 @@ static bool is_presumed(struct streaming *s, const struct extent *extent,
     return true;
 }
 
-/* So are functions believed to leave weights alone otherwise, if they are given some, or were
- * launched when the plan began: one that comes later has something else in mind. */
-static bool is_presumed_function(struct pager *pager, const struct launch *launch,
-                                 const struct extents *extents)
+static bool uses_are_trusted(struct pager *pager, const struct launch *launch,
+                             const struct extents *extents)
 {
     struct streaming *s = pager->streaming;
-    bool presumed = s->pass.laps <= PRESUMED_LAPS;
+    bool trusted = !extents->more;
 
-    if (!s->by_plan || !layout_known(launch->layout))
-        return false;
-    for (size_t i = 0; i < extents->n && !presumed; i++)
-        presumed = extents->list[i].range->pager == pager && planned_is_read(&extents->list[i]);
-    if (presumed)
-        trust_presume_function(&s->trust, launch->function);
-    return presumed;
-}
-
-/* Whether the launch is known to leave all that takes turns as it is. Notes it, if it is not. */
-static bool is_trusted(struct pager *pager, const struct launch *launch,
-                       const struct extents *extents)
-{
-    struct streaming *s = pager->streaming;
-    bool trusted = !launch->layout->excused || is_presumed_function(pager, launch, extents) ||
-                   trust_function(&s->trust, launch->function);
-
-    trusted &= !extents->more;
-    if (trusted && launch->layout->excused)
-        layout_excuse(launch->function);
     for (size_t i = 0; i < extents->n; i++) {
         const struct extent *extent = &extents->list[i];
         struct trust_use use;
@@ -214,6 +192,23 @@ static bool is_trusted(struct pager *pager, const struct launch *launch,
         use = use_of(launch, extent);
         trusted &= is_presumed(s, extent, &use) || trust_use(&s->trust, &use);
     }
+    return trusted;
+}
+
+/* Whether the launch is known to leave alone all that takes turns and that it is not given. Notes
+ * it, if it is not. */
+static bool function_is_trusted(struct streaming *s, const struct driver *drv,
+                                const struct launch *launch)
+{
+    bool watched = launch->layout->excused != NULL;
+    bool trusted;
+
+    if (s->by_plan)
+        trusted = proof_launch(s, drv, launch->function);
+    else
+        trusted = !watched || trust_function(&s->trust, launch->function);
+    if (trusted && watched)
+        layout_excuse(launch->function);
     return trusted;
 }
 
@@ -238,7 +233,8 @@ static struct redirect *compare(struct pager *pager, const struct driver *drv,
     }
     if (s->pass.laps == 1)
         record(pager, extents);
-    (void)is_trusted(pager, launch, extents);
+    (void)function_is_trusted(s, drv, launch);
+    (void)uses_are_trusted(pager, launch, extents);
     if (s->pass.jumps > s->pass.n / JUMPS_SHARE || s->pass.foreign > 2 * (uint64_t)s->pass.n)
         s->state = STREAMING_ENDING;
     if (s->pass.laps != 1 || !is_own_context(s, drv))
@@ -301,7 +297,8 @@ static bool is_staged(struct streaming *s, const struct extent *extent)
     for (uint32_t i = extent_first(extent); i <= extent_last(extent); i++) {
         const struct piece *piece = prepare_piece(s, &extent->range->blocks[i]);
 
-        if (piece && piece->turn >= 0 && !ring_holds(&s->ring, (uint32_t)piece->turn))
+        if (piece && piece->turn >= 0 &&
+            (piece->idle || !ring_holds(&s->ring, (uint32_t)piece->turn)))
             return false;
     }
     return true;
@@ -326,7 +323,7 @@ static bool pin(struct pager *pager, const struct driver *drv, const struct exte
     struct streaming *s = pager->streaming;
 
     for (uint32_t i = extent_first(extent); i <= extent_last(extent); i++) {
-        const struct piece *piece = prepare_piece(s, &extent->range->blocks[i]);
+        struct piece *piece = prepare_piece(s, &extent->range->blocks[i]);
         uint32_t slot;
 
         if (!piece || piece->turn < 0)
@@ -336,6 +333,7 @@ static bool pin(struct pager *pager, const struct driver *drv, const struct exte
             ring_pin(&s->ring, drv, slot, redirect->stream))
             return false;
         redirect->entries[redirect->n_entries++] = guarded(s, piece, slot);
+        proof_checked(piece);
         redirect->slots[redirect->n_slots++] = slot;
     }
     return true;
@@ -608,8 +606,10 @@ static void note_outsiders(struct pager *pager, const struct extents *extents)
     }
 }
 
-/* Stages what can be. Where some of it is on the disk, waits for what the launch names. */
-static bool advance(struct pager *pager, const struct driver *drv, const struct extents *extents)
+/* Stages what can be of so many visits. Where some of it is on the disk, waits for what the launch
+ * names. */
+static bool advance(struct pager *pager, const struct driver *drv, const struct extents *extents,
+                    uint64_t visits)
 {
     struct streaming *s = pager->streaming;
     uint64_t now = position(&s->pass);
@@ -617,18 +617,89 @@ static bool advance(struct pager *pager, const struct driver *drv, const struct 
 
     /* What has been waited for since may have been found to be written. */
     if (!guard_noticed(&s->guard))
-        r = ring_advance(&s->ring, drv, s->transfer, now, RING_NO_TURN);
+        r = ring_advance(&s->ring, drv, s->transfer, now, visits, RING_NO_TURN);
     EACH_BLOCK(extents, pager, block)
     {
         const struct piece *piece = prepare_piece(s, block);
 
-        if (!r && s->ring.waits && piece && piece->turn >= 0 &&
+        if (!r && s->ring.waits && piece && piece->turn >= 0 && !piece->idle &&
             !ring_holds(&s->ring, (uint32_t)piece->turn))
-            r = ring_advance(&s->ring, drv, s->transfer, now, (uint32_t)piece->turn);
+            r = ring_advance(&s->ring, drv, s->transfer, now, visits, (uint32_t)piece->turn);
     }
     if (r == -ESTALE || guard_noticed(&s->guard))
         s->state = STREAMING_ENDING;
     return !r && s->state == STREAMING_RUNNING;
+}
+
+/* `alone`: it may write anything, so only what it reads itself is staged, and void afterwards. */
+static struct redirect *serve(struct pager *pager, const struct driver *drv,
+                              const struct launch *launch, struct extents *extents, bool alone)
+{
+    struct streaming *s = pager->streaming;
+    uint64_t misses = s->misses;
+    struct redirect *redirect;
+
+    /* Copies wait for launches before; were one of these held up by the host, so would be all that
+     * the copies are for, and the host might be waiting for that. */
+    if (!is_own_context(s, drv) || !card_may_drain() ||
+        !advance(pager, drv, extents, alone ? 1 : s->pass.n))
+        return NULL;
+    redirect = redirect_launch(pager, drv, launch, extents);
+    /* What it does not wait for itself. */
+    if (alone && (!redirect || !redirect->n_entries || redirect->n_entries != redirect->n_slots ||
+                  s->misses != misses))
+        (void)transfer_wait(s->transfer, drv);
+    return redirect;
+}
+
+static bool names_turns(const struct pager *pager, const struct extents *extents)
+{
+    for (size_t i = 0; i < extents->n; i++) {
+        if (extents->list[i].range->pager == pager && has_turns(&extents->list[i]))
+            return true;
+    }
+    return false;
+}
+
+static struct redirect *run_learned(struct pager *pager, const struct driver *drv,
+                                    const struct launch *launch, struct extents *extents)
+{
+    struct streaming *s = pager->streaming;
+    bool trusted;
+
+    if (!catch_up(pager, drv))
+        return NULL;
+    trusted = function_is_trusted(s, drv, launch);
+    trusted &= uses_are_trusted(pager, launch, extents);
+    if (trusted)
+        return serve(pager, drv, launch, extents, false);
+    distrust(s);
+    s->misses++;
+    return NULL;
+}
+
+/* Nothing was compared before. So a launch reads copies that were made since the last launch before
+ * it of which it is not known what else that writes: at first, all are of that kind. */
+static struct redirect *run_planned(struct pager *pager, const struct driver *drv,
+                                    const struct launch *launch, struct extents *extents)
+{
+    struct streaming *s = pager->streaming;
+    bool named = names_turns(pager, extents);
+    struct redirect *redirect = NULL;
+    bool trusted, uses;
+
+    proof_look(pager, drv);
+    prepare_trust(s);
+    s->clock++;
+    trusted = function_is_trusted(s, drv, launch);
+    uses = uses_are_trusted(pager, launch, extents);
+    /* For a launch that reads no copies, none are begun while the one before may void them. */
+    if (uses && (named || gate_unknown() == s->unknown) && catch_up(pager, drv))
+        redirect = serve(pager, drv, launch, extents, !trusted);
+    if (!trusted || !uses)
+        distrust(s);
+    s->misses += !uses;
+    return redirect;
 }
 
 static struct redirect *run(struct pager *pager, const struct driver *drv,
@@ -653,22 +724,10 @@ static struct redirect *run(struct pager *pager, const struct driver *drv,
         s->state = STREAMING_ENDING;
         return NULL;
     }
-    if (!s->ring.n_turns || !catch_up(pager, drv))
+    if (!s->ring.n_turns)
         return NULL;
-    if (!is_trusted(pager, launch, extents)) {
-        distrust(s);
-        s->misses++;
-        return NULL;
-    }
-    if (!is_own_context(s, drv))
-        return NULL;
-    /* Copies wait for launches before; were one of these held up by the host, so would be all that
-     * the copies are for, and the host might be waiting for that. */
-    if (!card_may_drain())
-        return NULL;
-    if (!advance(pager, drv, extents))
-        return NULL;
-    return redirect_launch(pager, drv, launch, extents);
+    return s->by_plan ? run_planned(pager, drv, launch, extents)
+                      : run_learned(pager, drv, launch, extents);
 }
 
 /* Where nothing is streamed, what is read in place is looked at. */

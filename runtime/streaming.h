@@ -64,17 +64,21 @@ enum streaming_state {
 struct piece {
     struct block *block;
     uint64_t digest;
-    int32_t turn;     /* its first, or -1 */
-    uint32_t stretch; /* blocks of the longest that one argument names with it */
-    bool changed;     /* between the last two digests */
-    bool explained;   /* by somebody who was given a pointer to it */
-    bool beside;      /* in one buffer with something that changed */
-    bool named;       /* by a launch of the lap */
-    bool in_place;    /* read there in less time than copying takes */
-    bool wanted;      /* by somebody who reads it faster when it was copied */
-    bool stays;       /* on the device */
-    bool undigested;  /* nobody has looked what is in it */
-    bool noted;       /* but the guard, when it was first staged */
+    int32_t turn;          /* its first, or -1 */
+    uint32_t stretch;      /* blocks of the longest that one argument names with it */
+    bool changed;          /* between the last two digests */
+    bool explained;        /* by somebody who was given a pointer to it */
+    bool beside;           /* in one buffer with something that changed */
+    bool named;            /* by a launch of the lap */
+    bool in_place;         /* read there in less time than copying takes */
+    bool wanted;           /* by somebody who reads it faster when it was copied */
+    bool stays;            /* on the device */
+    bool undigested;       /* nobody has looked what is in it */
+    bool noted;            /* but the guard, when it was first staged */
+    bool idle;             /* nobody reads copies of it, so there are none any more */
+    uint64_t first_copied; /* the launch before which it was first copied to its slot, */
+    uint64_t copied;       /* and last, */
+    uint64_t checked;      /* and the last time of which the guard looks at the copy; 0: never */
 };
 
 struct streaming {
@@ -100,6 +104,9 @@ struct streaming {
     uint64_t reserve;         /* bytes that are kept for what the plan says will be written */
     double link;              /* milliseconds in which it copies a byte */
     struct trial *trials;     /* functions that were launched under it */
+    uint64_t clock;           /* launches under it */
+    uint64_t proof_at;        /* pass.moves at which it is looked who can be trusted, */
+    uint64_t proof_after;     /* and so many later again */
     bool watching;            /* functions and submissions of unknown effect */
     uint64_t plan;            /* number of the plan, so that late news of another one is known */
     uint64_t unknown;         /* submissions of unknown effect that have been dealt with */

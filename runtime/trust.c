@@ -3,18 +3,25 @@
 
 #include <stdlib.h>
 
-bool trust_function(struct trust *trust, CUfunction function)
+struct trusted_function *trust_find_function(const struct trust *trust, CUfunction function)
 {
     uint64_t handle = (uintptr_t)function;
     struct trusted_function *found;
 
     HASH_FIND(hh, trust->functions, &handle, sizeof(handle), found);
+    return found;
+}
+
+bool trust_function(struct trust *trust, CUfunction function)
+{
+    struct trusted_function *found = trust_find_function(trust, function);
+
     if (found)
         return found->earned && !found->barred;
     found = calloc(1, sizeof(*found));
     if (!found)
         return false;
-    found->function = handle;
+    found->function = (uintptr_t)function;
     HASH_ADD(hh, trust->functions, function, sizeof(found->function), found);
     if (!found->hh.tbl) {
         free(found);
@@ -43,22 +50,6 @@ void trust_presume(struct trust *trust, const struct trust_use *use)
     HASH_ADD(hh, trust->uses, use, sizeof(presumed->use), presumed);
 }
 
-void trust_presume_function(struct trust *trust, CUfunction function)
-{
-    uint64_t handle = (uintptr_t)function;
-    struct trusted_function *found;
-
-    HASH_FIND(hh, trust->functions, &handle, sizeof(handle), found);
-    if (!found) {
-        found = calloc(1, sizeof(*found));
-        if (!found)
-            return;
-        found->function = handle;
-        HASH_ADD(hh, trust->functions, function, sizeof(found->function), found);
-    }
-    found->earned = true;
-}
-
 bool trust_use(struct trust *trust, const struct trust_use *use)
 {
     struct trusted_use *found = trust_find(trust, use);
@@ -80,11 +71,10 @@ bool trust_use(struct trust *trust, const struct trust_use *use)
 
 void trust_bar(struct trust *trust, CUfunction function)
 {
-    uint64_t handle = (uintptr_t)function;
     struct trusted_function *found;
 
     (void)trust_function(trust, function);
-    HASH_FIND(hh, trust->functions, &handle, sizeof(handle), found);
+    found = trust_find_function(trust, function);
     if (found)
         found->barred = true;
 }
@@ -96,6 +86,24 @@ void trust_earn(struct trust *trust)
     for (struct trusted_use *u = trust->uses; u; u = u->hh.next)
         u->earned = true;
     trust->waiting = false;
+}
+
+static bool is_waiting(const struct trust *trust)
+{
+    bool waiting = false;
+
+    for (const struct trusted_function *f = trust->functions; f && !waiting; f = f->hh.next)
+        waiting = !f->earned && !f->barred;
+    for (const struct trusted_use *u = trust->uses; u && !waiting; u = u->hh.next)
+        waiting = !u->earned;
+    return waiting;
+}
+
+void trust_earn_if(struct trust *trust, trust_proven_fn *proven, void *context)
+{
+    for (struct trusted_function *f = trust->functions; f; f = f->hh.next)
+        f->earned |= proven(context, f);
+    trust->waiting = is_waiting(trust);
 }
 
 bool trust_bar_strangers(struct trust *trust)
@@ -114,13 +122,15 @@ bool trust_bar_strangers(struct trust *trust)
     return true;
 }
 
-static void forget_uses(struct trust *trust)
+static void forget_uses(struct trust *trust, bool all)
 {
     struct trusted_use *use;
     struct trusted_use *next;
 
     HASH_ITER(hh, trust->uses, use, next)
     {
+        if (!all && use->earned)
+            continue;
         HASH_DEL(trust->uses, use);
         free(use);
     }
@@ -141,14 +151,20 @@ static void forget_functions(struct trust *trust, bool all)
     }
 }
 
+void trust_note_anew(struct trust *trust)
+{
+    forget_functions(trust, false);
+    forget_uses(trust, false);
+}
+
 void trust_stop(struct trust *trust)
 {
     forget_functions(trust, false);
-    forget_uses(trust);
+    forget_uses(trust, true);
 }
 
 void trust_forget(struct trust *trust)
 {
     forget_functions(trust, true);
-    forget_uses(trust);
+    forget_uses(trust, true);
 }

@@ -36,6 +36,8 @@ struct trusted_function {
     uint64_t function;
     bool earned;
     bool barred;
+    uint64_t early, late; /* two launches of it: see proof.c; 0 for none */
+    uint64_t late_moves;  /* of the pass, at the second */
     UT_hash_handle hh;
 };
 
@@ -48,13 +50,18 @@ struct trust {
 /* Notes it; whether it is trusted already. */
 bool trust_function(struct trust *trust, CUfunction function);
 bool trust_use(struct trust *trust, const struct trust_use *use);
-/* They are trusted without having been seen. */
+/* It is trusted without having been seen. */
 void trust_presume(struct trust *trust, const struct trust_use *use);
-void trust_presume_function(struct trust *trust, CUfunction function);
 /* NULL when it was not noted. */
 struct trusted_use *trust_find(const struct trust *trust, const struct trust_use *use);
+struct trusted_function *trust_find_function(const struct trust *trust, CUfunction function);
 /* Nothing has changed since the last call: what was noted is trusted. */
 void trust_earn(struct trust *trust);
+/* Those functions are trusted of which it is true. */
+typedef bool trust_proven_fn(void *context, const struct trusted_function *function);
+void trust_earn_if(struct trust *trust, trust_proven_fn *proven, void *context);
+/* What was noted and is not trusted has to be noted again. */
+void trust_note_anew(struct trust *trust);
 /* The function writes elsewhere than where it was given: it is never trusted. */
 void trust_bar(struct trust *trust, CUfunction function);
 /* Somebody does so. If there are functions that have run without, it is one of the others, and

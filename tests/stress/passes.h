@@ -35,11 +35,17 @@ extern CUstream passes_stream;
 void passes_must(CUresult error, const char *call);
 extern void (*passes_on_error)(CUresult error, const char *call);
 
+enum {
+    PASSES_TENSORS_MAX = 96,
+};
+
 struct passes_result {
     uint32_t sum;
-    uint64_t weights; /* bytes */
-    uint64_t written; /* bytes of allocations that are written all the time */
-    uint64_t faults;  /* illegal addresses */
+    uint32_t n_tensors;                   /* of which one can say in a plan how large they are, */
+    uint64_t tensors[PASSES_TENSORS_MAX]; /* in bytes, in the order in which they are loaded */
+    uint64_t weights;                     /* bytes */
+    uint64_t written;                     /* bytes of allocations that are written all the time */
+    uint64_t faults;                      /* illegal addresses */
     uint64_t redirected;
     uint64_t in_place;  /* launches that read something at home in host memory */
     uint64_t surprises; /* the same by the log of touches, once some had been redirected */
@@ -51,6 +57,9 @@ struct passes_result {
 void passes_are_about(uint64_t weights);
 /* And writes all the time. */
 void passes_also_write(uint64_t bytes);
+/* A tensor of its model was loaded. Under a plan it is uploaded as a whole once more, from where a
+ * program usually has it: host memory. */
+void passes_have_loaded(CUdeviceptr at, uint64_t bytes);
 
 /* Runs it in this process, which ends after that. */
 struct passes_result passes_run(const struct passes_program *program, bool graph);

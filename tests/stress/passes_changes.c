@@ -38,6 +38,7 @@ static void load_own(void)
     for (uint32_t i = 0; i < TENSORS; i++) {
         own[i] = stage_alloc(TENSOR);
         stage_fill(own[i], TENSOR, i + 1);
+        passes_have_loaded(own[i], TENSOR);
     }
 }
 
@@ -69,6 +70,7 @@ static void load_in_stream_order(void)
     for (uint32_t i = 0; i < TENSORS; i++) {
         MUST(cuMemAllocAsync(&own[i], TENSOR, passes_stream));
         stage_fill(own[i], TENSOR, i + 1);
+        passes_have_loaded(own[i], TENSOR);
     }
 }
 

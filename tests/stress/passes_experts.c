@@ -91,8 +91,10 @@ static void load_layers(void)
     stage.weights = stage_alloc((uint64_t)LAYERS * LAYER);
     for (uint32_t layer = 0; layer < LAYERS; layer++) {
         load_bytes(stack_at(layer) - DENSE, DENSE, 100 + layer);
+        passes_have_loaded(stack_at(layer) - DENSE, DENSE);
         for (uint32_t part = 0; part < PARTS; part++)
             load_bytes(stack_at(layer) + (uint64_t)part * PART, PART, 1000 + layer * PARTS + part);
+        passes_have_loaded(stack_at(layer), STACK);
     }
 }
 

@@ -20,6 +20,7 @@ enum {
 CUstream passes_stream;
 static CUstream second_stream;
 static struct passes_result result;
+static bool is_started;
 static CUmodule module;
 static CUdeviceptr sums[2];  /* one for each stream */
 static CUdeviceptr cache;    /* that is written all the time */
@@ -175,6 +176,7 @@ static void add_tensor(CUdeviceptr at, uint64_t bytes)
     model.at[model.n] = at;
     model.bytes[model.n] = bytes;
     fill(at, bytes, 1000 * model.n);
+    passes_have_loaded(at, bytes);
     result.weights += bytes;
     model.n++;
 }
@@ -483,7 +485,7 @@ static void reset_between(uint32_t number)
     MUST(cuDevicePrimaryCtxRetain(&context, 0));
     MUST(cuCtxSetCurrent(context));
     memset(&model, 0, sizeof(model));
-    result.weights = result.written = 0;
+    result.weights = result.written = result.n_tensors = 0;
     fresh_start();
     start_tensors();
 }
@@ -547,6 +549,23 @@ void passes_also_write(uint64_t bytes)
     result.written += bytes;
 }
 
+void passes_have_loaded(CUdeviceptr at, uint64_t bytes)
+{
+    uint8_t *copy;
+
+    if (!is_started && result.n_tensors < PASSES_TENSORS_MAX)
+        result.tensors[result.n_tensors++] = bytes;
+    if (!getenv("VRAMSHIM_PLAN"))
+        return;
+    copy = malloc(bytes);
+    if (!copy)
+        exit(3);
+    MUST(cuStreamSynchronize(passes_stream));
+    MUST(cuMemcpyDtoH_v2(copy, at, bytes));
+    MUST(cuMemcpyHtoD_v2(at, copy, bytes));
+    free(copy);
+}
+
 static uint64_t launches_on_host(void)
 {
     static struct sim_touch touches[TOUCHES_MAX];
@@ -602,6 +621,7 @@ struct passes_result passes_run(const struct passes_program *program, bool graph
         sim_register_kernel(&kernels[i]);
     fresh_start();
     program->start();
+    is_started = true;
     for (uint32_t i = 0; i < program->passes; i++)
         run_pass(program, i, graph);
     if (program->stop)
