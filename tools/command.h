@@ -20,6 +20,7 @@ enum status {
 /* Texts point into the arguments; NULL where nothing was said. */
 struct options {
     const char *library, *device, *spill, *root, *output, *bytes, *seconds;
+    const char *plan, *bundle;
     bool json, man, help;
     char **rest; /* behind the options */
 };

@@ -13,6 +13,7 @@
 #include "runtime/host_memory.h"
 #include "runtime/util.h"
 #include "tools/command.h"
+#include "tools/detect.h"
 #include "tools/gpu.h"
 
 struct host {
@@ -50,29 +51,29 @@ static void format_link(const struct slot *slot, char *out, size_t size)
                  slot->max_lanes);
 }
 
-static void print_card(int ordinal, const struct gpu *gpu, const struct slot *slot)
+static void print_card(FILE *out, int ordinal, const struct gpu *gpu, const struct slot *slot)
 {
     char name[128], total[32], available[32], link[64], window[32];
 
     text_escape(gpu->name, strlen(gpu->name), name, sizeof(name));
-    printf("card %d\n", ordinal);
-    printf("  name        %s\n", name);
-    printf("  memory      %s, %s free\n", text_size(gpu->total, total),
-           text_size(gpu->free, available));
-    printf("  compute     %d.%d, %d processors%s\n", gpu->major, gpu->minor, gpu->processors,
-           gpu->unified ? ", memory shared with the host" : "");
-    printf("  mapping     %s\n", !gpu->vmm ? "not supported" : "supported");
+    fprintf(out, "card %d\n", ordinal);
+    fprintf(out, "  name        %s\n", name);
+    fprintf(out, "  memory      %s, %s free\n", text_size(gpu->total, total),
+            text_size(gpu->free, available));
+    fprintf(out, "  compute     %d.%d, %d processors%s\n", gpu->major, gpu->minor, gpu->processors,
+            gpu->unified ? ", memory shared with the host" : "");
+    fprintf(out, "  mapping     %s\n", !gpu->vmm ? "not supported" : "supported");
     if (!slot) {
-        printf("  slot        not known to the kernel\n");
+        fprintf(out, "  slot        not known to the kernel\n");
         return;
     }
     format_link(slot, link, sizeof(link));
-    printf("  slot        %s\n", gpu->bus_id);
-    printf("  link        %s\n", link);
+    fprintf(out, "  slot        %s\n", gpu->bus_id);
+    fprintf(out, "  link        %s\n", link);
     if (slot->window)
-        printf("  window      %s\n", text_size(slot->window, window));
+        fprintf(out, "  window      %s\n", text_size(slot->window, window));
     if (slot->node >= 0)
-        printf("  node        %d, processors %s\n", slot->node, slot->cpus);
+        fprintf(out, "  node        %d, processors %s\n", slot->node, slot->cpus);
 }
 
 static json_t *card_json(int ordinal, const struct gpu *gpu, const struct slot *slot)
@@ -93,8 +94,10 @@ static json_t *card_json(int ordinal, const struct gpu *gpu, const struct slot *
     return card;
 }
 
-/* Every card in turn; the number of those that can be used, why the first cannot in `why`. */
-static int look_at_cards(const char *root, json_t *cards, char *why, size_t size, int *version)
+/* Every card in turn, into `cards` or, where that is NULL, as text; the number of those that can be
+ * used, why the first cannot in `why`. */
+static int look_at_cards(const char *root, json_t *cards, FILE *text, char *why, size_t size,
+                         int *version)
 {
     int count = 1, found = 0;
 
@@ -116,23 +119,23 @@ static int look_at_cards(const char *root, json_t *cards, char *why, size_t size
         if (cards)
             json_array_append_new(cards, card_json(i, &gpu, has_slot ? &slot : NULL));
         else
-            print_card(i, &gpu, has_slot ? &slot : NULL);
+            print_card(text, i, &gpu, has_slot ? &slot : NULL);
         gpu_close(&gpu);
     }
     return found;
 }
 
-static void print_host(const struct host *host)
+static void print_host(FILE *out, const struct host *host)
 {
     char total[32], available[32], disk[32];
 
-    printf("host\n");
-    printf("  memory      %s, %s available\n", text_size(host->total, total),
-           text_size(host->available, available));
-    printf("  processors  %d\n", host->cores);
-    printf("  disk        %s free in %s\n", text_size(host->disk, disk), host->folder);
-    printf("  kernel      %s %s %s\n", host->system.sysname, host->system.release,
-           host->system.machine);
+    fprintf(out, "host\n");
+    fprintf(out, "  memory      %s, %s available\n", text_size(host->total, total),
+            text_size(host->available, available));
+    fprintf(out, "  processors  %d\n", host->cores);
+    fprintf(out, "  disk        %s free in %s\n", text_size(host->disk, disk), host->folder);
+    fprintf(out, "  kernel      %s %s %s\n", host->system.sysname, host->system.release,
+            host->system.machine);
 }
 
 static int print_json(const char *root, const struct host *host)
@@ -140,7 +143,7 @@ static int print_json(const char *root, const struct host *host)
     char why[160] = "";
     json_t *cards = json_array();
     int version = 0;
-    int found = look_at_cards(root, cards, why, sizeof(why), &version);
+    int found = look_at_cards(root, cards, NULL, why, sizeof(why), &version);
     json_t *all =
         json_pack("{s:o, s:{s:I, s:I, s:i, s:I, s:s, s:s, s:s}, s:i, s:s?}", "cards", cards, "host",
                   "memory", (json_int_t)host->total, "available", (json_int_t)host->available,
@@ -156,27 +159,39 @@ static int print_json(const char *root, const struct host *host)
     return command_flush() || found ? command_flush() : STATUS_ENVIRONMENT;
 }
 
+int detect_print(const struct options *options, FILE *out)
+{
+    const char *root = options->root ? options->root : "";
+    char why[160] = "";
+    int version = 0, found;
+    struct host host;
+
+    look_at_host(options, root, &host);
+    found = look_at_cards(root, NULL, out, why, sizeof(why), &version);
+    if (!found)
+        fprintf(out, "no card: %s\n", why);
+    if (version)
+        fprintf(out, "driver\n  CUDA        %d.%d\n", version / 1000, version % 1000 / 10);
+    print_host(out, &host);
+    return found;
+}
+
 int detect_main(const struct command *self, char **arguments)
 {
-    char why[160] = "";
     struct options options;
     struct host host;
-    const char *root;
-    int version = 0, found;
+    int found;
     int status = options_parse(self, arguments, false, &options);
 
     if (status || options.help)
         return status;
-    root = options.root ? options.root : "";
-    look_at_host(&options, root, &host);
-    if (options.json)
+    if (options.json) {
+        const char *root = options.root ? options.root : "";
+
+        look_at_host(&options, root, &host);
         return print_json(root, &host);
-    found = look_at_cards(root, NULL, why, sizeof(why), &version);
-    if (!found)
-        printf("no card: %s\n", why);
-    if (version)
-        printf("driver\n  CUDA        %d.%d\n", version / 1000, version % 1000 / 10);
-    print_host(&host);
+    }
+    found = detect_print(&options, stdout);
     status = command_flush();
     return status || found ? status : STATUS_ENVIRONMENT;
 }

@@ -13,6 +13,7 @@
 
 #include "runtime/host_memory.h"
 #include "runtime/util.h"
+#include "tools/bundle.h"
 #include "tools/library.h"
 #include "tools/patient.h"
 
@@ -32,6 +33,11 @@ static const struct check {
 } checks[] = {
 #define CHECK(id, need, question, fix) {#id, NEED_##need, fix, check_##id},
 #include "tools/checks.def"
+};
+
+struct answers {
+    struct finding findings[ARRAY_SIZE(checks)];
+    unsigned int counts[VERDICTS];
 };
 
 static const char *const verdict_names[VERDICTS] = {
@@ -148,18 +154,21 @@ static void ask(const struct patient *patient, const struct check *check, struct
         snprintf(out->fix, sizeof(out->fix), "%s", check->fix);
 }
 
-static void print_text(const struct finding *findings, const unsigned int counts[VERDICTS])
+static void print_text(FILE *out, const struct finding *findings,
+                       const unsigned int counts[VERDICTS])
 {
     for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
-        printf("%s %-12s %s\n", verdict_names[findings[i].verdict], checks[i].id, findings[i].says);
+        fprintf(out, "%s %-12s %s\n", verdict_names[findings[i].verdict], checks[i].id,
+                findings[i].says);
         if (*findings[i].fix)
-            printf("     Fix: %s\n", findings[i].fix);
+            fprintf(out, "     Fix: %s\n", findings[i].fix);
     }
-    printf("%u passed, %u warnings, %u failed, %u skipped\n", counts[VERDICT_PASS],
-           counts[VERDICT_WARN], counts[VERDICT_FAIL], counts[VERDICT_SKIP]);
+    fprintf(out, "%u passed, %u warnings, %u failed, %u skipped\n", counts[VERDICT_PASS],
+            counts[VERDICT_WARN], counts[VERDICT_FAIL], counts[VERDICT_SKIP]);
 }
 
-static void print_json(const struct finding *findings, const unsigned int counts[VERDICTS])
+static void print_json(FILE *out, const struct finding *findings,
+                       const unsigned int counts[VERDICTS])
 {
     json_t *list = json_array();
     json_t *all;
@@ -177,16 +186,33 @@ static void print_json(const struct finding *findings, const unsigned int counts
                     counts[VERDICT_SKIP]);
     if (!all)
         return;
-    json_dumpf(all, stdout, JSON_INDENT(2));
-    putchar('\n');
+    json_dumpf(all, out, JSON_INDENT(2));
+    fputc('\n', out);
     json_decref(all);
+}
+
+/* What the bundle holds of the answers. */
+static void print_for_bundle(FILE *out, bool json, const void *context)
+{
+    const struct answers *answers = context;
+
+    (json ? print_json : print_text)(out, answers->findings, answers->counts);
+}
+
+static int answer(const struct options *options, const struct answers *answers)
+{
+    int status = STATUS_OK;
+
+    (options->json ? print_json : print_text)(stdout, answers->findings, answers->counts);
+    if (options->bundle)
+        status = bundle_write(options, print_for_bundle, answers);
+    return status ? status : command_flush();
 }
 
 int doctor_main(const struct command *self, char **arguments)
 {
-    struct finding findings[ARRAY_SIZE(checks)];
-    unsigned int counts[VERDICTS] = {0};
     static struct patient patient;
+    struct answers answers = {0};
     struct options options;
     uint64_t ordinal;
     int status = options_parse(self, arguments, true, &options);
@@ -201,16 +227,12 @@ int doctor_main(const struct command *self, char **arguments)
     patient.spill = spill_folder(&options);
     examine(&patient, (int)ordinal);
     for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
-        ask(&patient, &checks[i], &findings[i]);
-        counts[findings[i].verdict]++;
+        ask(&patient, &checks[i], &answers.findings[i]);
+        answers.counts[answers.findings[i].verdict]++;
     }
-    if (options.json)
-        print_json(findings, counts);
-    else
-        print_text(findings, counts);
     gpu_close(&patient.gpu);
-    status = command_flush();
+    status = answer(&options, &answers);
     if (status || !patient.has_card)
         return STATUS_ENVIRONMENT;
-    return counts[VERDICT_FAIL] ? STATUS_NO : STATUS_OK;
+    return answers.counts[VERDICT_FAIL] ? STATUS_NO : STATUS_OK;
 }
