@@ -13,9 +13,6 @@
 
 #include "runtime/driver.h"
 
-/* Whether the stream is, or may be, part of a capture. */
-bool stream_is_capturing(const struct driver *drv, CUstream stream);
-
 #include "interpose/gate_entry.h"
 #include "interpose/launch_entry.h"
 

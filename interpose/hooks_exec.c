@@ -181,7 +181,7 @@ CUresult graph_launch_aside(const struct driver *drv, CUgraphExec exec, CUstream
     struct replay *replay;
     CUresult result;
 
-    if (stream_is_capturing(drv, stream))
+    if (pager_is_captured(drv, stream))
         return launch(drv, exec, stream, false);
     replay = replay_find(exec);
     if (!replay)

@@ -133,16 +133,11 @@ static CUresult wait_for_context(const struct driver *drv, CUcontext ctx)
     return result;
 }
 
-CUresult hook_cuMemFree_v2(const struct driver *drv, CUdeviceptr dptr)
+static CUresult free_waiting(const struct driver *drv, CUdeviceptr dptr)
 {
     struct pager_allocation allocation;
     CUresult result;
 
-    if (!residency_block(dptr)) {
-        result = drv->cuMemFree_v2(dptr);
-        pager_device_memory_freed();
-        return result;
-    }
     if (!pager_describe(dptr, &allocation) || allocation.base != dptr)
         return CUDA_ERROR_INVALID_VALUE;
     if (!pager_wait_begin())
@@ -150,6 +145,17 @@ CUresult hook_cuMemFree_v2(const struct driver *drv, CUdeviceptr dptr)
     result = wait_for_context(drv, allocation.ctx);
     pager_wait_end();
     return result == CUDA_SUCCESS ? driver_result(pager_free(drv, dptr)) : result;
+}
+
+CUresult hook_cuMemFree_v2(const struct driver *drv, CUdeviceptr dptr)
+{
+    CUresult result;
+
+    if (residency_block(dptr))
+        return free_waiting(drv, dptr);
+    result = drv->cuMemFree_v2(dptr);
+    pager_device_memory_freed();
+    return result;
 }
 
 static size_t element_bytes(CUarray_format format)
@@ -242,7 +248,7 @@ struct request {
 
 static bool may_be_paged(const struct driver *drv, const struct request *request)
 {
-    return request->dptr && request->pool && !stream_is_capturing(drv, request->stream) &&
+    return request->dptr && request->pool && !pager_is_captured(drv, request->stream) &&
            pager_pool_is_plain(drv, request->pool);
 }
 
@@ -307,18 +313,18 @@ CUresult hook_cuMemAllocFromPoolAsync(const struct driver *drv, CUdeviceptr *dpt
 
 CUresult hook_cuMemFreeAsync(const struct driver *drv, CUdeviceptr dptr, CUstream stream)
 {
-    CUresult result;
     int r;
 
-    if (!residency_block(dptr) || stream_is_capturing(drv, stream))
+    if (!residency_block(dptr) || pager_is_captured(drv, stream))
         return drv->cuMemFreeAsync(dptr, stream);
     r = pager_free_async(drv, dptr, stream, stream_identity(drv, stream));
     if (r == 0 || r == -EINVAL)
         return driver_result(r);
     if (r == PAGER_E_NATIVE)
         return CUDA_ERROR_INVALID_VALUE;
-    result = drv->cuStreamSynchronize(stream);
-    return result == CUDA_SUCCESS ? driver_result(pager_free(drv, dptr)) : result;
+    /* Waiting for the stream would not do: what precedes a default stream's next work only has to
+     * be over before that. */
+    return free_waiting(drv, dptr);
 }
 
 CUresult hook_cuMemPoolCreate(const struct driver *drv, CUmemoryPool *pool,

@@ -146,24 +146,11 @@ CUresult hook_cuStreamBeginCaptureToGraph(const struct driver *drv, CUstream str
 CUresult hook_cuStreamEndCapture(const struct driver *drv, CUstream stream, CUgraph *ph_graph)
 {
     const struct origin gone = origin_of(drv, stream);
-    CUstreamCaptureStatus after = CU_STREAM_CAPTURE_STATUS_ACTIVE;
     CUresult result = drv->cuStreamEndCapture(stream, ph_graph);
 
-    if (result != CUDA_SUCCESS && drv->cuStreamIsCapturing)
-        (void)drv->cuStreamIsCapturing(stream, &after);
-    if (result == CUDA_SUCCESS || after == CU_STREAM_CAPTURE_STATUS_NONE)
+    if (result == CUDA_SUCCESS || (drv->cuStreamIsCapturing && !pager_is_captured(drv, stream)))
         captures_ended(origin_remove(&gone, NULL));
     return result;
-}
-
-bool stream_is_capturing(const struct driver *drv, CUstream stream)
-{
-    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
-
-    if (!pager_capture_is_open() || !drv->cuStreamIsCapturing)
-        return false;
-    return drv->cuStreamIsCapturing(stream, &status) != CUDA_SUCCESS ||
-           status != CU_STREAM_CAPTURE_STATUS_NONE;
 }
 
 struct host_call {
@@ -184,7 +171,7 @@ static void CUDA_CB run_host_call(void *arg)
 CUresult hook_cuLaunchHostFunc(const struct driver *drv, CUstream stream, CUhostFn fn,
                                void *user_data)
 {
-    bool captured = stream_is_capturing(drv, stream);
+    bool captured = pager_is_captured(drv, stream);
     struct host_call *call = fn && !captured ? malloc(sizeof(*call)) : NULL;
     CUresult result;
 

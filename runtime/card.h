@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include "runtime/ahead.h"
 #include "runtime/config.h"
+#include "runtime/gate.h"
 #include "runtime/costs.h"
 #include "runtime/driver.h"
 #include "runtime/residency.h"
@@ -87,8 +88,7 @@ struct pagers {
     struct config config;
     struct pager cards[DEVICES_MAX];
     struct cold cold;
-    _Atomic uint64_t small; /* allocations below are left to the driver */
-    _Atomic int captures;
+    _Atomic uint64_t small;  /* allocations below are left to the driver */
     _Atomic int host_calls;  /* queued host functions that have not returned */
     atomic_bool graph_calls; /* the program has put a host function into a graph */
     atomic_bool value_waits; /* the program has made a stream wait for a memory value */
@@ -98,7 +98,7 @@ extern struct pagers pagers;
 
 static inline bool card_capture_is_open(void)
 {
-    return atomic_load_explicit(&pagers.captures, memory_order_relaxed) > 0;
+    return gate_capture_is_open();
 }
 
 /* Looks at the device once: can it page, what are its budgets. 0 or PAGER_E_NATIVE. A context of it

@@ -337,15 +337,6 @@ static bool names_memory_of(const struct pager *pager, const struct extents *ext
     return false;
 }
 
-static bool is_captured(const struct driver *drv, CUstream stream)
-{
-    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
-
-    return pager_capture_is_open() && drv->cuStreamIsCapturing &&
-           drv->cuStreamIsCapturing(stream, &status) == CUDA_SUCCESS &&
-           status != CU_STREAM_CAPTURE_STATUS_NONE;
-}
-
 /* Sees to it that nothing the launch names is on the disk, on any card. */
 static int bring_named(const struct driver *drv, const struct extents *extents)
 {
@@ -388,7 +379,7 @@ static struct redirect *submit_unseen(const struct driver *drv, const struct lau
     struct extents extents = {.n = 0};
     struct redirect *redirect;
 
-    if ((!gate_is_watched() && !residency_spills()) || is_captured(drv, launch->stream))
+    if ((!gate_is_watched() && !residency_spills()) || pager_is_captured(drv, launch->stream))
         return NULL;
     layout_scan(launch->layout, launch->kernel_params, launch->extra, note_extent, &extents);
     pthread_mutex_lock(&pagers.lock);
@@ -404,7 +395,7 @@ struct redirect *pager_unknown_launch(const struct driver *drv, const struct lau
 {
     struct redirect *redirect;
 
-    if (!residency_spills() || is_captured(drv, launch->stream))
+    if (!residency_spills() || pager_is_captured(drv, launch->stream))
         return NULL;
     pthread_mutex_lock(&pagers.lock);
     redirect = enter_for(launch, NULL, cold_all(drv));

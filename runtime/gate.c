@@ -126,4 +126,5 @@ void gate_reset(void)
 {
     atomic_store(&gate_process.inside, 0);
     atomic_store(&gate_process.state, 0);
+    atomic_store(&gate_process.captures, 0);
 }

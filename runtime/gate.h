@@ -31,11 +31,18 @@ struct gate {
     _Atomic uint32_t inside;
     _Atomic uint32_t state;   /* GATE_* */
     _Atomic uint64_t unknown; /* submissions of unknown effect, since it is watched */
+    _Atomic int captures;     /* open ones, in any thread: a wait for a context would break them */
 };
 
 extern struct gate gate_process;
 
 void gate_wake_closer(void);
+
+/* None begins while the caller holds the pager's lock. */
+static inline bool gate_capture_is_open(void)
+{
+    return atomic_load_explicit(&gate_process.captures, memory_order_relaxed) > 0;
+}
 
 static inline void gate_leave(void)
 {

@@ -40,6 +40,16 @@ static int map_home(struct mover *mover, const struct block *block, const struct
     return vmm_map(mover->drv, block_address(block), block->bytes, chunk->handle, mover->access);
 }
 
+/* Maps the block's own chunk again after a move that failed. */
+static void restore_home(struct mover *mover, const struct block *block)
+{
+    if (vmm_restore(mover->drv, block_address(block), block->bytes, block->chunk->handle,
+                    mover->access))
+        log_error("cannot map %llu bytes back at 0x%llx after a failed move; the program will "
+                  "see an illegal address there",
+                  (unsigned long long)block->bytes, (unsigned long long)block_address(block));
+}
+
 /* Maps `chunk` where the block's own chunk is mapped now; on failure that one is mapped again. */
 static int remap_home(struct mover *mover, struct block *block, const struct chunk *chunk)
 {
@@ -48,10 +58,8 @@ static int remap_home(struct mover *mover, struct block *block, const struct chu
     if (r)
         return r;
     r = map_home(mover, block, chunk);
-    if (r && map_home(mover, block, block->chunk))
-        log_error("cannot map %llu bytes back at 0x%llx after a failed move; the program will "
-                  "see an illegal address there",
-                  (unsigned long long)block->bytes, (unsigned long long)block_address(block));
+    if (r)
+        restore_home(mover, block);
     return r;
 }
 
@@ -169,7 +177,7 @@ static size_t batch_to_device(struct mover *mover, struct block *const *blocks, 
     (void)transfer_wait(mover->transfer, mover->drv);
     for (size_t i = 0; i < mapped; i++) {
         if (vmm_unmap(mover->drv, block_address(blocks[i]), blocks[i]->bytes) == 0)
-            (void)map_home(mover, blocks[i], blocks[i]->chunk);
+            restore_home(mover, blocks[i]);
     }
     give_all(mover, TIER_DEVICE, chunks, 0, mapped);
     return 0;

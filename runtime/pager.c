@@ -28,6 +28,10 @@
 #include "runtime/vmm.h"
 #include "runtime/watch.h"
 
+enum {
+    QUESTIONS = 3, /* after a capture, before its answer counts as none */
+};
+
 void pager_setup(const struct config *config)
 {
     pthread_mutex_lock(&pagers.lock);
@@ -550,7 +554,7 @@ void pager_capture_began(void)
 {
     pthread_rwlock_wrlock(&pagers.waits);
     pthread_mutex_lock(&pagers.lock);
-    atomic_fetch_add(&pagers.captures, 1);
+    atomic_fetch_add(&gate_process.captures, 1);
     pthread_mutex_unlock(&pagers.lock);
     pthread_rwlock_unlock(&pagers.waits);
 }
@@ -571,15 +575,28 @@ void pager_wait_end(void)
 
 void pager_capture_ended(void)
 {
-    int open = atomic_load(&pagers.captures);
+    int open = atomic_load(&gate_process.captures);
 
-    while (open > 0 && !atomic_compare_exchange_weak(&pagers.captures, &open, open - 1))
+    while (open > 0 && !atomic_compare_exchange_weak(&gate_process.captures, &open, open - 1))
         ;
 }
 
 bool pager_capture_is_open(void)
 {
     return card_capture_is_open();
+}
+
+bool pager_is_captured(const struct driver *drv, CUstream stream)
+{
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+
+    if (!pager_capture_is_open() || !drv->cuStreamIsCapturing)
+        return false;
+    for (int attempt = 0; attempt < QUESTIONS; attempt++) {
+        if (drv->cuStreamIsCapturing(stream, &status) == CUDA_SUCCESS)
+            return status != CU_STREAM_CAPTURE_STATUS_NONE;
+    }
+    return true;
 }
 
 void pager_host_call_began(void)
@@ -610,7 +627,6 @@ void pager_reset_after_fork(void)
     pthread_rwlock_init(&pagers.waits, NULL);
     memset(pagers.cards, 0, sizeof(pagers.cards));
     cold_reset();
-    atomic_store(&pagers.captures, 0);
     atomic_store(&pagers.host_calls, 0);
     atomic_store(&pagers.graph_calls, false);
     atomic_store(&pagers.value_waits, false);

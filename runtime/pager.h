@@ -138,6 +138,8 @@ int pager_story(const unsigned char uuid[16], uint64_t *free_bytes, uint64_t *to
 void pager_capture_began(void);
 void pager_capture_ended(void);
 bool pager_capture_is_open(void);
+/* Whether the stream is, or may be, part of one. */
+bool pager_is_captured(const struct driver *drv, CUstream stream);
 
 /* A wait for a context would break captures in it. False when one is open; else none begins until
  * pager_wait_end(). Locking: not with the pager's lock held. */

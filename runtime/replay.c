@@ -11,6 +11,7 @@
 enum {
     NODES_MAX = 1 << 20, /* of one graph */
     NESTING_MAX = 8,
+    ATTEMPTS = 3, /* of what must not be left undone */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -717,6 +718,18 @@ CUresult replay_order(const struct driver *drv, struct replay *replay, CUstream 
     return result;
 }
 
+/* What was launched in it is followed by an event from now on, or over. */
+static void leave_stream(const struct driver *drv, struct replay *replay)
+{
+    CUresult result = CUDA_ERROR_UNKNOWN;
+
+    for (int attempt = 0; attempt < ATTEMPTS && !replay->stream_gone; attempt++)
+        replay->stream_gone = record_end(drv, replay) == CUDA_SUCCESS;
+    for (int attempt = 0; attempt < ATTEMPTS && !replay->stream_gone && result; attempt++)
+        result = replay->mode->cuStreamSynchronize(replay->stream);
+    replay->launched = replay->stream_gone;
+}
+
 void replay_stream_going(const struct driver *drv, CUstream stream)
 {
     if (!replay_are_there())
@@ -724,7 +737,7 @@ void replay_stream_going(const struct driver *drv, CUstream stream)
     pthread_mutex_lock(&lock);
     for (struct replay *replay = replays; replay; replay = replay->hh.next) {
         if (replay->launched && !replay->stream_gone && replay->stream == stream)
-            replay->stream_gone = record_end(drv, replay) == CUDA_SUCCESS;
+            leave_stream(drv, replay);
     }
     pthread_mutex_unlock(&lock);
 }

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/transfer.h"
+#include "runtime/gate.h"
 #include "runtime/watch.h"
+
+enum {
+    ATTEMPTS = 4,
+};
 
 int ticket_take(const struct driver *drv, CUstream stream, struct ticket *out)
 {
@@ -73,9 +78,13 @@ int transfer_wait(struct transfer *transfer, const struct driver *drv)
 
     if (!transfer->stream)
         return 0;
-    result = WATCHED("for copies of its own", drv->cuStreamSynchronize(transfer->stream));
     /* Copies that may still run must not outlive the memory they use, so a refusal is not taken. */
-    if (result != CUDA_SUCCESS)
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        result = WATCHED("for copies of its own", drv->cuStreamSynchronize(transfer->stream));
+        if (result == CUDA_SUCCESS)
+            return 0;
+    }
+    if (!gate_capture_is_open())
         result = drv->cuCtxSynchronize();
     return driver_errno(result);
 }

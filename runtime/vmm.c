@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/vmm.h"
 
+#include "runtime/gate.h"
 #include "runtime/log.h"
 
 enum {
@@ -15,7 +16,8 @@ enum {
             if ((result) == CUDA_SUCCESS || (result) == (hopeless) ||                              \
                 (result) == CUDA_ERROR_ILLEGAL_ADDRESS)                                            \
                 break;                                                                             \
-            (void)(drv)->cuCtxSynchronize();                                                       \
+            if (!gate_capture_is_open())                                                           \
+                (void)(drv)->cuCtxSynchronize();                                                   \
         }                                                                                          \
     } while (0)
 
@@ -66,6 +68,17 @@ int vmm_map(const struct driver *drv, CUdeviceptr at, uint64_t bytes,
     if (r)
         (void)vmm_unmap(drv, at, bytes);
     return r;
+}
+
+int vmm_restore(const struct driver *drv, CUdeviceptr at, uint64_t bytes,
+                CUmemGenericAllocationHandle handle, const struct vmm_access *access)
+{
+    CUresult result;
+
+    GIVE(drv, result, drv->cuMemMap(at, bytes, 0, handle, 0));
+    if (result == CUDA_SUCCESS)
+        GIVE(drv, result, drv->cuMemSetAccess(at, bytes, access->devices, access->n));
+    return driver_errno(result);
 }
 
 int vmm_unmap(const struct driver *drv, CUdeviceptr at, uint64_t bytes)

@@ -5,8 +5,8 @@
  * Mapping and unmapping as the pager needs them: all or nothing, and persistent.
  *
  * The driver answers NOT_READY to cuMemSetAccess on some cards right after mappings changed. A call
- * that fails is repeated a few times with the device drained in between before it counts as failed.
- * Locking: none.
+ * that fails is repeated a few times with the device drained in between, unless that would break a
+ * capture, before it counts as failed. Locking: none; the pager's where captures may begin.
  */
 
 #include "runtime/driver.h"
@@ -27,6 +27,11 @@ void vmm_access_add(struct vmm_access *access, CUdevice device);
 /* Maps `handle` at `at` and grants `access`. On failure nothing is mapped there. */
 int vmm_map(const struct driver *drv, CUdeviceptr at, uint64_t bytes,
             CUmemGenericAllocationHandle handle, const struct vmm_access *access);
+
+/* The same for what was mapped there just before, and has to be there again: whatever the driver
+ * answers is tried again. */
+int vmm_restore(const struct driver *drv, CUdeviceptr at, uint64_t bytes,
+                CUmemGenericAllocationHandle handle, const struct vmm_access *access);
 
 /* The first half of vmm_map(): nobody may use it before vmm_grant(). */
 int vmm_place(const struct driver *drv, CUdeviceptr at, uint64_t bytes,

@@ -43,4 +43,7 @@ bool call_is_hidden(enum call_id id);
 /* Locking: the simulator's lock, for all of these. */
 void call_fail_at(enum call_id id, unsigned int nth, CUresult error);
 void call_fail_clear(void);
+void call_fail_often(unsigned int mean, uint64_t seed);
+/* Whether the calling thread was given `error` so since it last asked. */
+bool call_was_given(CUresult error);
 uint64_t call_count(enum call_id id);

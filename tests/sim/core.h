@@ -67,7 +67,8 @@ struct thread {
     CUstreamCaptureMode capture_mode;
     struct context *stack[MAX_CONTEXT_DEPTH]; /* [depth - 1] is current */
     unsigned int depth;
-    uint64_t clock_ns; /* see clock.h */
+    uint64_t clock_ns;  /* see clock.h */
+    unsigned int given; /* errors that call_fail_often() made calls of this thread end with */
 };
 struct thread *core_thread(void);
 

@@ -49,6 +49,23 @@ EXPORT void sim_fail_clear(void)
     core_unlock();
 }
 
+EXPORT void sim_fail_often(unsigned int mean, uint64_t seed)
+{
+    core_lock();
+    call_fail_often(mean, seed);
+    core_unlock();
+}
+
+EXPORT int sim_was_given(CUresult error)
+{
+    int was;
+
+    core_lock();
+    was = call_was_given(error);
+    core_unlock();
+    return was;
+}
+
 EXPORT uint64_t sim_calls(const char *symbol)
 {
     enum call_id id = call_find(symbol);

@@ -33,6 +33,17 @@ static bool hidden[CALL_COUNT];
 static struct failure failures[MAX_FAILURES];
 static size_t n_failures;
 
+/* See sim_fail_often(). */
+static const CUresult often_errors[] = {
+    CUDA_ERROR_OUT_OF_MEMORY, CUDA_ERROR_INVALID_VALUE, CUDA_ERROR_NOT_READY,
+    CUDA_ERROR_NOT_SUPPORTED, CUDA_ERROR_UNKNOWN,
+};
+static struct {
+    unsigned int mean; /* 0: never */
+    uint64_t state;
+    unsigned int countdowns[CALL_COUNT];
+} often;
+
 /* Calls that work before cuInit and in a forked child: they touch no device. */
 static bool call_needs_no_init(enum call_id id)
 {
@@ -67,10 +78,39 @@ static CUresult injected_failure(enum call_id id)
     return error;
 }
 
+static uint64_t often_random(void)
+{
+    uint64_t z = often.state += 0x9e3779b97f4a7c15u;
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    return z ^ (z >> 31);
+}
+
+static unsigned int often_distance(void)
+{
+    return often.mean / 2 + 1 + (unsigned int)(often_random() % often.mean);
+}
+
+/* A call that failed goes well for a while, so that trying again helps. */
+static CUresult frequent_failure(enum call_id id)
+{
+    size_t pick;
+
+    if (!often.mean || call_needs_no_init(id) || --often.countdowns[id])
+        return CUDA_SUCCESS;
+    often.countdowns[id] = often_distance();
+    pick = often_random() % ARRAY_SIZE(often_errors);
+    core_thread()->given |= 1u << pick;
+    return often_errors[pick];
+}
+
 static CUresult entry_refusal(enum call_id id)
 {
     const struct thread *thread = core_thread();
     CUresult error = injected_failure(id);
+
+    if (!error)
+        error = frequent_failure(id);
 
     if (error)
         return error;
@@ -217,6 +257,25 @@ void call_fail_at(enum call_id id, unsigned int nth, CUresult error)
 void call_fail_clear(void)
 {
     n_failures = 0;
+}
+
+void call_fail_often(unsigned int mean, uint64_t seed)
+{
+    often.mean = mean;
+    often.state = seed;
+    for (int id = 0; mean && id < CALL_COUNT; id++)
+        often.countdowns[id] = often_distance();
+}
+
+bool call_was_given(CUresult error)
+{
+    struct thread *thread = core_thread();
+    bool was = false;
+
+    for (size_t i = 0; i < ARRAY_SIZE(often_errors); i++)
+        was |= often_errors[i] == error && thread->given & 1u << i;
+    thread->given = 0;
+    return was;
 }
 
 uint64_t call_count(enum call_id id)

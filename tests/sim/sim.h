@@ -42,6 +42,11 @@ void sim_clock_charge(uint64_t ns);
 void sim_fail(const char *symbol, unsigned int nth, CUresult error);
 /* Forgets every pending sim_fail(). */
 void sim_fail_clear(void);
+/* From now on about one of `mean` calls of every name fails with one of five errors, and does
+ * nothing; the next ones of that name succeed. 0: none do any more. */
+void sim_fail_often(unsigned int mean, uint64_t seed);
+/* Whether a call of this thread has failed so with `error` since it last asked this. */
+int sim_was_given(CUresult error);
 /* How often `symbol` has been called, by whatever name or stream mode; 0 for an unknown name. */
 uint64_t sim_calls(const char *symbol);
 

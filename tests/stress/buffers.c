@@ -140,7 +140,8 @@ void buffer_new(struct worker *worker)
     if (worker->n_buffers == BUFFERS_MAX)
         return;
     result = alloc_somehow(worker, &buffer);
-    if (result == CUDA_ERROR_OUT_OF_MEMORY && worker->world->options.may_refuse) {
+    if (churn_was_injected(worker, result) ||
+        (result == CUDA_ERROR_OUT_OF_MEMORY && worker->world->options.may_refuse)) {
         worker->refused++;
         if (worker->n_buffers)
             buffer_free(worker, buffer_any(worker));

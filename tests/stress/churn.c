@@ -3,7 +3,12 @@
  * Random use of device memory, compared with plain host memory; see churn.h.
  *
  *   churn [--seed N] [--operations N] [--threads N] [--live MIB] [--big MIB] [--may-refuse]
- *         [--host-nodes]
+ *         [--host-nodes] [--faults N]
+ *
+ * With --faults one of about N calls of every name fails, on the simulated driver: those that the
+ * program makes as well as those that are made in its place. The program then must see either
+ * nothing of it or, from the very call in which it happened, the very error; it makes that call
+ * again, and contents are as if nothing had been.
  *
  * CHURN_OPERATIONS in the environment multiplies the number of operations, for longer runs. One
  * thread and one seed are one run, every time. On the simulated driver it also holds that nothing
@@ -21,7 +26,13 @@
 #include <unistd.h>
 #include "tests/sim/sim.h"
 
+enum {
+    ATTEMPTS = 20, /* of a call in which something fails */
+};
+
 static void (*sim_stats_now)(struct sim_stats *);
+static void (*fail_often)(unsigned int, uint64_t);
+static int (*was_given)(CUresult);
 static uint64_t seed;
 
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...)
@@ -59,6 +70,27 @@ void churn_check(const struct worker *worker, CUresult result, const char *call)
 {
     if (result != CUDA_SUCCESS)
         churn_die(worker, "%s gives %s", call, error_name(result));
+}
+
+bool churn_was_injected(struct worker *worker, CUresult result)
+{
+    bool was = worker->world->options.faults && was_given(result);
+
+    worker->faults += was;
+    return was;
+}
+
+bool churn_again(struct worker *worker, CUresult result, const char *call)
+{
+    bool injected = churn_was_injected(worker, result);
+
+    if (result == CUDA_SUCCESS) {
+        worker->failed = 0;
+        return false;
+    }
+    if (!injected || ++worker->failed == ATTEMPTS)
+        churn_check(worker, result, call);
+    return true;
 }
 
 static void setup(CUresult result, const char *what)
@@ -150,7 +182,7 @@ static void run(struct world *world)
     unsigned int n = world->options.threads;
     struct worker *workers = calloc(n, sizeof(*workers));
     pthread_t *threads = calloc(n, sizeof(*threads));
-    uint64_t refused = 0, host_calls = 0;
+    uint64_t refused = 0, host_calls = 0, faults = 0;
 
     if (!workers || !threads)
         die("no host memory");
@@ -168,15 +200,17 @@ static void run(struct world *world)
     for (unsigned int i = 0; i < n; i++) {
         refused += workers[i].refused;
         host_calls += workers[i].host_calls;
+        faults += workers[i].faults;
     }
     if (host_calls != graphs_host_calls())
         die("graphs have called %llu host functions instead of %llu",
             (unsigned long long)graphs_host_calls(), (unsigned long long)host_calls);
     free(workers);
     free(threads);
-    printf("churn: seed %llu: %llu operations by %u thread%s, %llu allocations refused\n",
+    printf("churn: seed %llu: %llu operations by %u thread%s, %llu allocations refused, %llu calls "
+           "failed\n",
            (unsigned long long)world->options.seed, (unsigned long long)world->options.operations,
-           n, n == 1 ? "" : "s", (unsigned long long)refused);
+           n, n == 1 ? "" : "s", (unsigned long long)refused, (unsigned long long)faults);
 }
 
 static void world_open(struct world *world)
@@ -196,6 +230,19 @@ static void world_open(struct world *world)
     result = kernels_open(&world->kernels, &why);
     if (result != CUDA_SUCCESS)
         die("no kernels: %s: %s", why, error_name(result));
+}
+
+/* A card that cannot be looked at is not paged, so the library looks at it before anything fails.
+ */
+static void faults_open(const struct options *options)
+{
+    CUdeviceptr at;
+
+    if (!fail_often || !was_given)
+        die("only on the simulated driver can calls be made to fail");
+    SETUP(cuMemAlloc, &at, options->big_bytes);
+    SETUP(cuMemFree, at);
+    fail_often(options->faults, options->seed);
 }
 
 static void world_close(struct world *world)
@@ -247,10 +294,15 @@ static uint64_t number(const char *text)
 static void read_options(int argc, char **argv, struct options *options)
 {
     static const struct option known[] = {
-        {"seed", required_argument, NULL, 's'},    {"operations", required_argument, NULL, 'o'},
-        {"threads", required_argument, NULL, 't'}, {"live", required_argument, NULL, 'l'},
-        {"big", required_argument, NULL, 'b'},     {"may-refuse", no_argument, NULL, 'r'},
-        {"host-nodes", no_argument, NULL, 'h'},    {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},
+        {"operations", required_argument, NULL, 'o'},
+        {"threads", required_argument, NULL, 't'},
+        {"live", required_argument, NULL, 'l'},
+        {"big", required_argument, NULL, 'b'},
+        {"may-refuse", no_argument, NULL, 'r'},
+        {"host-nodes", no_argument, NULL, 'h'},
+        {"faults", required_argument, NULL, 'f'},
+        {NULL, 0, NULL, 0},
     };
     const char *times = getenv("CHURN_OPERATIONS");
     int option;
@@ -278,12 +330,18 @@ static void read_options(int argc, char **argv, struct options *options)
         case 'h':
             options->host_nodes = true;
             break;
+        case 'f':
+            options->faults = (unsigned int)number(optarg);
+            break;
         default:
             exit(2);
         }
     }
     if (times)
         options->operations *= number(times);
+    if (options->faults && options->host_nodes)
+        die("nobody knows which host functions a graph calls whose launch fails");
+    options->may_refuse |= options->faults != 0;
     seed = options->seed;
 }
 
@@ -302,10 +360,16 @@ int main(int argc, char **argv)
     SETUP(cuInit, 0);
     SETUP(cuDeviceGet, &world.device, 0);
     sim_stats_now = (void (*)(struct sim_stats *))dlsym(RTLD_DEFAULT, "sim_get_stats");
+    fail_often = (void (*)(unsigned int, uint64_t))dlsym(RTLD_DEFAULT, "sim_fail_often");
+    was_given = (int (*)(CUresult))dlsym(RTLD_DEFAULT, "sim_was_given");
     if (sim_stats_now)
         sim_stats_now(&before);
     world_open(&world);
+    if (world.options.faults)
+        faults_open(&world.options);
     run(&world);
+    if (world.options.faults)
+        fail_often(0, 0);
     world_close(&world);
     if (sim_stats_now)
         nothing_is_left(&before);

@@ -45,6 +45,7 @@ struct options {
     uint64_t big_bytes;  /* the largest allocation */
     bool may_refuse;     /* allocations may fail for want of memory */
     bool host_nodes;     /* graphs call host functions */
+    unsigned int faults; /* one of so many calls of each name fails; 0: none */
 };
 
 struct world {
@@ -126,13 +127,22 @@ struct worker {
     CUevent forks[2];
     uint8_t *graph_host; /* pinned, never changed */
     uint64_t host_calls; /* that graphs must have made */
+    unsigned int failed; /* times that the call under way has failed */
+    uint64_t faults;     /* that calls of this thread ended with */
 };
 
 /* Ends the program with one line that tells how to repeat the run. */
 __attribute__((noreturn, format(printf, 2, 3))) void churn_die(const struct worker *worker,
                                                                const char *format, ...);
 void churn_check(const struct worker *worker, CUresult result, const char *call);
-#define CHECK(worker, call, ...) churn_check(worker, call(__VA_ARGS__), #call)
+/* True when the call ended with an error that was injected, in which case it must not have done
+ * anything and is to be made again; ends the program at any other error. */
+bool churn_again(struct worker *worker, CUresult result, const char *call);
+/* Whether `result` is an error that was injected into the call that gave it. */
+bool churn_was_injected(struct worker *worker, CUresult result);
+#define CHECK(worker, call, ...)                                                                   \
+    do {                                                                                           \
+    } while (churn_again(worker, call(__VA_ARGS__), #call))
 
 /* buffers.c */
 struct buffer *buffer_any(struct worker *worker);

@@ -305,6 +305,68 @@ static void model_step(struct worker *worker, const struct step *step)
     }
 }
 
+/* What a buffer holds after a launch that failed: of each byte, what one of the steps left. */
+struct remains {
+    struct buffer *buffer;
+    uint8_t *got;
+    uint8_t *known;
+};
+
+static void remains_compare(const struct remains *remains)
+{
+    for (size_t i = 0; i < remains->buffer->bytes; i++)
+        remains->known[i] |= remains->got[i] == remains->buffer->model[i];
+}
+
+static void remains_open(struct worker *worker, struct buffer *buffer, struct remains *remains)
+{
+    *remains = (struct remains){buffer, malloc(buffer->bytes), calloc(1, buffer->bytes)};
+    if (!remains->got || !remains->known)
+        churn_die(worker, "no host memory to compare %zu bytes", buffer->bytes);
+    buffer_order(worker, buffer, STREAM_DEFAULT);
+    CHECK(worker, cuMemcpyDtoH, remains->got, buffer->at, buffer->bytes);
+    remains_compare(remains);
+}
+
+/* What is there is the truth from now on. */
+static void remains_close(struct worker *worker, struct remains *remains)
+{
+    struct buffer *buffer = remains->buffer;
+    uint8_t *unknown = memchr(remains->known, 0, buffer->bytes);
+
+    if (unknown)
+        churn_die(worker, "a launch that failed left 0x%02x at offset %td of 0x%llx",
+                  remains->got[unknown - remains->known], unknown - remains->known,
+                  (unsigned long long)buffer->at);
+    memcpy(buffer->model, remains->got, buffer->bytes);
+    free(remains->got);
+    free(remains->known);
+}
+
+/* Of a graph that is launched piece by piece some may have run. */
+static void launch_failed(struct worker *worker, struct recorded *recorded)
+{
+    struct remains remains[STEPS_MAX];
+    size_t n = 0;
+
+    for (size_t i = 0; i < recorded->n; i++) {
+        struct buffer *buffer = buffer_at(worker, recorded->steps[i].to);
+        size_t same = 0;
+
+        while (same < n && remains[same].buffer != buffer)
+            same++;
+        if (same == n)
+            remains_open(worker, buffer, &remains[n++]);
+    }
+    for (size_t i = 0; i < recorded->n; i++) {
+        model_step(worker, &recorded->steps[i]);
+        for (size_t j = 0; j < n; j++)
+            remains_compare(&remains[j]);
+    }
+    for (size_t j = 0; j < n; j++)
+        remains_close(worker, &remains[j]);
+}
+
 static void launch(struct worker *worker, struct recorded *recorded)
 {
     enum stream_index stream = any_stream(worker);
@@ -317,6 +379,10 @@ static void launch(struct worker *worker, struct recorded *recorded)
     if (random_chance(&worker->random, 10) && !has_scratch(recorded))
         CHECK(worker, cuGraphUpload, recorded->exec, worker->streams[stream]);
     result = cuGraphLaunch(recorded->exec, worker->streams[stream]);
+    if (churn_was_injected(worker, result)) {
+        launch_failed(worker, recorded);
+        return;
+    }
     if (result == CUDA_ERROR_OUT_OF_MEMORY && has_scratch(recorded)) {
         worker->refused++;
         return;
@@ -340,7 +406,10 @@ static void update(struct worker *worker, struct recorded *recorded)
     for (size_t i = 0; i < recorded->n; i++)
         step_aim(worker, &recorded->steps[i], recorded->built);
     graph = make(worker, recorded);
-    result = cuGraphExecUpdate(recorded->exec, graph, &info);
+    do
+        result = cuGraphExecUpdate(recorded->exec, graph, &info);
+    while (result != CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE &&
+           churn_again(worker, result, "cuGraphExecUpdate"));
     if (result == CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE) {
         CHECK(worker, cuGraphExecDestroy, recorded->exec);
         CHECK(worker, cuGraphInstantiate, &recorded->exec, graph, 0);
@@ -348,7 +417,6 @@ static void update(struct worker *worker, struct recorded *recorded)
         recorded->graph = graph;
         return;
     }
-    churn_check(worker, result, "cuGraphExecUpdate");
     CHECK(worker, cuGraphDestroy, graph);
     for (size_t i = 0; i < recorded->n; i++)
         recorded->steps[i].node = before.steps[i].node;

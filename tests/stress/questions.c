@@ -68,9 +68,8 @@ static void poll_stream(struct worker *worker, enum stream_index stream)
 {
     CUresult result = cuStreamQuery(worker->streams[stream]);
 
-    if (result == CUDA_ERROR_NOT_READY)
+    if (result == CUDA_ERROR_NOT_READY || churn_again(worker, result, "cuStreamQuery"))
         return;
-    churn_check(worker, result, "cuStreamQuery");
     downloads_settle(worker, stream);
 }
 
