@@ -26,6 +26,7 @@
 #include "runtime/table.h"
 
 enum {
+    END_SAID = 2, /* times: a launch with some of its parameters would run, and do something else */
     NOT_ASKED = 1,
     FIRST_SLOTS_LOG2 = 10,
     PARAM_BYTES_MAX = 32764, /* the most that any CUDA version lets a launch pass */
@@ -304,12 +305,17 @@ static int ask_driver(const struct driver *drv, CUfunction function, enum image_
     list->n = 0;
     if (kind == IMAGE_HANDLE_KERNEL ? !drv->cuKernelGetParamInfo : !drv->cuFuncGetParamInfo)
         return -ENOENT;
-    for (;;) {
+    for (int refused = 0; refused < END_SAID;) {
         result = kind == IMAGE_HANDLE_KERNEL
                      ? drv->cuKernelGetParamInfo((CUkernel)function, list->n, &offset, &bytes)
                      : drv->cuFuncGetParamInfo(function, list->n, &offset, &bytes);
+        if (result == CUDA_ERROR_INVALID_VALUE) {
+            refused++;
+            continue;
+        }
         if (result != CUDA_SUCCESS)
             break;
+        refused = 0;
         r = list_append(list, offset, bytes);
         if (r)
             return r;

@@ -276,9 +276,30 @@ Test(layout, keeps_many_functions_apart)
 
             cr_assert(layout);
             cr_assert_eq(layout->n_params, kernels[i].n_params);
-            cr_assert_eq(kernels[i].asked, 1);
+            cr_assert_eq(kernels[i].asked, kernels[i].n_params ? 1 : 2);
         }
     }
+}
+
+static bool spurious;
+
+static CUresult refuse_once(CUfunction func, size_t index, size_t *offset, size_t *bytes)
+{
+    if (index == 1 && !spurious) {
+        spurious = true;
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    return func_get_param_info(func, index, offset, bytes);
+}
+
+Test(layout, believes_in_the_last_parameter_only_when_there_is_none_behind_it_twice)
+{
+    const struct driver moody = {.cuFuncGetParamInfo = refuse_once};
+    struct kernel mixed = {MIXED_PARAMS};
+    const struct layout *layout = layout_find(&moody, handle(&mixed));
+
+    cr_assert(layout);
+    cr_expect_eq(layout->n_params, mixed.n_params);
 }
 
 static unsigned int n_asked;

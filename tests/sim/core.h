@@ -42,10 +42,11 @@ struct settings {
     bool restless;        /* run some of what is queued before any call */
     bool timed;           /* run what begins first in virtual time */
     enum host_vmm host_vmm;
-    bool mixed_copy;        /* one copy may cross from device to host memory */
-    bool peers;             /* cards can be let into each other's memory */
-    uint64_t seed;          /* order in which independent streams advance */
-    const char *stats_path; /* NULL: none */
+    bool mixed_copy;         /* one copy may cross from device to host memory */
+    bool peers;              /* cards can be let into each other's memory */
+    uint64_t seed;           /* order in which independent streams advance */
+    const char *stats_path;  /* NULL: none */
+    const char *shared_path; /* of what processes share, NULL: nothing */
 };
 extern struct settings settings;
 /* Locking: takes none; thread-safe. */

@@ -8,6 +8,7 @@
 #include "tests/sim/capture.h"
 #include "tests/sim/counters.h"
 #include "tests/sim/graph_memory.h"
+#include "tests/sim/others.h"
 #include "tests/sim/pool.h"
 #include "tests/sim/vmm.h"
 
@@ -107,7 +108,8 @@ CUresult sim_cuMemGetInfo_v2(size_t *free, size_t *total)
         return res;
     if (!free || !total)
         return CUDA_ERROR_INVALID_VALUE;
-    *free = settings.vram - memory_device_used(context->device);
+    *free = settings.vram - min_u64(settings.vram, memory_device_used(context->device) +
+                                                       others_used(context->device));
     *total = settings.vram;
     return CUDA_SUCCESS;
 }

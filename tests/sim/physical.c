@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "runtime/util.h"
+#include "tests/sim/others.h"
 
 #define PATTERN_FILE_BYTES (16 * MIB)
 
@@ -80,12 +81,25 @@ static void note_most(void)
 static CUresult take(int device, uint64_t bytes)
 {
     uint64_t *used = used_of(device);
+    CUresult res = CUDA_ERROR_OUT_OF_MEMORY;
 
-    if (bytes > limit_of(device) || *used > limit_of(device) - bytes)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    *used += bytes;
-    note_most();
-    return CUDA_SUCCESS;
+    others_begin();
+    if (bytes <= limit_of(device) && *used + others_used(device) <= limit_of(device) - bytes) {
+        *used += bytes;
+        others_tell(device, *used);
+        note_most();
+        res = CUDA_SUCCESS;
+    }
+    others_end();
+    return res;
+}
+
+static void give(int device, uint64_t bytes)
+{
+    others_begin();
+    *used_of(device) -= bytes;
+    others_tell(device, *used_of(device));
+    others_end();
 }
 
 CUresult memory_take_host(uint64_t bytes)
@@ -95,7 +109,7 @@ CUresult memory_take_host(uint64_t bytes)
 
 void memory_give_host(uint64_t bytes)
 {
-    host_used -= bytes;
+    give(ON_HOST, bytes);
 }
 
 uint64_t memory_device_used(int device)
@@ -122,12 +136,12 @@ CUresult physical_new(int device, uint64_t bytes, struct physical **out)
         return res;
     physical = calloc(1, sizeof(*physical));
     if (!physical)
-        goto give;
+        goto give_back;
     physical->memory = map_pattern(bytes);
     if (!physical->memory) {
         core_say("the simulator cannot map %llu MiB itself; answering out of memory",
                  (unsigned long long)(bytes >> 20));
-        goto give;
+        goto give_back;
     }
     physical->bytes = bytes;
     physical->device = device;
@@ -136,9 +150,9 @@ CUresult physical_new(int device, uint64_t bytes, struct physical **out)
     *out = physical;
     return CUDA_SUCCESS;
 
-give:
+give_back:
     free(physical);
-    *used_of(device) -= bytes;
+    give(device, bytes);
     return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
@@ -151,7 +165,7 @@ void physical_put(struct physical *physical)
 {
     if (--physical->refs)
         return;
-    *used_of(physical->device) -= physical->bytes;
+    give(physical->device, physical->bytes);
     munmap(physical->memory, physical->bytes);
     if (physical->shared_fd >= 0)
         close(physical->shared_fd);

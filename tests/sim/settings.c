@@ -137,6 +137,7 @@ static void settings_read(void)
         read_choice("SIM_MIXED_COPY", mixes, ARRAY_SIZE(mixes), 0, "refuse or allow") == 1;
     settings.peers = read_choice("SIM_PEERS", peers, ARRAY_SIZE(peers), 0, "all or none") == 0;
     settings.stats_path = getenv("SIM_STATS");
+    settings.shared_path = getenv("SIM_SHARED");
 }
 
 void settings_read_once(void)

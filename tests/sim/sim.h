@@ -25,6 +25,7 @@
  *                             waited for
  *   SIM_THREADS=1             how many threads run a kernel. With 1 its blocks run in one order,
  *                             always the same
+ *   SIM_SHARED=path           processes that name the same file share the cards
  *   SIM_STATS=path            at exit, write counters as "name value" lines to path,
  *                             a line "calls.<symbol> n" for every call used among them
  */

@@ -27,7 +27,8 @@
 #include "tests/sim/sim.h"
 
 enum {
-    ATTEMPTS = 20, /* of a call in which something fails */
+    ATTEMPTS = 20, /* of a call in which something fails, */
+    PATIENCE = 10, /* of which the last ones have peace: it may be made of hundreds */
 };
 
 static void (*sim_stats_now)(struct sim_stats *);
@@ -85,11 +86,15 @@ bool churn_again(struct worker *worker, CUresult result, const char *call)
     bool injected = churn_was_injected(worker, result);
 
     if (result == CUDA_SUCCESS) {
+        if (worker->failed >= PATIENCE)
+            fail_often(worker->world->options.faults, random_next(&worker->random));
         worker->failed = 0;
         return false;
     }
     if (!injected || ++worker->failed == ATTEMPTS)
         churn_check(worker, result, call);
+    if (worker->failed == PATIENCE)
+        fail_often(0, 0);
     return true;
 }
 
