@@ -70,13 +70,18 @@ static void open_once(void)
     take_row();
 }
 
+/* False when nothing is shared. */
+static bool is_open(void)
+{
+    if (settings.shared_path && fd < 0)
+        open_once();
+    return settings.shared_path;
+}
+
 void others_begin(void)
 {
-    if (!settings.shared_path)
-        return;
-    if (fd < 0)
-        open_once();
-    (void)lock(F_WRLCK, F_SETLKW, 0, sizeof(shared->head));
+    if (is_open())
+        (void)lock(F_WRLCK, F_SETLKW, 0, sizeof(shared->head));
 }
 
 void others_end(void)
@@ -94,7 +99,7 @@ uint64_t others_used(int device)
 {
     uint64_t used = 0;
 
-    for (size_t i = 0; shared && i < PROCESSES_MAX; i++) {
+    for (size_t i = 0; is_open() && i < PROCESSES_MAX; i++) {
         struct row *row = &shared->rows[i];
 
         if (row != own && row->used[index_of(device)] &&

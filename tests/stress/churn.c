@@ -3,12 +3,15 @@
  * Random use of device memory, compared with plain host memory; see churn.h.
  *
  *   churn [--seed N] [--operations N] [--threads N] [--live MIB] [--big MIB] [--may-refuse]
- *         [--host-nodes] [--faults N]
+ *         [--host-nodes] [--faults N] [--minutes N]
  *
  * With --faults one of about N calls of every name fails, on the simulated driver: those that the
  * program makes as well as those that are made in its place. The program then must see either
  * nothing of it or, from the very call in which it happened, the very error; it makes that call
  * again, and contents are as if nothing had been.
+ *
+ * With --minutes it does so again and again, with other seeds, and what the process has must not
+ * grow.
  *
  * CHURN_OPERATIONS in the environment multiplies the number of operations, for longer runs. One
  * thread and one seed are one run, every time. On the simulated driver it also holds that nothing
@@ -25,6 +28,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "tests/sim/sim.h"
+#include "tests/stress/soak.h"
 
 enum {
     ATTEMPTS = 20, /* of a call in which something fails, */
@@ -212,6 +216,8 @@ static void run(struct world *world)
             (unsigned long long)graphs_host_calls(), (unsigned long long)host_calls);
     free(workers);
     free(threads);
+    if (world->options.minutes)
+        return;
     printf("churn: seed %llu: %llu operations by %u thread%s, %llu allocations refused, %llu calls "
            "failed\n",
            (unsigned long long)world->options.seed, (unsigned long long)world->options.operations,
@@ -248,6 +254,27 @@ static void faults_open(const struct options *options)
     SETUP(cuMemAlloc, &at, options->big_bytes);
     SETUP(cuMemFree, at);
     fail_often(options->faults, options->seed);
+}
+
+static void run_for_long(struct world *world)
+{
+    size_t free_bytes, total_bytes;
+    const char *grown;
+
+    if (!sim_stats_now)
+        die("only the simulated driver tells what there is of everything");
+    soak_begin(world->options.minutes);
+    do {
+        run(world);
+        seed = ++world->options.seed;
+        /* What was freed in stream order is gone when somebody asks, that of graphs when trimmed.
+         */
+        SETUP(cuCtxSynchronize);
+        SETUP(cuDeviceGraphMemTrim, world->device);
+        SETUP(cuMemGetInfo, &free_bytes, &total_bytes);
+    } while (soak_goes_on(sim_stats_now, &grown));
+    if (grown)
+        die("%s has grown", grown);
 }
 
 static void world_close(struct world *world)
@@ -299,15 +326,11 @@ static uint64_t number(const char *text)
 static void read_options(int argc, char **argv, struct options *options)
 {
     static const struct option known[] = {
-        {"seed", required_argument, NULL, 's'},
-        {"operations", required_argument, NULL, 'o'},
-        {"threads", required_argument, NULL, 't'},
-        {"live", required_argument, NULL, 'l'},
-        {"big", required_argument, NULL, 'b'},
-        {"may-refuse", no_argument, NULL, 'r'},
-        {"host-nodes", no_argument, NULL, 'h'},
-        {"faults", required_argument, NULL, 'f'},
-        {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},    {"operations", required_argument, NULL, 'o'},
+        {"threads", required_argument, NULL, 't'}, {"live", required_argument, NULL, 'l'},
+        {"big", required_argument, NULL, 'b'},     {"may-refuse", no_argument, NULL, 'r'},
+        {"host-nodes", no_argument, NULL, 'h'},    {"faults", required_argument, NULL, 'f'},
+        {"minutes", required_argument, NULL, 'm'}, {NULL, 0, NULL, 0},
     };
     const char *times = getenv("CHURN_OPERATIONS");
     int option;
@@ -334,6 +357,9 @@ static void read_options(int argc, char **argv, struct options *options)
             break;
         case 'h':
             options->host_nodes = true;
+            break;
+        case 'm':
+            options->minutes = number(optarg);
             break;
         case 'f':
             options->faults = (unsigned int)number(optarg);
@@ -372,7 +398,10 @@ int main(int argc, char **argv)
     world_open(&world);
     if (world.options.faults)
         faults_open(&world.options);
-    run(&world);
+    if (world.options.minutes)
+        run_for_long(&world);
+    else
+        run(&world);
     if (world.options.faults)
         fail_often(0, 0);
     world_close(&world);

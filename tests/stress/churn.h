@@ -45,6 +45,7 @@ struct options {
     uint64_t big_bytes;  /* the largest allocation */
     bool may_refuse;     /* allocations may fail for want of memory */
     bool host_nodes;     /* graphs call host functions */
+    uint64_t minutes;    /* to go on for, 0: one round */
     unsigned int faults; /* one of so many calls of each name fails; 0: none */
 };
 

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whether a process that goes on for long stays as it is: after each round, in which everything was
+ * allocated, used and freed, what it has is looked at. The first quarter of the time is for tables
+ * to find their size, and for what is made once.
+ */
+#include "tests/stress/soak.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+#include "runtime/util.h"
+
+enum {
+    SECONDS_BETWEEN_LINES = 60,
+    WARM_SHARE = 4,    /* of the time */
+    GROWTH_SHARE = 20, /* of resident memory that may come and go, as the allocator likes */
+};
+
+struct sample {
+    uint64_t resident; /* bytes */
+    uint64_t descriptors;
+    struct sim_stats sim;
+};
+
+static struct {
+    uint64_t began;
+    uint64_t seconds;
+    uint64_t next_line;
+    uint64_t rounds;
+    struct sample warmed;
+} soak;
+
+static uint64_t now(void)
+{
+    struct timespec at;
+
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return (uint64_t)at.tv_sec;
+}
+
+static uint64_t count_descriptors(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    uint64_t n = 0;
+
+    while (folder && readdir(folder))
+        n++;
+    if (folder)
+        closedir(folder);
+    return n;
+}
+
+static uint64_t resident_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    uint64_t pages = 0;
+
+    if (file && fscanf(file, "%*u %" SCNu64, &pages) != 1)
+        pages = 0;
+    if (file)
+        fclose(file);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void print(const struct sample *at, uint64_t seconds)
+{
+    printf("| %" PRIu64 " | %" PRIu64 " | %.1f | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64
+           " | %" PRIu64 " |\n",
+           seconds / 60, soak.rounds, (double)at->resident / (1 << 20), at->descriptors,
+           at->sim.device_used, at->sim.host_used, at->sim.mappings, at->sim.handles);
+    fflush(stdout);
+}
+
+void soak_begin(uint64_t minutes)
+{
+    soak.began = now();
+    soak.seconds = minutes * 60;
+    printf(
+        "| minute | rounds | resident MiB | descriptors | device bytes | pinned bytes | mappings "
+        "| handles |\n|---|---|---|---|---|---|---|---|\n");
+}
+
+/* What there was of each while it warmed up: the most. */
+static void warm(const struct sample *at)
+{
+    struct sample *most = &soak.warmed;
+
+    most->resident = max_u64(most->resident, at->resident);
+    most->descriptors = max_u64(most->descriptors, at->descriptors);
+    most->sim.device_used = max_u64(most->sim.device_used, at->sim.device_used);
+    most->sim.host_used = max_u64(most->sim.host_used, at->sim.host_used);
+    most->sim.mappings = max_u64(most->sim.mappings, at->sim.mappings);
+    most->sim.handles = max_u64(most->sim.handles, at->sim.handles);
+    most->sim.streams = max_u64(most->sim.streams, at->sim.streams);
+    most->sim.events = max_u64(most->sim.events, at->sim.events);
+}
+
+static const char *what_has_grown(const struct sample *at)
+{
+    const struct sample *most = &soak.warmed;
+
+    if (at->resident > most->resident + most->resident / GROWTH_SHARE)
+        return "resident memory";
+    if (at->descriptors > most->descriptors)
+        return "the number of descriptors";
+    if (at->sim.device_used > most->sim.device_used)
+        return "device memory";
+    if (at->sim.host_used > most->sim.host_used)
+        return "pinned memory";
+    if (at->sim.mappings > most->sim.mappings || at->sim.handles > most->sim.handles)
+        return "what is mapped";
+    if (at->sim.streams > most->sim.streams || at->sim.events > most->sim.events)
+        return "the number of streams or events";
+    return NULL;
+}
+
+bool soak_goes_on(void (*stats_now)(struct sim_stats *), const char **out_grown)
+{
+    uint64_t seconds = now() - soak.began;
+    struct sample at = {.resident = resident_bytes(), .descriptors = count_descriptors()};
+
+    stats_now(&at.sim);
+    soak.rounds++;
+    if (seconds < soak.seconds / WARM_SHARE || soak.rounds == 1)
+        warm(&at);
+    *out_grown = what_has_grown(&at);
+    if (seconds >= soak.next_line || seconds >= soak.seconds || *out_grown) {
+        print(&at, seconds);
+        soak.next_line = seconds + SECONDS_BETWEEN_LINES;
+    }
+    return seconds < soak.seconds && !*out_grown;
+}
