@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Where tests/gpu/run works: what is built and how, what the machine has, and what programs are
 started with."""
+import glob
 import json
 import mmap
 import os
@@ -91,7 +92,7 @@ class Place:
         self.packed = os.path.join(build, "lib")
         self.lacking = self.lacks_libraries()
         self.profile = "none"  # what was measured of the card, once it was
-        self.compiler = None
+        self.compiler, self.lacks = None, "no nvcc"
         self.packages = None
 
     def find(self, *names):
@@ -119,15 +120,32 @@ class Place:
         if self.simulated:
             return
         nvcc = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
-        if nvcc:
+        cublas = nvcc and self.cublas(os.path.dirname(os.path.dirname(os.path.realpath(nvcc))))
+        if cublas:
             self.compiler = subprocess.Popen(
-                [nvcc, "-O2", "-std=c++17", f"-arch=sm_{round(compute * 10)}", "-I", TOP, "-o",
-                 os.path.join(self.work, "gemms"), os.path.join(SOURCES, "apps", "gemms.cu"), "-lcublas"],
+                [nvcc, "-O2", "-std=c++17", f"-arch=sm_{round(compute * 10)}", "-o",
+                 os.path.join(self.work, "gemms"), os.path.join(SOURCES, "apps", "gemms.cu"), *cublas],
                 env=self.environment(), text=True, errors="replace", stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.lacks = None if cublas else "no cuBLAS for nvcc" if nvcc else "no nvcc"
         self.packages = subprocess.Popen(
             [self.python, "-c", VERSIONS, *PACKAGES], env=self.environment(), text=True,
             errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+    def cublas(self, toolkit):
+        """What nvcc is told of cuBLAS: that of its toolkit, else that of a Python package; None where
+        there is neither."""
+        if os.path.exists(os.path.join(toolkit, "include", "cublas_v2.h")):
+            return ["-lcublas"]
+        said = subprocess.run([self.python, "-c", "import nvidia; print(*nvidia.__path__, sep='\\n')"],
+                              text=True, capture_output=True).stdout
+        for folder in said.splitlines():
+            for header in glob.glob(os.path.join(folder, "*", "include", "cublas_v2.h")):
+                place = os.path.dirname(os.path.dirname(header))
+                for library in glob.glob(os.path.join(place, "lib", "libcublas.so*")):
+                    return ["-I", os.path.dirname(header), "-Xlinker", library, "-Xlinker",
+                            f"-rpath={os.path.dirname(library)}"]
+        return None
 
     def versions(self, seconds):
         """Of the packages that programs use, as far as they are known by then."""
@@ -147,7 +165,7 @@ class Place:
     def compiled(self, name):
         """A CUDA C++ program, by the toolkit of this machine."""
         if not self.compiler:
-            raise apps.Skipped("no nvcc")
+            raise apps.Skipped(self.lacks)
         try:
             errors = self.compiler.communicate(timeout=120)[1]
         except subprocess.TimeoutExpired:

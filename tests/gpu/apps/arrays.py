@@ -38,7 +38,8 @@ def by_cupy(options, width, count):
 
 def by_jax(options, width, count):
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_deterministic_ops=true"
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + \
+        " --xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0"
     jax = app.need("jax")
     if options.device == "cuda" and jax.default_backend() != "gpu":
         app.skip("JAX finds no card")

@@ -23,18 +23,26 @@ def main():
     torch = app.torch_on(options.device)
     width = WIDTH if options.weights >= 2 * app.GIB else 512
     one = 2 * width * width
-    layers = []
+    # Parameters of a module: what a graph is told stays where it is, and does not copy anew each time.
+    layers = torch.nn.ParameterList()
     for _ in range(max(options.weights // one, 2)):
-        layers.append(torch.randn(width, width, dtype=torch.bfloat16, device=options.device) / width ** 0.5)
+        weight = torch.randn(width, width, dtype=torch.bfloat16, device=options.device) / width ** 0.5
+        layers.append(torch.nn.Parameter(weight, requires_grad=False))
     weights = len(layers) * one
 
     def layer(x, weight):
         return torch.nn.functional.rms_norm(x + torch.nn.functional.silu(x @ weight), (width,))
 
-    def eager(x):
-        for weight in layers:
-            x = layer(x, weight)
-        return x
+    class Stack(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = layers
+
+        def forward(self, x):
+            for weight in self.layers:
+                x = layer(x, weight)
+            return x
+    eager = Stack()
 
     def in_streams(x):
         other = in_streams.other

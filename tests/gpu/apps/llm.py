@@ -6,6 +6,8 @@ tokens greedily, one a pass. The first pass reads the prompt.
     experts  a mixture of experts in the shape of Mixtral, two of eight a token
     --offload BYTES   without the library: accelerate keeps so much of it on the card
 """
+import contextlib
+
 import app
 
 PROMPT = 32
@@ -34,15 +36,25 @@ def config_of(transformers, form, weights):
                                       num_local_experts=experts, num_experts_per_tok=2, **common)
 
 
+def as_they_come(transformers):
+    """Weights are not set to anything, which takes minutes on a processor: they are all set below."""
+    for home in ("initialization", "modeling_utils"):
+        found = getattr(app.need(f"transformers.{home}"), "no_init_weights", None)
+        if found:
+            return found()
+    return contextlib.nullcontext()
+
+
 def build(torch, transformers, options):
     """On the card at once, or, to be offloaded, in host memory first."""
     config = config_of(transformers, options.form, options.weights)
     where = "cpu" if options.offload else options.device
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16)
-    with torch.device(where):
+    with torch.device(where), as_they_come(transformers):
         model = transformers.AutoModelForCausalLM.from_config(config)
     torch.set_default_dtype(before)
+    model.tie_weights()
     # The same weights wherever they are made: each is a stretch of one line of numbers, uploaded as a
     # loader uploads a tensor.
     longest = max(weight.numel() for weight in model.parameters())
