@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 
 import apps
 
@@ -43,40 +44,63 @@ sys.exit(driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or cou
 
 def has_card():
     """Asked in a process of its own: a driver does not survive a fork."""
-    return subprocess.run([sys.executable, "-c", PROBE], stderr=subprocess.DEVNULL).returncode == 0
+    try:
+        return subprocess.run([sys.executable, "-c", PROBE], stderr=subprocess.DEVNULL,
+                              timeout=60).returncode == 0
+    except subprocess.TimeoutExpired:
+        sys.exit("run: the driver does not answer; see nvidia-smi, or go on with --sim")
 
 
-def memory_total():
-    """Bytes of host memory that the kernel shows now."""
+def memory():
+    """Bytes of host memory that the kernel shows now, and that are free."""
     with open("/proc/meminfo", encoding="ascii") as file:
-        return int(re.search(r"MemTotal:\s*(\d+)", file.read())[1]) << 10
+        text = file.read()
+    return tuple(int(re.search(rf"{name}:\s*(\d+)", text)[1]) << 10
+                 for name in ("MemTotal", "MemAvailable"))
 
 
-def grow_memory(wanted):
-    """Has a virtual machine, whose memory grows as it is used, show so much of it. Returns what it
-    shows then."""
+PIECE, AT_ONCE, LEFT_FREE = 256 * apps.MIB, 8, 3 * apps.GIB
+
+
+def use_memory():
+    """Some pieces of memory that are really there; fewer where the kernel refuses."""
     held, populate = [], 23  # MADV_POPULATE_WRITE
 
     def take():
         try:
-            piece = mmap.mmap(-1, apps.GIB)
+            piece = mmap.mmap(-1, PIECE)
             piece.madvise(populate)
             held.append(piece)
         except OSError:
             pass
-    while memory_total() < wanted and len(held) * apps.GIB < wanted:
-        before = len(held)
-        threads = [threading.Thread(target=take) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if len(held) < before + len(threads):
+    threads = [threading.Thread(target=take) for _ in range(AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return held
+
+
+def grow_memory(wanted, look=memory, use=use_memory, wait=time.sleep):
+    """Has a virtual machine, whose memory grows as it is used, show so much of it. Returns what it
+    shows then. Stops where nothing grows: something else would be ended for it."""
+    held, waits = [], 0
+    while waits < 10:
+        shown, free = look()
+        if shown >= wanted:
             break
-    shown = memory_total()
+        if free < LEFT_FREE + PIECE * AT_ONCE:
+            wait(0.2)
+            waits += 1
+            continue
+        waits = 0
+        taken = use()
+        held += taken
+        if not taken:
+            break
     for piece in held:
         piece.close()
-    return shown
+    return look()[0]
 
 
 class Place:

@@ -12,6 +12,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
 import apps  # noqa: E402
+import place  # noqa: E402
 import schedule  # noqa: E402
 import steps  # noqa: E402
 import tables  # noqa: E402
@@ -207,10 +208,39 @@ def going_on(folder):
                                                        if name.endswith(".new")])
 
 
+class Growing:
+    """Memory that is shown by and by, up to a most; what is held can be let go."""
+
+    def __init__(self, most):
+        self.most, self.shown, self.held, self.least = most, 8 * apps.GIB, 0, 8 * apps.GIB
+
+    def look(self):
+        self.least = min(self.least, self.shown - self.held)
+        if self.shown - self.held < 6 * apps.GIB:
+            self.shown = min(self.shown + 2 * apps.GIB, self.most)
+        return self.shown, self.shown - self.held
+
+    def use(self):
+        self.held += place.PIECE * place.AT_ONCE
+        return [self]
+
+    def close(self):
+        self.held -= place.PIECE * place.AT_ONCE
+
+
+def memory():
+    for most, wanted, shown in ((128, 100, 100), (8, 100, 8), (64, 100, 64), (128, 4, 8)):
+        grows = Growing(most * apps.GIB)
+        found = place.grow_memory(wanted * apps.GIB, grows.look, grows.use, lambda seconds: None)
+        ok(f"memory of {most} GiB, asked to show {wanted}, shows {shown}", found == shown * apps.GIB, found)
+        ok("and is never used up, nor kept", grows.least >= place.LEFT_FREE and grows.held == 0, grows.least)
+
+
 with tempfile.TemporaryDirectory() as scratch:
     policy()
+    memory()
     for number, part in enumerate((order, nine_minutes, what_goes_wrong, going_on)):
-        place = os.path.join(scratch, str(number))
-        os.mkdir(place)
-        part(place)
+        folder = os.path.join(scratch, str(number))
+        os.mkdir(folder)
+        part(folder)
 tap.finish()
