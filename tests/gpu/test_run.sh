@@ -1,10 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # tests/gpu/run on the simulated card: what it runs, what it skips and why, what it writes, and that a
-# call that was cut short can be gone on with.
+# call that was cut short can be gone on with. With --short, of the programs only the first: where
+# kernels take their time.
 . "$(dirname "$0")/../tap.sh"
 
 gpu=$MESON_SOURCE_ROOT/tests/gpu
+short=${1-}
 unset VRAMSHIM_DISABLE VRAMSHIM_VRAM SIM_PROFILE
 export PYTHONDONTWRITEBYTECODE=1
 run() {
@@ -16,7 +18,10 @@ json() { python3 -c "import json, sys; r = json.load(open(sys.argv[1])); s = r['
 sys.exit(not ($1))" "$scratch"/simulated-*.json; }
 
 only=tool,link,lookup,decoder,decoder-graph,llm-dense
-[ -n "${ASAN_OPTIONS:-}" ] || only="$only,cublas-pointers stream 2"
+others=$(cd "$gpu" && python3 -c 'import apps; print(*apps.PROGRAMS)')
+for name in $others; do
+    [ "$short" ] || only="$only,$name stream 2"
+done
 run 0 --only "$only" --seconds 0
 ok "what there is no time for is not run, and said" json \
     "set((step['state'], step['why']) for step in s.values()) == {('not run', 'time')}"
@@ -37,13 +42,18 @@ ok "the driver is asked, and again under the library" json \
     "s['experiment:lookup']['verdict'] == s['shimmed:lookup']['verdict'] == 'confirmed'"
 ok "a program on half the memory computes the same" json \
     "s['program:decoder stream 2']['same'] and s['program:decoder-graph stream 2']['same']"
-if [ -n "${ASAN_OPTIONS:-}" ]; then
-    skip "so does one that hides its pointers in device memory" "too slow under a sanitizer"
-elif [ -x "$MESON_BUILD_ROOT/tests/gpu/gemms" ]; then
-    ok "so does one that hides its pointers in device memory" json \
-        "s['program:cublas-pointers stream 2']['same']"
+if [ "$short" ]; then
+    skip "so do all others, or are skipped by name" "--short"
 else
-    skip "so does one that hides its pointers in device memory" "no clang"
+    ok "so do all others, or are skipped by name" json \
+        "all(s[f'program:{n} stream 2']['same'] if s[f'program:{n} ample']['state'] == 'done' else \
+         s[f'program:{n} ample']['state'] == 'skipped' for n in '$others'.split())"
+fi
+if [ "$short" ] || ! [ -x "$MESON_BUILD_ROOT/tests/gpu/gemms" ]; then
+    skip "one that hides its pointers in device memory too" "--short, or no clang"
+else
+    ok "one that hides its pointers in device memory too" json \
+        "s['program:cublas-pointers stream 2']['same']"
 fi
 ok "its memory was away: bytes were streamed, and little more than the least" json \
     "1 <= s['program:decoder stream 2']['bytes_over_least'] < 1.6"
@@ -125,6 +135,8 @@ found = apps.figures(ample, {"passes": [30, 30, 5, 5, 5, 5], "digest": "a"}, 2, 
 assert found["limit_seconds"] == 5 and found["time_over_limit"] == 1 and found["same"], found
 assert found["passes_to_steady"] == 1 and found["bytes_over_least"] == 1650 / 4 / 500, found
 assert apps.figures(ample, {"passes": [4, 4], "digest": "a"}, 2, 1000, {})["time_over_limit"] == 2
+itself = apps.figures(ample, {"passes": [4, 4], "digest": "a"}, 2, 100, {"vmm_allocations": 3})
+assert "time_over_limit" not in itself and itself["same"], itself
 assert apps.same(ample, {"digest": "b"}) is False
 some = {"exact": False, "digest": "a", "tokens": [1, 2]}
 assert apps.same(some, {"digest": "b", "tokens": [1, 2]})
