@@ -198,7 +198,7 @@ int pass_init(struct pass *pass, const struct pass_learner *learner, uint32_t n)
 {
     if (!n)
         return -ENODATA;
-    *pass = (struct pass){.n = n, .at = n - 1};
+    *pass = (struct pass){.n = n, .at = n - 1, .n_phases = 1, .phases = {{.n = n}}};
     pass->visits = calloc(n, sizeof(*pass->visits));
     pass->again = calloc(n, sizeof(*pass->again));
     if (!pass->visits || !pass->again)
@@ -214,6 +214,58 @@ int pass_init(struct pass *pass, const struct pass_learner *learner, uint32_t n)
 fail:
     pass_fini(pass);
     return -ENOMEM;
+}
+
+static void drop_places_from(struct pass *pass, uint32_t first)
+{
+    struct pass_place *place;
+    struct pass_place *next;
+
+    HASH_ITER(hh, pass->places, place, next)
+    {
+        if (place->at < first)
+            continue;
+        HASH_DEL(pass->places, place);
+        free(place);
+    }
+}
+
+static int grow(struct pass *pass, uint32_t n)
+{
+    struct pass_visit *visits = realloc(pass->visits, n * sizeof(*visits));
+    uint32_t *again;
+
+    if (!visits)
+        return -ENOMEM;
+    pass->visits = visits;
+    again = realloc(pass->again, n * sizeof(*again));
+    if (!again)
+        return -ENOMEM;
+    pass->again = again;
+    return 0;
+}
+
+int pass_append(struct pass *pass, const struct pass_learner *learner)
+{
+    uint32_t n = (uint32_t)(learner->n - learner->first);
+    uint32_t first = pass->n;
+
+    if (!n)
+        return -ENODATA;
+    if (pass->n_phases == PASS_PHASES)
+        return -ENOSPC;
+    if (grow(pass, first + n))
+        return -ENOMEM;
+    memcpy(pass->visits + first, learner->trace, n * sizeof(*pass->visits));
+    for (uint32_t i = first; i < first + n; i++) {
+        if (add_place(pass, i)) {
+            drop_places_from(pass, first);
+            return -ENOMEM;
+        }
+    }
+    pass->phases[pass->n_phases++] = (struct pass_phase){first, n};
+    pass->n += n;
+    return 0;
 }
 
 void pass_fini(struct pass *pass)
@@ -239,19 +291,34 @@ const struct pass_place *pass_find(const struct pass *pass, uint64_t key)
     return place;
 }
 
-/* Positions from `from` forward to `to`, around the end. */
-static uint32_t ahead(const struct pass *pass, uint32_t from, uint32_t to)
+/* Positions from `from` forward to `to` of the same phase, around its end. */
+static uint32_t ahead(const struct pass_phase *phase, uint32_t from, uint32_t to)
 {
-    return to >= from ? to - from : to + pass->n - from;
+    return to >= from ? to - from : to + phase->n - from;
+}
+
+static const struct pass_phase *phase_here(const struct pass *pass)
+{
+    return &pass->phases[pass->phase];
+}
+
+static uint32_t phase_of(const struct pass *pass, const struct pass_place *place)
+{
+    uint32_t phase = pass->n_phases - 1;
+
+    while (place->at < pass->phases[phase].first)
+        phase--;
+    return phase;
 }
 
 /* Of the key's positions the one that is next, now included. */
 static uint32_t nearest(const struct pass *pass, const struct pass_place *place)
 {
+    const struct pass_phase *phase = phase_here(pass);
     uint32_t best = place->at;
 
     for (uint32_t at = place->at;; at = pass->again[at]) {
-        if (ahead(pass, pass->at, at) < ahead(pass, pass->at, best))
+        if (ahead(phase, pass->at, at) < ahead(phase, pass->at, best))
             best = at;
         if (pass->again[at] == at)
             return best;
@@ -263,7 +330,7 @@ static bool is_here(struct pass *pass, const struct pass_place *place)
 {
     for (uint32_t at = place->at;; at = pass->again[at]) {
         struct pass_visit *visit = &pass->visits[at];
-        uint32_t behind = ahead(pass, at, pass->at);
+        uint32_t behind = ahead(phase_here(pass), at, pass->at);
 
         if (behind <= visit->until + PASS_GAP_VISITS) {
             if (!pass->settled && behind > visit->until)
@@ -277,7 +344,27 @@ static bool is_here(struct pass *pass, const struct pass_place *place)
 
 static void go_to(struct pass *pass, uint32_t at)
 {
-    pass->laps += at < pass->at;
+    bool over = at < pass->at;
+
+    pass->begin += over ? phase_here(pass)->n : 0;
+    pass->laps += over && pass->phase == 0;
+    pass->run += over && pass->phase == 0;
+    pass->moves++;
+    pass->at = at;
+}
+
+static void enter(struct pass *pass, uint32_t phase, uint32_t at)
+{
+    pass->begin += phase_here(pass)->n;
+    if (pass->phase == 0) {
+        pass->laps++;
+        pass->last_run = pass->entries ? pass->run + 1 : 0;
+        pass->side = phase;
+    } else if (phase == 0) {
+        pass->run = 0;
+    }
+    pass->phase = phase;
+    pass->entries++;
     pass->moves++;
     pass->at = at;
 }
@@ -285,17 +372,23 @@ static void go_to(struct pass *pass, uint32_t at)
 enum pass_step pass_touch(struct pass *pass, uint64_t key)
 {
     const struct pass_place *place = pass_find(pass, key);
-    uint32_t reach = pass->n / AHEAD_SHARE > AHEAD_LEAST ? pass->n / AHEAD_SHARE : AHEAD_LEAST;
+    uint32_t reach = phase_here(pass)->n / AHEAD_SHARE;
+    uint32_t phase;
     uint32_t at;
 
     if (!place) {
         pass->foreign++;
         return PASS_FOREIGN;
     }
+    phase = phase_of(pass, place);
+    if (phase != pass->phase) {
+        enter(pass, phase, place->at);
+        return PASS_MOVES;
+    }
     if (is_here(pass, place))
         return PASS_STAYS;
     at = nearest(pass, place);
-    if (ahead(pass, pass->at, at) <= reach) {
+    if (ahead(phase_here(pass), pass->at, at) <= max_u64(reach, AHEAD_LEAST)) {
         go_to(pass, at);
         return PASS_MOVES;
     }

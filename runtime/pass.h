@@ -21,6 +21,7 @@ enum {
     PASS_GAP_VISITS = 4, /* touches with at most so many visits between belong to one visit, */
     PASS_GAP_STEPS = 2,  /* and those with at most so many launches between */
     PASS_LEAST = 6,      /* visits; what repeats faster is not worth a plan */
+    PASS_PHASES = 8,     /* of a pass, at most */
 };
 
 struct pass_visit {
@@ -70,14 +71,33 @@ struct pass_place {
     UT_hash_handle hh;
 };
 
+/* A part of a pass with an order of its own. */
+struct pass_phase {
+    uint32_t first; /* position */
+    uint32_t n;     /* of positions */
+};
+
+/*
+ * The first phase is what repeats. Others come between two laps of it, once in many laps, and one
+ * after the other in whatever order: a text encoder before the steps of an image, a decoder after
+ * them. No piece is in two phases.
+ */
 struct pass {
-    uint32_t n;
-    uint32_t at; /* position of the newest visit */
+    uint32_t n;     /* positions of all phases */
+    uint32_t at;    /* position of the newest visit */
+    uint32_t phase; /* in which that is */
+    uint32_t n_phases;
+    struct pass_phase phases[PASS_PHASES];
+    uint64_t begin;    /* visits gone by when this lap of the phase began, left out ones included */
+    uint64_t entries;  /* changes of phase, ever */
+    uint32_t run;      /* laps of the first phase since it was entered, */
+    uint32_t last_run; /* and the time before; 0 when that is not known */
+    uint32_t side;     /* the phase that came then */
     struct pass_visit *visits;
     uint32_t *again; /* the next position of the same key, or its own when there is none */
     struct pass_place *places;
     bool settled;     /* how long visits last is not learned any more */
-    uint64_t laps;    /* ends of the pass gone by */
+    uint64_t laps;    /* of the first phase, ended */
     uint64_t moves;   /* changes of position, ever */
     uint64_t jumps;   /* touches that were elsewhere in the pass, ever */
     uint64_t foreign; /* touches of what is not in the pass, ever */
@@ -90,9 +110,23 @@ struct pass {
 int pass_init(struct pass *pass, const struct pass_learner *learner, uint32_t n);
 void pass_fini(struct pass *pass);
 
+/*
+ * All visits of the learner, of pieces that the pass does not have, become another phase. 0,
+ * -ENODATA when there are none, -ENOSPC when there are phases enough, or -ENOMEM; then the pass is
+ * as it was.
+ */
+int pass_append(struct pass *pass, const struct pass_learner *learner);
+
+/* Visits gone by, counted from the begin; only grows. */
+static inline uint64_t pass_position(const struct pass *pass)
+{
+    return pass->begin + (pass->at - pass->phases[pass->phase].first);
+}
+
 enum pass_step {
     PASS_STAYS,   /* the newest visits go on */
-    PASS_MOVES,   /* to a later position, perhaps skipping some; pass->at is there now */
+    PASS_MOVES,   /* to a later position, perhaps skipping some, or to another phase; pass->at is
+                     there now */
     PASS_JUMPS,   /* to an unexpected position; pass->at is there now */
     PASS_FOREIGN, /* not in the pass */
 };

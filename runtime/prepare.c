@@ -149,6 +149,15 @@ static int digest_memory(struct streaming *s, const struct driver *drv, struct d
     return r;
 }
 
+static struct digest_span span_of(const struct piece *piece)
+{
+    const struct block *block = piece->block;
+
+    if (block_tier(block) == TIER_DISK)
+        return (struct digest_span){.digest = block->page ? block->digest : 0};
+    return (struct digest_span){.at = block_address(block), .bytes = block->bytes};
+}
+
 /* Digests of all pieces, or of those that nobody is known to write. */
 static int digest(struct streaming *s, const struct driver *drv, bool clean_only,
                   struct digest_span *spans)
@@ -156,14 +165,9 @@ static int digest(struct streaming *s, const struct driver *drv, bool clean_only
     size_t n = 0;
 
     for (uint32_t i = 0; i < s->n_pieces; i++) {
-        const struct block *block = s->pieces[i].block;
-
         if (clean_only && !is_clean(&s->pieces[i]))
             continue;
-        if (block_tier(block) == TIER_DISK)
-            spans[n++] = (struct digest_span){.digest = block->page ? block->digest : 0};
-        else
-            spans[n++] = (struct digest_span){.at = block_address(block), .bytes = block->bytes};
+        spans[n++] = span_of(&s->pieces[i]);
     }
     return digest_memory(s, drv, spans, n);
 }
@@ -200,6 +204,7 @@ static void drop_plan(struct streaming *s)
 {
     s->by_plan = false;
     s->reserve = 0;
+    side_end(s);
     prepare_forget(s);
     free(s->pieces);
     s->pieces = NULL;
@@ -277,6 +282,8 @@ static enum spread_class class_of(const struct streaming *s, const struct piece 
         return SPREAD_IDLE;
     if (piece->in_place)
         return SPREAD_SPARSE;
+    if (place->at >= s->pass.phases[0].n)
+        return SPREAD_SELDOM;
     return place->n_at > 1 ? SPREAD_AGAIN : SPREAD_STREAMED;
 }
 
@@ -341,8 +348,8 @@ static void keep(struct streaming *s, enum spread_class class, bool resident, ui
  * left much room: by itself it lies evenly, as it is. */
 static void keep_residents(struct streaming *s, uint64_t budget)
 {
-    static const enum spread_class order[] = {SPREAD_WRITTEN, SPREAD_AGAIN, SPREAD_STREAMED,
-                                              SPREAD_SPARSE, SPREAD_IDLE};
+    static const enum spread_class order[] = {SPREAD_WRITTEN, SPREAD_AGAIN,  SPREAD_STREAMED,
+                                              SPREAD_SELDOM,  SPREAD_SPARSE, SPREAD_IDLE};
     uint64_t little = budget / LEFT_SHARE;
 
     for (uint32_t i = 0; i < s->n_pieces; i++)
@@ -562,25 +569,58 @@ static void add_turn(struct streaming *s, uint32_t visit, struct piece *piece, u
     atomic_store_explicit(&piece->block->takes_turns, true, memory_order_relaxed);
 }
 
-/* Who takes turns, in the order of the pass. */
-static int make_turns(struct streaming *s, uint32_t n_slots)
+/* The turns of a phase: what was there before it in the slots need not stay. */
+static void add_cycle(struct streaming *s, const struct pass_phase *phase, uint32_t n_slots,
+                      struct piece *const *visitors)
 {
-    struct piece **visitors;
+    struct ring *ring = &s->ring;
+    struct ring_cycle *cycle = &ring->cycles[ring->n_cycles++];
     uint32_t distinct = 0;
 
-    s->ring.turns = calloc(s->pass.n, sizeof(*s->ring.turns));
-    if (!s->ring.turns)
-        return -ENOMEM;
-    s->ring.n_visits = s->pass.n;
-    s->ring.next_lap = s->pass.laps;
-    visitors = visitors_of(s);
-    if (!visitors)
-        return -ENOMEM;
-    for (uint32_t visit = 0; visit < s->pass.n; visit++) {
+    *cycle =
+        (struct ring_cycle){.first = ring->n_turns, .visit = phase->first, .n_visits = phase->n};
+    for (uint32_t visit = phase->first; visit < phase->first + phase->n; visit++) {
         if (visitors[visit] && may_take_turns(s, visitors[visit]))
             add_turn(s, visit, visitors[visit], n_slots, &distinct);
     }
+    cycle->n = ring->n_turns - cycle->first;
+}
+
+/* The first phase follows itself and all others, if it has turns; else these follow each other. */
+static void link_cycles(struct ring *ring)
+{
+    ring->here = 0;
+    for (uint32_t i = 0; i < ring->n_cycles; i++) {
+        uint32_t then = ring->cycles[0].n ? 0 : (i + 1) % ring->n_cycles;
+
+        while (!ring->cycles[then].n && then != i)
+            then = (then + 1) % ring->n_cycles;
+        ring->cycles[i].then = then;
+        if (!ring->cycles[ring->here].n)
+            ring->here = i;
+    }
+}
+
+/* Who takes turns, in the order of the pass. */
+static int make_turns(struct streaming *s, uint32_t n_slots)
+{
+    struct ring *ring = &s->ring;
+    struct piece **visitors;
+
+    ring->n_turns = ring->n_cycles = 0;
+    ring->turns = calloc(s->pass.n, sizeof(*ring->turns));
+    if (!ring->turns)
+        return -ENOMEM;
+    visitors = visitors_of(s);
+    if (!visitors)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < s->pass.n_phases; i++)
+        add_cycle(s, &s->pass.phases[i], n_slots, visitors);
     free(visitors);
+    link_cycles(ring);
+    ring_enter(ring, ring->here, s->pass.begin, UINT64_MAX, 0);
+    s->at = s->pass.begin;
+    s->entries = UINT64_MAX;
     return 0;
 }
 
@@ -777,6 +817,8 @@ static void run_from_here(struct streaming *s)
     s->still = 0;
     s->unsure = false;
     proof_begin(s);
+    if (s->pass.n_phases == 1)
+        side_begin(s);
     s->state = STREAMING_RUNNING;
 }
 
@@ -803,6 +845,112 @@ int prepare_begin(struct pager *pager, const struct driver *drv)
     log_info("streaming: %u chunks, of which %u take turns in %u slots", s->n_pieces,
              count_turns(s), s->ring.n_slots);
     return 0;
+}
+
+void prepare_watch(struct pager *pager)
+{
+    watch(pager->streaming, true);
+    prepare_observation(pager, true);
+}
+
+void prepare_unwatch(struct pager *pager)
+{
+    watch(pager->streaming, pager->streaming->ring.n_turns > 0);
+    prepare_observation(pager, false);
+}
+
+/* What is in the range now: what was done to it before does not matter. */
+static int digest_range(struct streaming *s, const struct driver *drv, const struct range *range)
+{
+    struct digest_span *spans = calloc(range->n_blocks, sizeof(*spans));
+    int r;
+
+    if (!spans)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < range->n_blocks; i++)
+        spans[i] = span_of(prepare_piece(s, &range->blocks[i]));
+    r = digest_memory(s, drv, spans, range->n_blocks);
+    for (uint32_t i = 0; i < range->n_blocks && !r; i++)
+        prepare_piece(s, &range->blocks[i])->digest = spans[i].digest;
+    free(spans);
+    return r;
+}
+
+int prepare_admit(struct pager *pager, const struct driver *drv, struct range *range)
+{
+    struct transfer *transfer;
+    int r = 0;
+
+    if (!card_enter(pager, drv, &transfer))
+        return -EAGAIN;
+    if (!range->blocks[0].piece)
+        r = prepare_add_pieces(pager->streaming, range);
+    if (!r)
+        r = digest_range(pager->streaming, drv, range);
+    card_leave(drv);
+    return r;
+}
+
+/* Whether anything of the pass has changed: who has written it is not known. */
+static bool pass_has_changed(const struct streaming *s)
+{
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        if (s->pieces[i].changed && s->pieces[i].turn >= 0)
+            return true;
+    }
+    return false;
+}
+
+/* Another plan, with all that is known of this one. */
+static int begin_anew(struct pager *pager, const struct driver *drv)
+{
+    struct streaming *s = pager->streaming;
+
+    windows_close(&s->windows, drv, NULL);
+    drop_ring(pager, drv, true);
+    experts_end(pager, drv, true);
+    s->plan++;
+    return prepare_begin(pager, drv);
+}
+
+static int extend(struct pager *pager, const struct driver *drv, const struct pass_learner *learner)
+{
+    struct streaming *s = pager->streaming;
+    uint32_t changed;
+    int r = compare_digests(s, drv, true, &changed);
+
+    if (!r)
+        r = blame_changes(s);
+    if (r < 0 || guard_noticed(&s->guard) || pass_has_changed(s))
+        return r < 0 ? r : -EINVAL;
+    if (r && !trust_bar_strangers(&s->trust))
+        trust_note_anew(&s->trust);
+    else
+        r = pass_append(&s->pass, learner);
+    log_debug("%u visits beside the pass, %u chunks changed: %d", (unsigned int)learner->n, changed,
+              r);
+    if (!r)
+        return begin_anew(pager, drv);
+    s->side.refused = true;
+    weigh_forget(s, drv, true);
+    prepare_unwatch(pager);
+    return 0;
+}
+
+int prepare_extend(struct pager *pager, const struct driver *drv,
+                   const struct pass_learner *learner)
+{
+    struct transfer *transfer;
+    int r;
+
+    if (!card_enter(pager, drv, &transfer)) {
+        pager->streaming->side.refused = true;
+        prepare_unwatch(pager);
+        return 0;
+    }
+    r = extend(pager, drv, learner);
+    card_leave(drv);
+    return r;
 }
 
 /* Begins to stream at a safe point. When nothing is away, or nothing that could be streamed, homes

@@ -61,6 +61,16 @@ int prepare_run(struct pager *pager, const struct driver *drv);
  */
 int prepare_check(struct pager *pager, const struct driver *drv);
 
+/* All that runs is looked into, as long as something is noted; or only if something takes turns. */
+void prepare_watch(struct pager *pager);
+void prepare_unwatch(struct pager *pager);
+/* The range becomes pieces, with digests. */
+int prepare_admit(struct pager *pager, const struct driver *drv, struct range *range);
+/* What was noted of memory beside the pass, visits and uses, is over: if it was only read it
+ * becomes a phase of the pass, and the plan begins anew with it. 0 also when it stays as it was. */
+int prepare_extend(struct pager *pager, const struct driver *drv,
+                   const struct pass_learner *learner);
+
 /* At a safe point, or when the context is gone (not `alive`): gives everything back. */
 void prepare_end(struct pager *pager, const struct driver *drv, bool alive);
 /* The blocks of the plan must not be looked at again. */

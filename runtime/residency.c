@@ -126,6 +126,7 @@ int range_take(uint64_t bytes, uint64_t granularity, struct range **out)
     range->ctx = NULL;
     range->mempool = NULL;
     range->planned = false;
+    range->aside = 0;
     range->state = RANGE_LIVE;
     range->n_blocks = (uint32_t)n_blocks;
     range->marks.n = 0;

@@ -70,7 +70,8 @@ struct range {
     CUcontext ctx;        /* that was current when it was allocated */
     CUmemoryPool mempool; /* that the program named, NULL for cuMemAlloc */
     enum range_state state;
-    bool planned; /* tensors of the user's plan were recognised in it */
+    bool planned;   /* tensors of the user's plan were recognised in it */
+    uint64_t aside; /* lap in which it was first named beside the pass, or 0; see side.h */
     uint32_t n_blocks;
     uint32_t n_slots;        /* of the space; one more than blocks where there is room for it */
     uint32_t capacity;       /* of blocks[]; a power of two */

@@ -157,17 +157,23 @@ static int fill(struct ring *ring, const struct driver *drv, struct transfer *tr
     return r ? r : stage(ring, drv, transfer, turn, slot, buffer);
 }
 
+static const struct ring_cycle *cycle_of_next(const struct ring *ring)
+{
+    return &ring->cycles[ring->cycle];
+}
+
 /* The pages that come next are read meanwhile. */
 static void read_ahead(struct ring *ring, const struct driver *drv)
 {
+    const struct ring_cycle *cycle = cycle_of_next(ring);
     struct ahead_page pages[AHEAD_MAX];
-    uint32_t most = (uint32_t)min_u64(ring->n_turns, LOOK_AHEAD);
+    uint32_t most = (uint32_t)min_u64(cycle->n, LOOK_AHEAD);
     uint32_t n = 0;
 
     if (!ring->ahead)
         return;
     for (uint32_t i = 0; i < most && n < ring->ahead->n; i++) {
-        uint32_t at = (ring->next + i) % ring->n_turns;
+        uint32_t at = cycle->first + (ring->next - cycle->first + i) % cycle->n;
 
         if (!ring->turns[at].source && !ring_holds(ring, at))
             pages[n++] = (struct ahead_page){ring->turns[at].page, ring->turns[at].bytes};
@@ -176,25 +182,68 @@ static void read_ahead(struct ring *ring, const struct driver *drv)
         ahead_want(ring->ahead, drv, pages, n);
 }
 
+/* From the end of a lap to the begin of what most likely follows. */
+static void go_on(struct ring *ring)
+{
+    const struct ring_cycle *cycle = cycle_of_next(ring);
+    bool leaves = ring->cycle == 0 && ring->begin == ring->leave;
+
+    ring->begin += cycle->n_visits;
+    ring->cycle = leaves && ring->cycles[ring->leave_for].n ? ring->leave_for : cycle->then;
+    ring->next = cycle_of_next(ring)->first;
+}
+
+static uint64_t lap_begin(const struct ring *ring, uint64_t now)
+{
+    uint64_t n_visits = ring->cycles[ring->here].n_visits;
+
+    return ring->entered + (now - ring->entered) / n_visits * n_visits;
+}
+
+uint64_t ring_lap_end(const struct ring *ring, uint64_t now)
+{
+    return lap_begin(ring, now) + ring->cycles[ring->here].n_visits;
+}
+
+static uint64_t position_of(const struct ring *ring, uint32_t turn)
+{
+    return ring->begin + (ring->turns[turn].visit - cycle_of_next(ring)->visit);
+}
+
 /* Back to the first turn that is not over. */
 static void rewind_to(struct ring *ring, uint64_t now)
 {
-    uint64_t lap = now / ring->n_visits;
-    uint32_t next = 0;
+    const struct ring_cycle *cycle = &ring->cycles[ring->here];
 
-    while (next < ring->n_turns &&
-           lap * ring->n_visits + ring->turns[next].visit + ring->turns[next].until < now)
-        next++;
-    ring->next = next < ring->n_turns ? next : 0;
-    ring->next_lap = next < ring->n_turns ? lap : lap + 1;
     ring->rewind = false;
+    ring->cycle = ring->here;
+    ring->begin = lap_begin(ring, now);
+    for (ring->next = cycle->first; ring->next < cycle->first + cycle->n; ring->next++) {
+        if (position_of(ring, ring->next) + ring->turns[ring->next].until >= now)
+            return;
+    }
+    go_on(ring);
+}
+
+void ring_enter(struct ring *ring, uint32_t cycle, uint64_t begin, uint64_t leave,
+                uint32_t leave_for)
+{
+    ring->here = cycle;
+    ring->entered = begin;
+    ring->leave = leave;
+    ring->leave_for = leave_for;
+    ring->rewind = true;
+    for (uint32_t i = 0; i < ring->n_slots; i++)
+        ring->slots[i].to = 0;
 }
 
 /* So soon that all before it can be in the ring, too. */
 static bool comes_soon(const struct ring *ring, uint32_t turn)
 {
-    return turn < ring->n_turns &&
-           (turn + ring->n_turns - ring->next) % ring->n_turns <= ring->n_slots;
+    const struct ring_cycle *cycle = cycle_of_next(ring);
+
+    return turn < ring->n_turns && turn - cycle->first < cycle->n &&
+           (turn + cycle->n - ring->next) % cycle->n <= ring->n_slots;
 }
 
 static int advance(struct ring *ring, const struct driver *drv, struct transfer *transfer,
@@ -202,13 +251,13 @@ static int advance(struct ring *ring, const struct driver *drv, struct transfer 
 {
     bool soon = comes_soon(ring, until);
 
-    while (ring->n_turns) {
+    for (;;) {
         const struct turn *turn = &ring->turns[ring->next];
         struct slot *slot = &ring->slots[turn->slot];
-        uint64_t from = ring->next_lap * ring->n_visits + turn->visit;
+        uint64_t from = position_of(ring, ring->next);
         bool over = turn->idle || from + turn->until < now;
 
-        if (from >= now + visits)
+        if (from >= now + min_u64(visits, cycle_of_next(ring)->n_visits))
             return 0;
         if (!over && !ring_holds(ring, ring->next)) {
             int r;
@@ -223,8 +272,8 @@ static int advance(struct ring *ring, const struct driver *drv, struct transfer 
             slot->from = from;
             slot->to = from + turn->until;
         }
-        ring->next = (ring->next + 1) % ring->n_turns;
-        ring->next_lap += ring->next == 0;
+        if (++ring->next == cycle_of_next(ring)->first + cycle_of_next(ring)->n)
+            go_on(ring);
     }
     return 0;
 }
@@ -234,6 +283,8 @@ int ring_advance(struct ring *ring, const struct driver *drv, struct transfer *t
 {
     int r;
 
+    if (!ring->n_turns)
+        return 0;
     if (ring->rewind)
         rewind_to(ring, now);
     r = advance(ring, drv, transfer, now, visits, until);

@@ -8,7 +8,8 @@
  * of the pass, each as soon as the turn before it in its slot is over. All order between the copies
  * and the launches that read them is by events; nothing here waits.
  *
- * Positions are visits counted from when the ring was made, laps included; they only grow.
+ * Positions are visits counted from when the ring was made, laps included; they only grow. Where
+ * the pass has several phases each has a cycle of turns of its own, and the same slots.
  *
  * Locking: the pager's. A context of the device is current, and always the same one.
  */
@@ -16,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "runtime/ahead.h"
+#include "runtime/pass.h"
 #include "runtime/pool.h"
 #include "runtime/transfer.h"
 #include "runtime/vmm.h"
@@ -47,6 +49,15 @@ struct turn {
     bool idle;      /* nobody reads it here: it is not staged any more */
 };
 
+/* The turns of a phase. */
+struct ring_cycle {
+    uint32_t first; /* turn */
+    uint32_t n;     /* of turns; 0: nothing is staged in it */
+    uint32_t visit; /* position in the pass where the phase begins */
+    uint32_t n_visits;
+    uint32_t then; /* cycle that comes after a lap of it, most likely */
+};
+
 /* The copy of a turn was queued to `at`, in the transfer's stream. 0 or -errno. */
 typedef int ring_staged_fn(void *context, const struct driver *drv, const struct turn *turn,
                            CUdeviceptr at);
@@ -58,9 +69,15 @@ struct ring {
     struct slot *slots;
     uint32_t n_turns;
     struct turn *turns; /* by visit */
-    uint32_t n_visits;  /* of the pass */
+    uint32_t n_cycles;
+    struct ring_cycle cycles[PASS_PHASES];
+    uint32_t here;      /* cycle that the program is in, */
+    uint64_t entered;   /* and the position at which its first lap there began */
     uint32_t next;      /* turn to be staged, */
-    uint64_t next_lap;  /* in this lap */
+    uint32_t cycle;     /* in this cycle, */
+    uint64_t begin;     /* in the lap of it that begins at this position */
+    uint64_t leave;     /* position where the first cycle's last lap begins, UINT64_MAX: unknown, */
+    uint32_t leave_for; /* before it is left for this one */
     bool rewind;        /* earlier turns have to be staged again */
     CUdeviceptr base;   /* the slots' addresses */
     uint64_t slot_bytes;
@@ -79,6 +96,15 @@ int ring_init(struct ring *ring, const struct driver *drv, struct pool *pool,
               const struct vmm_access *access, uint32_t n_slots, uint64_t slot_bytes);
 /* Nothing is in flight that uses it. The turns are the caller's. `alive`: the context still is. */
 void ring_fini(struct ring *ring, const struct driver *drv, struct pool *pool, bool alive);
+
+/*
+ * The program is in a cycle that has turns, and a lap of it began at position `begin`. It is left
+ * for `leave_for` at the end of the lap that begins at `leave`, or nobody knows when.
+ */
+void ring_enter(struct ring *ring, uint32_t cycle, uint64_t begin, uint64_t leave,
+                uint32_t leave_for);
+/* The position at which the present lap ends. */
+uint64_t ring_lap_end(const struct ring *ring, uint64_t now);
 
 /*
  * Position `now` has been reached: queues what can be staged of so many visits from there on. Waits

@@ -69,21 +69,21 @@ static uint64_t away_of(const struct spread_piece *piece, const struct share *sh
     return rate < share->usual ? (uint64_t)rate : share->usual;
 }
 
-static bool is_enough(const struct spread_piece *pieces, uint32_t n, const struct share *share,
-                      uint64_t away)
+static bool is_enough(const struct spread_piece *pieces, uint32_t n, enum spread_class class,
+                      const struct share *share, uint64_t away)
 {
     unsigned __int128 sum = 0;
 
     for (uint32_t i = 0; i < n; i++) {
-        if (pieces[i].class == SPREAD_STREAMED)
+        if (pieces[i].class == class)
             sum += (unsigned __int128)pieces[i].bytes * away_of(&pieces[i], share);
     }
     return sum >= (unsigned __int128)away << ONE_BITS;
 }
 
 /* The least that lets `away` of `all` bytes be away, when no piece gives much more than usual. */
-static struct share find_share(const struct spread_piece *pieces, uint32_t n, uint64_t all,
-                               uint64_t away)
+static struct share find_share(const struct spread_piece *pieces, uint32_t n,
+                               enum spread_class class, uint64_t all, uint64_t away)
 {
     uint64_t even = (uint64_t)(((unsigned __int128)away << ONE_BITS) / all) + 1;
     struct share share = {.usual = min_u64(even + even / UNEVEN_SHARE, ONE)};
@@ -93,7 +93,7 @@ static struct share find_share(const struct spread_piece *pieces, uint32_t n, ui
         uint64_t middle = share.most + (enough - share.most) / 2;
         struct share less = {.usual = share.usual, .most = middle};
 
-        if (is_enough(pieces, n, &less, away))
+        if (is_enough(pieces, n, class, &less, away))
             enough = middle;
         else
             share.most = middle + 1;
@@ -101,20 +101,21 @@ static struct share find_share(const struct spread_piece *pieces, uint32_t n, ui
     return share;
 }
 
-static uint64_t take_evenly(struct spread_piece *pieces, uint32_t n, uint64_t budget)
+static uint64_t take_evenly(struct spread_piece *pieces, uint32_t n, enum spread_class class,
+                            uint64_t budget)
 {
-    uint64_t all = bytes_of(pieces, n, SPREAD_STREAMED);
+    uint64_t all = bytes_of(pieces, n, class);
     struct share share = {0};
     unsigned __int128 due = 0;
     unsigned __int128 rounded;
     uint64_t taken = 0;
 
     if (budget < all)
-        share = find_share(pieces, n, all, all - budget);
+        share = find_share(pieces, n, class, all, all - budget);
     for (uint32_t i = 0; i < n; i++) {
         struct spread_piece *piece = &pieces[i];
 
-        if (piece->class != SPREAD_STREAMED)
+        if (piece->class != class)
             continue;
         due += (unsigned __int128)piece->bytes * (ONE - away_of(piece, &share));
         /* What is due is rounded down: by a little less than a piece it is due all the same. */
@@ -168,14 +169,14 @@ static uint64_t take_sparse(struct spread_piece *pieces, uint32_t n, uint64_t *b
 
 uint64_t spread_residents(struct spread_piece *pieces, uint32_t n, uint64_t budget)
 {
+    static const enum spread_class evenly[] = {SPREAD_STREAMED, SPREAD_SELDOM};
     uint64_t left = budget;
-    uint64_t taken = take_class(pieces, n, SPREAD_WRITTEN, &left);
 
-    uint64_t evenly;
-
-    taken += take_class(pieces, n, SPREAD_AGAIN, &left);
-    evenly = take_evenly(pieces, n, left);
-    left -= evenly;
-    taken += take_sparse(pieces, n, &left);
-    return taken + evenly + take_class(pieces, n, SPREAD_IDLE, &left);
+    (void)take_class(pieces, n, SPREAD_WRITTEN, &left);
+    (void)take_class(pieces, n, SPREAD_AGAIN, &left);
+    for (size_t i = 0; i < ARRAY_SIZE(evenly); i++)
+        left -= take_evenly(pieces, n, evenly[i], left);
+    (void)take_sparse(pieces, n, &left);
+    (void)take_class(pieces, n, SPREAD_IDLE, &left);
+    return budget - left;
 }

@@ -21,6 +21,7 @@ enum spread_class {
     SPREAD_STREAMED, /* visited once in a pass and never written */
     SPREAD_AGAIN,    /* visited more than once in a pass: staying saves as many copies */
     SPREAD_WRITTEN,  /* may not be away: it would have to be written back; or is always in use */
+    SPREAD_SELDOM,   /* as streamed, but once in many passes */
     SPREAD_SPARSE,   /* read in place: nobody knows where, but by its heat */
     SPREAD_IDLE,     /* not in the pass */
 };
@@ -35,8 +36,8 @@ struct spread_piece {
 
 /*
  * Chooses residents of together at most `budget` bytes: the written first, then those that are
- * visited most, then a share of the others, as even as that of long buffers allows, then the
- * hottest of the sparse, then the idle.
+ * visited most, then a share of the others, as even as that of long buffers allows, and of those
+ * that are visited seldom, then the hottest of the sparse, then the idle.
  * What more memory leaves resident is at least as many bytes. Returns their bytes.
  */
 uint64_t spread_residents(struct spread_piece *pieces, uint32_t n, uint64_t budget);

@@ -260,9 +260,32 @@ static void blame(struct pager *pager, const struct driver *drv, const struct la
         s->state = STREAMING_ENDING;
 }
 
-static uint64_t position(const struct pass *pass)
+/* The program has come into a phase that has turns, or stays there longer than was foretold. */
+static void enter_cycle(struct streaming *s)
 {
-    return pass->laps * pass->n + pass->at;
+    const struct pass *pass = &s->pass;
+    uint64_t leave = UINT64_MAX;
+
+    if (pass->phase == 0 && pass->last_run && s->entries != pass->entries)
+        leave = pass->begin + (uint64_t)(pass->last_run - 1) * pass->phases[0].n;
+    ring_enter(&s->ring, pass->phase, pass->begin, leave, pass->side);
+}
+
+/* Where the program is, as the ring counts: a phase without turns is the end of that before it. */
+static uint64_t ring_position(struct streaming *s)
+{
+    const struct pass *pass = &s->pass;
+    bool entered = s->entries != pass->entries;
+
+    if (s->ring.cycles[pass->phase].n) {
+        if (entered || (pass->phase == 0 && pass->begin > s->ring.leave))
+            enter_cycle(s);
+        s->at = pass_position(pass);
+    } else if (entered) {
+        s->at = ring_lap_end(&s->ring, s->at);
+    }
+    s->entries = pass->entries;
+    return s->at;
 }
 
 /* Something of unknown effect was submitted, or the functions are not those that were trusted: what
@@ -601,7 +624,8 @@ static void note_outsiders(struct pager *pager, const struct extents *extents)
     for (size_t i = 0; i < extents->n && !s->outsider; i++) {
         const struct range *range = extents->list[i].range;
 
-        if (range->pager == pager && !range->blocks[0].piece && range_is_away(range))
+        if (range->pager == pager && !range->blocks[0].piece && range_is_away(range) &&
+            (s->side.refused || range->id > s->side.newest))
             s->outsider = range->id;
     }
 }
@@ -612,7 +636,7 @@ static bool advance(struct pager *pager, const struct driver *drv, const struct 
                     uint64_t visits)
 {
     struct streaming *s = pager->streaming;
-    uint64_t now = position(&s->pass);
+    uint64_t now = ring_position(s);
     int r = 0;
 
     /* What has been waited for since may have been found to be written. */
@@ -706,6 +730,7 @@ static struct redirect *run(struct pager *pager, const struct driver *drv,
                             const struct launch *launch, struct extents *extents)
 {
     struct streaming *s = pager->streaming;
+    struct redirect *redirect = NULL;
     uint64_t moves = s->pass.moves;
 
     follow(pager, extents);
@@ -719,15 +744,21 @@ static struct redirect *run(struct pager *pager, const struct driver *drv,
     s->still = s->pass.moves == moves ? s->still + 1 : 0;
     if (s->pass.jumps - s->jumps > s->pass.n / JUMPS_SHARE + 4 ||
         s->still > STILL_LAPS * (uint64_t)s->pass.n + STILL_LEAST ||
-        (s->pass.moves - s->moves >= s->pass.n && !end_round(pager, drv))) {
+        (s->pass.moves - s->moves >= s->pass.phases[0].n && !end_round(pager, drv))) {
         pager->planned.refuted |= s->by_plan && !s->outsider_before;
         s->state = STREAMING_ENDING;
         return NULL;
     }
-    if (!s->ring.n_turns)
+    if (side_launch(pager, drv, launch, extents)) {
+        s->state = STREAMING_ENDING;
         return NULL;
-    return s->by_plan ? run_planned(pager, drv, launch, extents)
-                      : run_learned(pager, drv, launch, extents);
+    }
+    if (s->ring.n_turns)
+        redirect = s->by_plan ? run_planned(pager, drv, launch, extents)
+                              : run_learned(pager, drv, launch, extents);
+    if (!redirect && s->side.on && s->state == STREAMING_RUNNING && is_own_context(s, drv))
+        redirect = weigh_launch(s, drv, launch, extents, pager);
+    return redirect;
 }
 
 /* Where nothing is streamed, what is read in place is looked at. */
@@ -862,7 +893,7 @@ void streaming_launched(const struct driver *drv, struct redirect *redirect)
         return;
     if (redirect->trial && s->state == STREAMING_RUNNING && card_may_drain())
         trial_launched(s, drv, redirect);
-    if (redirect->probe && s->state == STREAMING_COMPARING)
+    if (redirect->probe && (s->state == STREAMING_COMPARING || s->side.on))
         weigh_launched(drv, redirect);
     if (s->state != STREAMING_RUNNING)
         return;

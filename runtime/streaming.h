@@ -27,6 +27,7 @@
 #include "runtime/pass.h"
 #include "runtime/redirect.h"
 #include "runtime/ring.h"
+#include "runtime/side.h"
 #include "runtime/spread.h"
 #include "runtime/trust.h"
 #include "runtime/window.h"
@@ -89,6 +90,9 @@ struct streaming {
     struct piece *pieces;        /* all blocks of the ranges that the pass is about */
     uint32_t n_pieces;
     struct ring ring;
+    uint64_t at;      /* where the program is, as the ring counts, */
+    uint64_t entries; /* and of which of pass.entries that is */
+    struct side side; /* what is read beside the pass */
     struct windows windows;
     struct guard guard;
     struct experts experts; /* of a plan without a ring */

@@ -20,6 +20,7 @@ struct probe {
     uint32_t n;
     struct away {
         uint64_t range; /* id */
+        CUdeviceptr address;
         uint32_t block; /* in which it begins */
         uint64_t bytes;
     } away[]; /* what it was given */
@@ -64,7 +65,8 @@ static bool may_be_copied(const struct pager *pager, const struct extent *extent
 {
     const struct block *first = &extent->range->blocks[extent_first(extent)];
 
-    return extent->range->pager == pager && pass_find(&pager->streaming->pass, prepare_key(first));
+    return extent->range->pager == pager &&
+           (pager->streaming->side.on || pass_find(&pager->streaming->pass, prepare_key(first)));
 }
 
 static struct probe *probe_new(const struct driver *drv, const struct extents *extents,
@@ -79,7 +81,8 @@ static struct probe *probe_new(const struct driver *drv, const struct extents *e
         uint64_t bytes = may_be_copied(pager, extent) ? bytes_away(extent) : 0;
 
         if (bytes)
-            probe->away[probe->n++] = (struct away){extent->range->id, extent_first(extent), bytes};
+            probe->away[probe->n++] =
+                (struct away){extent->range->id, extent->address, extent_first(extent), bytes};
     }
     if (probe->n && drv->cuEventCreate(&probe->begin, CU_EVENT_DEFAULT) == CUDA_SUCCESS &&
         drv->cuEventCreate(&probe->end, CU_EVENT_DEFAULT) == CUDA_SUCCESS)
@@ -121,6 +124,22 @@ void weigh_launched(const struct driver *drv, struct redirect *redirect)
 {
     redirect->probe->ended =
         drv->cuEventRecord(redirect->probe->end, redirect->stream) == CUDA_SUCCESS;
+}
+
+void weigh_look_again(struct streaming *s)
+{
+    for (struct probe *probe = s->probes; probe; probe = probe->next) {
+        for (uint32_t i = 0; i < probe->n; i++) {
+            struct away *away = &probe->away[i];
+            struct extent extent = {.range = prepare_range(s, away->range)};
+
+            if (!extent.range)
+                continue;
+            extent.address = away->address;
+            extent.bytes = range_named_extent(extent.range, extent.address);
+            away->bytes = bytes_away(&extent);
+        }
+    }
 }
 
 static struct weight *weight_of(struct weight **all, uint64_t function, bool make)
@@ -188,7 +207,8 @@ static void weights_free(struct weight *all)
     }
 }
 
-/* What a function was seen to do where its memory was away it is taken to do everywhere. */
+/* What a function was seen to do where its memory was away it is taken to do everywhere. What is
+ * trusted already was judged before. */
 static void judge(struct streaming *s, struct weight **all, double copied_ms_per_byte)
 {
     for (struct trusted_use *u = s->trust.uses; u; u = u->hh.next) {
@@ -196,11 +216,13 @@ static void judge(struct streaming *s, struct weight **all, double copied_ms_per
         struct range *range = prepare_range(s, u->use.range);
         bool slow = weight && weight->ms >= copied_ms_per_byte * weight->away_bytes;
 
-        u->in_place = weight && weight->away_bytes && !slow;
+        if (u->earned || !weight || !weight->away_bytes)
+            continue;
+        u->in_place = !slow;
         for (uint32_t i = u->use.first; range && i <= u->use.last && i < range->n_blocks; i++) {
             struct piece *piece = prepare_piece(s, &range->blocks[i]);
 
-            if (!piece || !weight || !weight->away_bytes)
+            if (!piece)
                 continue;
             piece->wanted |= slow;
             piece->in_place |= !slow;

@@ -23,6 +23,10 @@ struct redirect *weigh_launch(struct streaming *s, const struct driver *drv,
 /* It was given to the driver. */
 void weigh_launched(const struct driver *drv, struct redirect *redirect);
 
+/* More buffers have been named since, so that it is known better where those end that were timed.
+ */
+void weigh_look_again(struct streaming *s);
+
 /*
  * At a safe point, with a ring, unless the settings have decided: decides for every piece that
  * takes turns whether it should. Returns how many should not after all. The link is

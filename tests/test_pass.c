@@ -204,3 +204,81 @@ Test(pass, the_longest_memory_is_bounded)
     cr_expect_leq(learner.capacity, 1 << 18);
     cr_expect_eq(learner.trace[learner.n - 1 - learner.first].key, 600000);
 }
+
+/* Follows keys 1..30, beside which 101..110 are read now and then. */
+static void follow_with_side(void)
+{
+    struct pass_learner side;
+
+    follow_from(30);
+    pass_learner_init(&side);
+    for (uint64_t key = 101; key <= 110; key++) {
+        pass_learner_step(&side);
+        pass_learner_touch(&side, key);
+    }
+    cr_assert_eq(pass_append(&pass, &side), 0);
+    pass_learner_fini(&side);
+}
+
+static void touch_all(uint64_t first, uint64_t last)
+{
+    for (uint64_t key = first; key <= last; key++)
+        cr_expect_eq(pass_touch(&pass, key), PASS_MOVES, "key %lu", (unsigned long)key);
+}
+
+Test(pass, what_is_read_beside_it_becomes_a_phase)
+{
+    follow_with_side();
+    cr_expect_eq(pass.n_phases, 2);
+    cr_expect_eq(pass.n, 40);
+    touch_all(1, 30);
+    touch_all(101, 110);
+    cr_expect_eq(pass.phase, 1);
+    touch_all(1, 30);
+    cr_expect_eq(pass.phase, 0);
+    cr_expect_eq(pass.jumps, 0);
+    cr_expect_eq(pass.entries, 2);
+}
+
+Test(pass, positions_only_grow)
+{
+    uint64_t before;
+
+    follow_with_side();
+    before = pass_position(&pass);
+    for (uint64_t i = 0; i < 400; i++) {
+        (void)pass_touch(&pass, i * 7 % 13 < 9 ? 1 + i * 11 % 30 : 101 + i % 10);
+        cr_assert_geq(pass_position(&pass), before, "after %lu", (unsigned long)i);
+        before = pass_position(&pass);
+    }
+}
+
+Test(pass, it_is_known_after_how_many_laps_another_phase_came)
+{
+    follow_with_side();
+    touch_all(101, 110);
+    for (int laps = 0; laps < 5; laps++)
+        touch_all(1, 30);
+    touch_all(101, 110);
+    cr_expect_eq(pass.last_run, 5);
+    cr_expect_eq(pass.side, 1);
+}
+
+Test(pass, there_is_an_end_to_phases)
+{
+    struct pass_learner side;
+    uint64_t key = 1000;
+    int r = 0;
+
+    follow_from(30);
+    pass_learner_init(&side);
+    cr_expect_eq(pass_append(&pass, &side), -ENODATA);
+    while (r == 0 && key < 1000 + 2 * PASS_PHASES) {
+        pass_learner_fini(&side);
+        pass_learner_touch(&side, key++);
+        r = pass_append(&pass, &side);
+    }
+    pass_learner_fini(&side);
+    cr_expect_eq(r, -ENOSPC);
+    cr_expect_eq(pass.n_phases, PASS_PHASES);
+}

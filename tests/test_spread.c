@@ -119,6 +119,21 @@ Test(spread, nobody_gives_much_more_for_the_sake_of_a_long_buffer)
     cr_expect_leq(away, 5);
 }
 
+Test(spread, what_is_read_in_every_pass_comes_before_what_is_read_seldom)
+{
+    uint32_t resident = 0;
+
+    for (int i = 0; i < N; i++)
+        pieces[i] =
+            (struct spread_piece){.bytes = 10, .class = i % 4 ? SPREAD_STREAMED : SPREAD_SELDOM};
+    cr_assert_eq(spread_residents(pieces, N, 10 * (N * 7 / 8)), 10 * (N * 7 / 8));
+    for (int i = 0; i < N; i++) {
+        cr_expect(pieces[i].resident || i % 4 == 0, "piece %d", i);
+        resident += pieces[i].resident && i % 4 == 0 && i < N / 2;
+    }
+    cr_expect_eq(resident, N / 16, "%u of the first half", resident);
+}
+
 static void fill_sparse(bool known)
 {
     for (int i = 0; i < N; i++)

@@ -230,16 +230,30 @@ static void print_single(const struct options *options, const struct row *row, c
     fflush(stdout);
 }
 
-/* Passes after the first until none takes a tenth longer than the last ones do. */
-static double passes_to_steady(const struct measured *m, double steady_ns)
+/* Of the last passes, those at the same place in the round. */
+static double mean_alike(const struct measured *m, uint32_t number)
+{
+    uint32_t from = m->passes - steady_passes(m);
+    double sum = 0;
+    uint32_t n = 0;
+
+    for (uint32_t i = from + (number + m->passes - from) % m->round; i < m->passes; i += m->round) {
+        sum += (double)m->pass_ns[i];
+        n++;
+    }
+    return n ? sum / n : 0;
+}
+
+/* Rounds after the first until no pass takes a tenth longer than the last ones like it do. */
+static double rounds_to_steady(const struct measured *m)
 {
     uint32_t unsteady = 0;
 
     for (uint32_t i = 0; i < m->passes; i++) {
-        if ((double)m->pass_ns[i] > 1.1 * steady_ns)
+        if ((double)m->pass_ns[i] > 1.1 * mean_alike(m, i))
             unsteady = i;
     }
-    return unsteady;
+    return unsteady / m->round;
 }
 
 static void report(const struct options *options, const struct row *row,
@@ -262,7 +276,7 @@ static void report(const struct options *options, const struct row *row,
         printf(" %12s", "none needed");
     print_figure(options, row, "time_over_roofline", ns / roofline_ns);
     print_figure(options, row, "link_fraction", up * 1e9 / ns / native->link);
-    print_figure(options, row, "passes_to_steady", passes_to_steady(m, ns));
+    print_figure(options, row, "passes_to_steady", rounds_to_steady(m));
     print_figure(options, row, "clean_bytes_written", mean(m->pass_down, m->passes, steady));
     print_figure(options, row, "first_over_roofline", (double)m->pass_ns[0] / roofline_ns);
     if (options->json) {

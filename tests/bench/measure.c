@@ -70,7 +70,9 @@ static void one_pass(const struct program *program, CUgraphExec exec, uint32_t n
 
 uint32_t steady_passes(const struct measured *measured)
 {
-    return measured->passes > 20 ? measured->passes / 2 : 3;
+    uint32_t half = measured->passes / 2;
+
+    return measured->passes > 20 ? half - half % measured->round : 3;
 }
 
 /* By the passes up to the steady ones, and then these. */
@@ -106,7 +108,7 @@ void measure(const struct program *program, const struct measure_options *option
     size_t steady_from = 0;
     CUcontext context;
 
-    *out = (struct measured){.passes = program->passes};
+    *out = (struct measured){.passes = program->passes, .round = program->round};
     MUST(cuInit(0));
     MUST(cuDevicePrimaryCtxRetain(&context, 0));
     MUST(cuCtxSetCurrent(context));

@@ -256,6 +256,8 @@ static void prefill_pass(uint32_t number)
 /* Three components: a text encoder, a model that is read many times, and a decoder. */
 static struct component parts[3];
 
+enum { STEPS = 12 };
+
 static void pipeline_shape(void)
 {
     add_transformer(&parts[0], 6, 640 * KIB);
@@ -270,13 +272,13 @@ static void pipeline_start(void)
     activations = allocate_written(4 * MIB);
 }
 
-/* A step of the middle one; every twelfth is an image of its own. */
+/* A step of the middle one; so many are an image. */
 static void pipeline_pass(uint32_t number)
 {
-    if (number % 12 == 0)
+    if (number % STEPS == 0)
         read_component(&parts[0], 1);
     read_component(&parts[1], 4);
-    if (number % 12 == 11)
+    if (number % STEPS == STEPS - 1)
         read_component(&parts[2], 2);
     wait_and_think(30000);
 }
@@ -367,11 +369,11 @@ static void pair_pass(uint32_t number)
 }
 
 const struct program programs[] = {
-    {"decode", decode_shape, decode_start, decode_pass, 10, &decoder, 1},
-    {"prefill", decode_shape, decode_start, prefill_pass, 10, &decoder, 1},
-    {"pipeline", pipeline_shape, pipeline_start, pipeline_pass, 60, NULL, 0},
-    {"experts", mixture_shape, mixture_start, mixture_pass, 40, NULL, 0},
-    {"two-models", pair_shape, pair_start, pair_pass, 10, pair, 2},
+    {"decode", decode_shape, decode_start, decode_pass, 10, 1, &decoder, 1},
+    {"prefill", decode_shape, decode_start, prefill_pass, 10, 1, &decoder, 1},
+    {"pipeline", pipeline_shape, pipeline_start, pipeline_pass, 60, STEPS, NULL, 0},
+    {"experts", mixture_shape, mixture_start, mixture_pass, 40, 1, NULL, 0},
+    {"two-models", pair_shape, pair_start, pair_pass, 10, 1, pair, 2},
 };
 const uint32_t n_programs = ARRAY_SIZE(programs);
 

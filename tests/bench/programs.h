@@ -22,6 +22,7 @@ struct program {
     /* One pass, up to the wait at its end. */
     void (*pass)(uint32_t number);
     uint32_t passes;
+    uint32_t round; /* of so many passes, each unlike the one before; they are repeated */
     const struct component *components; /* that a pass reads in this order; NULL: in no one order */
     uint32_t n_components;
 };

@@ -33,8 +33,8 @@ enum {
 };
 
 static const struct passes_program *const tables[] = {
-    passes_programs,      programs_that_read,    programs_that_write,
-    programs_that_change, programs_with_streams, programs_with_experts,
+    passes_programs,       programs_that_read,    programs_that_write,  programs_that_change,
+    programs_with_streams, programs_with_experts, programs_with_phases,
 };
 
 #define HOST_SHARE 0.2 /* of the weights: pinned host memory there is when some go to the disk */

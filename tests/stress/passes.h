@@ -22,12 +22,14 @@ struct passes_program {
     uint32_t (*stop)(void); /* NULL, or frees what there is and tells what it has computed */
     bool streams;           /* as launches, at W/B 2, something is read through the ring, */
     bool surprises;         /* and then something that was not foreseen, in place */
-    bool swaps; /* and what is read sparsely comes to the device where it is read most */
+    bool swaps;   /* and what is read sparsely comes to the device where it is read most */
+    bool by_hand; /* others like it do for every day */
 };
 
 /* Tables that end with a row without a name. */
 extern const struct passes_program passes_programs[], programs_that_read[], programs_that_write[],
-    programs_that_change[], programs_with_streams[], programs_with_experts[];
+    programs_that_change[], programs_with_streams[], programs_with_experts[],
+    programs_with_phases[];
 
 extern CUstream passes_stream;
 

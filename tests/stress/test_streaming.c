@@ -270,3 +270,37 @@ Test(streaming, another_model_that_is_read_from_then_on_is_learned)
     ok(cuMemFree_v2(first));
     stop_model(&m);
 }
+
+/* An image: so many steps of the model, and another component before them. */
+static void image(struct model *m, CUdeviceptr other, uint32_t tensors)
+{
+    CUdeviceptr model = m->weights;
+
+    m->weights = other;
+    for (uint32_t i = 0; i < tensors; i++)
+        read_tensor(m, i);
+    m->weights = model;
+    passes(m, 6);
+}
+
+Test(streaming, what_is_read_beside_the_pass_takes_turns_from_the_second_time_on)
+{
+    struct model m = start_model("36MiB");
+    CUdeviceptr other = alloc(MODEL);
+    uint64_t in_place[4];
+
+    for (uint64_t i = 0; i < MODEL; i += 64 * KIB)
+        ok(cuMemcpyHtoD_v2(other + i, mirror_at(&m, i), 4));
+    for (int i = 0; i < 4; i++) {
+        image(&m, other, TENSORS);
+        in_place[i] = stats_now().kernel_bytes_host;
+    }
+    cr_expect_eq(stats_get(streaming_ends), 0);
+    cr_expect_eq(stats_get(streaming_plans), 2);
+    cr_expect_gt(in_place[1], in_place[0]);
+    cr_expect_eq(in_place[2], in_place[1], "the third image is read through the ring");
+    cr_expect_eq(in_place[3], in_place[1]);
+    ok(cuMemFree_v2(other));
+    stop_model(&m);
+    expect_nothing_paged();
+}
