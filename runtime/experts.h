@@ -56,6 +56,7 @@ struct experts_group {
     struct experts_family *family;
     uint32_t number; /* of the family's groups */
     struct indices_group shape;
+    struct indices_parts named; /* by the launch that was looked at last */
     struct experts_stack stacks[INDICES_STACKS];
     UT_hash_handle hh;
 };
@@ -77,6 +78,8 @@ struct experts_family {
     uint32_t n_samples;
     struct indices_point *points; /* what came of the rule lately */
     uint32_t n_points;
+    uint64_t named;    /* parts, by all launches, */
+    uint64_t arrivals; /* and those of them that the launch before did not name */
     UT_hash_handle hh;
 };
 

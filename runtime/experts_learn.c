@@ -2,6 +2,10 @@
 /*
  * What is made of a launch that was looked at: while a function is learned, a sample; then heat.
  *
+ * A part that is named goes on to be named for a while, so that the launches of such a while are no
+ * evidence of their own for how often it will be. Heat is made of the first ones, each of which
+ * counts for as many as such a while has on average.
+ *
  * Nothing that was sampled is lost: when the rule is found all samples become heat. And no rule is
  * for ever: as long as it is used, launches say how well it foretells their times.
  */
@@ -33,23 +37,36 @@ bool experts_is_there(const struct experts_group *group, uint32_t stack)
     return group->stacks[stack].range->id == group->key.stacks[stack].range;
 }
 
-static void heat_stack(struct experts_stack *stack)
+/* Every part that was read is, for so many launches. */
+static void heat_stack(struct experts_stack *stack, double launches)
 {
     for (uint32_t i = 0; i < stack->n_blocks; i++) {
         struct block *block = &stack->range->blocks[stack->first + i];
 
-        block->heat = heat_after(block->heat, block->looks++, (double)stack->read[i]);
+        block->heat = heat_after(block->heat, block->looks++, launches * (double)stack->read[i]);
         stack->read[i] = 0;
     }
 }
 
 static void heat_from(struct experts_group *group, const struct indices_sample *sample)
 {
-    if (!indices_touches(&group->family->rule, sample, &group->shape, note_read, group))
+    struct experts_family *family = group->family;
+    struct indices_parts named;
+    struct indices_parts fresh;
+
+    if (!indices_named(&family->rule, sample, &group->shape, &named))
         return;
+    for (size_t i = 0; i < ARRAY_SIZE(named.bits); i++) {
+        fresh.bits[i] = named.bits[i] & ~group->named.bits[i];
+        family->named += (uint64_t)__builtin_popcountll(named.bits[i]);
+        family->arrivals += (uint64_t)__builtin_popcountll(fresh.bits[i]);
+    }
+    group->named = named;
+    indices_touches(&family->rule, &group->shape, &fresh, note_read, group);
     for (uint32_t i = 0; i < group->shape.n_stacks; i++) {
         if (experts_is_there(group, i))
-            heat_stack(&group->stacks[i]);
+            heat_stack(&group->stacks[i],
+                       (double)family->named / (double)max_u64(family->arrivals, 1));
     }
 }
 

@@ -123,11 +123,10 @@ static bool looks_right(const struct indices_rule *rule, const struct indices_sa
     return n > 0;
 }
 
-bool indices_touches(const struct indices_rule *rule, const struct indices_sample *sample,
-                     const struct indices_group *group, indices_touch_fn *touch, void *context)
+bool indices_named(const struct indices_rule *rule, const struct indices_sample *sample,
+                   const struct indices_group *group, struct indices_parts *out)
 {
     const struct indices_source *source = source_of(sample, rule->word);
-    uint64_t named[INDICES_PARTS_MAX / 64] = {0};
     int64_t number;
 
     for (uint32_t i = 0; i < group->n_stacks; i++) {
@@ -136,20 +135,32 @@ bool indices_touches(const struct indices_rule *rule, const struct indices_sampl
     }
     if (!looks_right(rule, sample, source))
         return false;
+    *out = (struct indices_parts){0};
     for (uint32_t i = 0; i < rule->count && number_at(sample, source, rule->width, i, &number);
          i++) {
-        if (number >= 0 && number < rule->parts && name_part(named, number))
-            touch_part(group, rule->parts, (uint64_t)number, touch, context);
+        if (number >= 0 && number < rule->parts)
+            (void)name_part(out->bits, number);
     }
     return true;
+}
+
+void indices_touches(const struct indices_rule *rule, const struct indices_group *group,
+                     const struct indices_parts *parts, indices_touch_fn *touch, void *context)
+{
+    for (uint32_t part = 0; part < rule->parts; part++) {
+        if (parts->bits[part / 64] >> part % 64 & 1)
+            touch_part(group, rule->parts, part, touch, context);
+    }
 }
 
 uint64_t indices_away(const struct indices_rule *rule, const struct indices_sample *sample,
                       const struct indices_group *group)
 {
     struct away_sum sum = {.group = group};
+    struct indices_parts parts;
 
-    (void)indices_touches(rule, sample, group, add_away, &sum);
+    if (indices_named(rule, sample, group, &parts))
+        indices_touches(rule, group, &parts, add_away, &sum);
     return sum.bytes;
 }
 

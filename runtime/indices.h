@@ -73,13 +73,21 @@ double indices_agreement(const struct indices_point *points, uint32_t n, uint32_
 bool indices_learn(const struct indices_sample *samples, uint32_t n,
                    const struct indices_group *groups, uint32_t n_groups, struct indices_rule *out);
 
+/* Parts of a stack: a bit each. */
+struct indices_parts {
+    uint64_t bits[INDICES_PARTS_MAX / 64];
+};
+
+/* The parts that the sample names. False when it does not look as the rule says. */
+bool indices_named(const struct indices_rule *rule, const struct indices_sample *sample,
+                   const struct indices_group *group, struct indices_parts *out);
+
 /* So many bytes of a block of a stack were read. */
 typedef void indices_touch_fn(void *context, uint32_t stack, uint32_t block, uint64_t bytes);
 
-/* Calls for each block of each part that the sample names, every part once. False, and nothing is
- * called, when it does not look as the rule says. */
-bool indices_touches(const struct indices_rule *rule, const struct indices_sample *sample,
-                     const struct indices_group *group, indices_touch_fn *touch, void *context);
-/* Bytes of these that are away. */
+/* Calls for each block of each of these parts. */
+void indices_touches(const struct indices_rule *rule, const struct indices_group *group,
+                     const struct indices_parts *parts, indices_touch_fn *touch, void *context);
+/* Bytes of what the sample names that are away. */
 uint64_t indices_away(const struct indices_rule *rule, const struct indices_sample *sample,
                       const struct indices_group *group);

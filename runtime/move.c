@@ -81,6 +81,7 @@ static void settle(struct mover *mover, struct block *block, enum tier tier, str
     enum tier before = block_tier(block);
     struct range *range = block->range;
 
+    block->was_away |= before == TIER_HOST;
     leave(mover, block, before);
     block->chunk = chunk;
     atomic_store_explicit(&block->tier, tier, memory_order_relaxed);
@@ -96,6 +97,8 @@ static void settle(struct mover *mover, struct block *block, enum tier tier, str
         stats_add(host_bytes, block->bytes);
         stats_add(chunks_to_host, 1);
         stats_add(bytes_to_host, block->bytes);
+        stats_add(bytes_to_host_first, block->was_away ? 0 : block->bytes);
+        block->was_away = true;
     }
 }
 

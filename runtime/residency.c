@@ -142,6 +142,7 @@ int range_take(uint64_t bytes, uint64_t granularity, struct range **out)
         block->chunk = NULL;
         block->needed = 0;
         block->launch = 0;
+        block->was_away = false;
         block->rewrites = 0;
         block->looks = 0;
         block->heat = 0;

@@ -38,6 +38,7 @@ struct block {
     uint32_t piece;            /* streaming: one more than its number in the plan, or 0 */
     uint32_t page;             /* one more than its page in the spill file, or 0; see cold.h */
     uint64_t digest;           /* of what that page holds, as digest.h has it */
+    bool was_away;             /* there has been a copy of it in host memory */
     uint32_t rewrites;         /* streaming: plans that it has ended by being written after all */
     uint32_t looks;            /* experts: launches that are in its heat, */
     double heat;               /* bytes that one reads of it, on average */

@@ -179,6 +179,18 @@ static void note(void *context, uint32_t stack, uint32_t block, uint64_t bytes)
     reads->all += bytes;
 }
 
+/* What the sample names is noted. */
+static bool touches(const struct indices_rule *rule, const struct indices_sample *sample,
+                    struct reads *reads)
+{
+    struct indices_parts parts;
+
+    if (!indices_named(rule, sample, &groups[0], &parts))
+        return false;
+    indices_touches(rule, &groups[0], &parts, note, reads);
+    return true;
+}
+
 Test(indices, a_part_is_read_once_and_where_it_lies)
 {
     struct indices_rule rule = {.word = WORD, .width = 4, .parts = PARTS, .count = 8};
@@ -189,7 +201,7 @@ Test(indices, a_part_is_read_once_and_where_it_lies)
 
     make_groups(&seed);
     memcpy(sample.data, numbers, sizeof(numbers));
-    cr_expect(indices_touches(&rule, &sample, &groups[0], note, &reads));
+    cr_expect(touches(&rule, &sample, &reads));
     cr_expect_eq(reads.all, 2 * PART);
     cr_expect_eq(reads.bytes[0][0], PART, "the first part lies in the first block");
     cr_expect_eq(reads.bytes[0][(100 + 5 * PART) / BLOCK], BLOCK - (100 + 5 * PART) % BLOCK);
@@ -204,10 +216,10 @@ Test(indices, numbers_that_are_none_touch_nothing)
 
     make_groups(&seed);
     memset(sample.data, 0x3f, 32);
-    cr_expect_not(indices_touches(&rule, &sample, &groups[0], note, &reads));
+    cr_expect_not(touches(&rule, &sample, &reads));
     cr_expect_eq(reads.all, 0);
     rule.word = OTHER;
-    cr_expect_not(indices_touches(&rule, &sample, &groups[0], note, &reads));
+    cr_expect_not(touches(&rule, &sample, &reads));
 }
 
 Test(indices, stacks_that_have_no_such_parts_are_left_alone)
@@ -218,5 +230,5 @@ Test(indices, stacks_that_have_no_such_parts_are_left_alone)
     unsigned int seed = 1;
 
     make_groups(&seed);
-    cr_expect_not(indices_touches(&rule, &sample, &groups[0], note, &reads));
+    cr_expect_not(touches(&rule, &sample, &reads));
 }

@@ -277,9 +277,11 @@ static void report(const struct options *options, const struct row *row,
     print_figure(options, row, "time_over_roofline", ns / roofline_ns);
     print_figure(options, row, "link_fraction", up * 1e9 / ns / native->link);
     print_figure(options, row, "passes_to_steady", rounds_to_steady(m));
-    print_figure(options, row, "clean_bytes_written", mean(m->pass_down, m->passes, steady));
+    print_figure(options, row, "clean_bytes_written",
+                 mean(m->pass_down, m->passes, steady) - mean(m->pass_only, m->passes, steady));
     print_figure(options, row, "first_over_roofline", (double)m->pass_ns[0] / roofline_ns);
     if (options->json) {
+        print_figure(options, row, "only_copies_written", mean(m->pass_only, m->passes, steady));
         print_figure(options, row, "pass_seconds", ns / 1e9);
         print_figure(options, row, "pass_seconds_alone", compute_ns / 1e9);
         print_figure(options, row, "device_bytes", (double)m->device_most);

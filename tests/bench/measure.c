@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "runtime/stats.h"
 #include "runtime/util.h"
 #include "tests/bench/belady.h"
 #include "tests/sim/sim.h"
@@ -123,6 +124,7 @@ void measure(const struct program *program, const struct measure_options *option
         struct sim_stats before;
         struct sim_stats after;
         uint64_t from_ns = sim_clock_now();
+        uint64_t only = stats_get(bytes_to_host_first);
 
         if (follows && i + 2 * steady_passes(out) == out->passes)
             sim_touch_log(1);
@@ -136,6 +138,7 @@ void measure(const struct program *program, const struct measure_options *option
         out->in_place = after.kernel_bytes_host - before.kernel_bytes_host;
         out->pass_up[i] = after.bytes_to_device - before.bytes_to_device + out->in_place;
         out->pass_down[i] = after.bytes_to_host - before.bytes_to_host;
+        out->pass_only[i] = stats_get(bytes_to_host_first) - only;
     }
     if (follows)
         follow(options, steady_from, out);

@@ -21,7 +21,8 @@ struct measured {
     uint32_t round; /* passes, as of the program */
     uint64_t pass_ns[PASSES_MAX];
     uint64_t pass_up[PASSES_MAX];   /* bytes over the link to the device, in place or copied */
-    uint64_t pass_down[PASSES_MAX]; /* bytes copied to the host */
+    uint64_t pass_down[PASSES_MAX]; /* bytes copied to the host, */
+    uint64_t pass_only[PASSES_MAX]; /* and those of them that had no copy there before */
     uint64_t device_most;           /* bytes of device memory in use, at the highest */
     uint64_t in_place;              /* of pass_up, reached by kernels, in the last pass */
     uint64_t least[RATIOS_MAX];     /* bytes to the device in a steady pass, at best, and */

@@ -284,7 +284,8 @@ static void pipeline_pass(uint32_t number)
 }
 
 /* A mixture of experts: dense parts, and stacks of which a few experts are read, those that were
- * read last more likely than others, and some more popular than others. */
+ * read last more likely than others, and some more popular than others. As a router's, choices of a
+ * token differ from each other. */
 static struct component mixture;
 static CUdeviceptr ids;
 static uint32_t last_used[LAYERS][EXPERTS_USED];
@@ -300,6 +301,8 @@ static uint32_t dice(uint32_t n)
 
 enum { DENSE = 8 << 20, EXPERT = 3 << 19 };
 
+#define NO_EXPERT UINT32_MAX
+
 static void mixture_shape(void)
 {
     for (uint32_t i = 0; i < LAYERS; i++) {
@@ -313,16 +316,34 @@ static void mixture_start(void)
     load(&mixture);
     activations = allocate_written(2 * MIB);
     MUST(cuMemAlloc_v2(&ids, LAYERS * EXPERTS_USED * sizeof(uint32_t)));
+    memset(last_used, 0xff, sizeof(last_used));
+}
+
+static bool is_used(uint32_t layer, uint32_t expert)
+{
+    for (uint32_t i = 0; i < EXPERTS_USED; i++) {
+        if (last_used[layer][i] == expert)
+            return true;
+    }
+    return false;
+}
+
+static void choose_another(uint32_t layer, uint32_t i)
+{
+    uint32_t expert;
+
+    do {
+        expert = ((uint32_t)min_u64(dice(EXPERTS), dice(EXPERTS)) + 7 * layer) % EXPERTS;
+    } while (is_used(layer, expert));
+    last_used[layer][i] = expert;
 }
 
 static void choose_experts(void)
 {
     for (uint32_t layer = 0; layer < LAYERS; layer++) {
         for (uint32_t i = 0; i < EXPERTS_USED; i++) {
-            uint32_t popular = min_u64(dice(EXPERTS), dice(EXPERTS));
-
-            if (dice(2))
-                last_used[layer][i] = (popular + 7 * layer) % EXPERTS;
+            if (last_used[layer][i] == NO_EXPERT || dice(2))
+                choose_another(layer, i);
         }
     }
     MUST(cuMemcpyHtoDAsync_v2(ids, last_used, sizeof(last_used), program_stream));
