@@ -20,7 +20,7 @@ struct parameter {
 
 static struct piece *named_piece(const struct streaming *s, const struct range *range, uint32_t i)
 {
-    return range && i < range->n_blocks ? prepare_piece(s, &range->blocks[i]) : NULL;
+    return range && i < range->n_blocks ? piece_of(s, &range->blocks[i]) : NULL;
 }
 
 static struct parameter *parameter_of(struct parameter **all, const struct trust_use *use)
@@ -47,7 +47,7 @@ static struct parameter *parameter_of(struct parameter **all, const struct trust
 static int find_readers(const struct streaming *s, struct parameter **all)
 {
     for (const struct trusted_use *u = s->trust.uses; u; u = u->hh.next) {
-        const struct piece *piece = named_piece(s, prepare_range(s, u->use.range), u->use.first);
+        const struct piece *piece = named_piece(s, pieces_range(s, u->use.range), u->use.first);
         struct parameter *parameter = parameter_of(all, &u->use);
 
         if (!parameter)
@@ -62,7 +62,7 @@ static void go_through_uses(struct streaming *s, struct parameter **all)
 {
     for (const struct trusted_use *u = s->trust.uses; u; u = u->hh.next) {
         const struct parameter *parameter = parameter_of(all, &u->use);
-        const struct range *range = prepare_range(s, u->use.range);
+        const struct range *range = pieces_range(s, u->use.range);
         bool changed = false;
 
         for (uint32_t i = u->use.first; i <= u->use.last; i++) {

@@ -27,7 +27,7 @@ static enum wish wish_of(const struct streaming *s, const struct piece *piece)
 {
     if (piece->stays)
         return WISH_RESIDENT;
-    return prepare_may_stream(s, piece) ? WISH_STREAMED : WISH_HOME;
+    return piece_may_stream(s, piece) ? WISH_STREAMED : WISH_HOME;
 }
 
 static size_t pick(const struct streaming *s, enum tier tier, enum wish wish, struct block **out)
@@ -37,8 +37,7 @@ static size_t pick(const struct streaming *s, enum tier tier, enum wish wish, st
     for (uint32_t i = 0; i < s->n_pieces; i++) {
         const struct piece *piece = &s->pieces[i];
 
-        if (prepare_is_there(piece) && block_tier(piece->block) == tier &&
-            wish_of(s, piece) == wish)
+        if (piece_is_there(piece) && block_tier(piece->block) == tier && wish_of(s, piece) == wish)
             out[n++] = piece->block;
     }
     return n;
@@ -171,7 +170,7 @@ int cold_settle_copies(struct pager *pager, const struct driver *drv, struct blo
         return 0;
     unclear = s->state != STREAMING_RUNNING || s->unsure;
     for (size_t i = 0; i < n; i++) {
-        const struct slot *slot = slot_of(s, prepare_piece(s, blocks[i]));
+        const struct slot *slot = slot_of(s, piece_of(s, blocks[i]));
 
         if (!slot || (!slot->pins && !slot->was_used))
             continue;

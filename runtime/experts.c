@@ -128,7 +128,7 @@ static bool is_stack(const struct pager *pager, const struct extent *extent)
 
     if (extent->range->pager != pager || extent->bytes < residency.space.slot_bytes)
         return false;
-    piece = prepare_piece(pager->streaming, &extent->range->blocks[extent_first(extent)]);
+    piece = piece_of(pager->streaming, &extent->range->blocks[extent_first(extent)]);
     return piece && piece->in_place && !piece->changed && !piece->beside;
 }
 
@@ -212,7 +212,7 @@ static struct experts_group *group_new(struct streaming *s, const struct experts
     group->shape.n_stacks = n;
     group->family = family_of(&s->experts, key->function);
     for (uint32_t i = 0; i < n && made; i++) {
-        struct range *range = prepare_range(s, key->stacks[i].range);
+        struct range *range = pieces_range(s, key->stacks[i].range);
 
         made = range && make_stack(group, i, range);
     }
@@ -276,8 +276,7 @@ static uint64_t paged_bytes(const struct sources *sources, uint64_t address)
 
         if (extent->address != address || extent->range->pager != sources->pager)
             continue;
-        piece =
-            prepare_piece(sources->pager->streaming, &extent->range->blocks[extent_first(extent)]);
+        piece = piece_of(sources->pager->streaming, &extent->range->blocks[extent_first(extent)]);
         return piece && !piece->changed && !piece->beside ? 0 : extent->bytes;
     }
     return 0;

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include "runtime/log.h"
 #include "runtime/prepare.h"
+#include "runtime/residents.h"
+#include "runtime/turns.h"
 #include "runtime/recognise.h"
 #include "runtime/tally.h"
 #include "runtime/weigh.h"
@@ -209,7 +211,7 @@ static void go_through(struct pager *pager)
         pass_learner_step(&s->learner);
         for (int twice = 0; twice < 2; twice++) {
             for (uint32_t i = first; i <= last; i++)
-                pass_learner_touch(&s->learner, prepare_key(&range->blocks[i]));
+                pass_learner_touch(&s->learner, piece_key(&range->blocks[i]));
         }
     }
 }
@@ -226,7 +228,7 @@ static int add_pieces(struct pager *pager)
 
         if (range->pager != pager || (!planned && !range_is_away(range)))
             continue;
-        r = prepare_add_pieces(s, range);
+        r = pieces_add(s, range);
         for (uint32_t i = first; i < s->n_pieces; i++) {
             s->pieces[i].changed = s->pieces[i].explained = !planned;
             s->pieces[i].undigested = true;
@@ -239,8 +241,8 @@ static void note_stretches(struct pager *pager)
 {
     EACH_TENSOR(pager, range, offset, bytes)
     {
-        prepare_note_stretch(pager->streaming, range, block_at(offset),
-                             block_at(offset + bytes - 1));
+        residents_note_stretch(pager->streaming, range, block_at(offset),
+                               block_at(offset + bytes - 1));
     }
 }
 
@@ -253,7 +255,7 @@ static void open_windows(struct pager *pager, const struct driver *drv)
     {
         struct stretch stretch = {range->id, block_at(offset), block_at(offset + bytes - 1)};
 
-        prepare_window(pager, drv, range, &stretch);
+        turns_window(pager, drv, range, &stretch);
     }
 }
 

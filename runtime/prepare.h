@@ -14,29 +14,6 @@
 /* The card's streaming, made at first use; NULL when memory is short. */
 struct streaming *prepare_streaming(struct pager *pager);
 
-/* What a block is called in the pass. */
-static inline uint64_t prepare_key(const struct block *block)
-{
-    return block->range->id << 24 | block->index;
-}
-
-/* Whether the piece's range is still there; and whether launches may be given copies of it. */
-bool prepare_is_there(const struct piece *piece);
-bool prepare_may_stream(const struct streaming *s, const struct piece *piece);
-
-/* NULL for a block that the plan has nothing to do with. */
-static inline struct piece *prepare_piece(const struct streaming *s, const struct block *block)
-{
-    return block->piece ? &s->pieces[block->piece - 1] : NULL;
-}
-
-/* Pieces learn how long a buffer they are part of: all blocks from `first` to `last`. */
-void prepare_note_stretch(struct streaming *s, const struct range *range, uint32_t first,
-                          uint32_t last);
-
-/* The range of some pieces, by its id; NULL when it is none of theirs. */
-struct range *prepare_range(const struct streaming *s, uint64_t id);
-
 /* Forgets the functions that are trusted when handles may mean others now. */
 void prepare_trust(struct streaming *s);
 
@@ -48,13 +25,8 @@ int prepare_comparison(struct pager *pager, const struct driver *drv);
 /* A lap later: digests them again, and makes the plan. Begins to stream, or first to look for who
  * wrote what changed. */
 int prepare_plan(struct pager *pager, const struct driver *drv);
-/* All blocks of a range become pieces. 0 or -ENOMEM. */
-int prepare_add_pieces(struct streaming *s, struct range *range);
 /* At a safe point, with a pass and pieces: chooses residents, makes the ring and begins to run. */
 int prepare_begin(struct pager *pager, const struct driver *drv);
-/* Opens a window for a stretch of which some takes turns, if there is none yet. */
-void prepare_window(struct pager *pager, const struct driver *drv, struct range *range,
-                    const struct stretch *stretch);
 /* Begins to stream what has not changed. */
 int prepare_run(struct pager *pager, const struct driver *drv);
 /* Whether what takes turns is still what it was; if so, what was noted is trusted. -EINVAL if not.
@@ -73,14 +45,3 @@ int prepare_extend(struct pager *pager, const struct driver *drv,
 
 /* At a safe point, or when the context is gone (not `alive`): gives everything back. */
 void prepare_end(struct pager *pager, const struct driver *drv, bool alive);
-/* The blocks of the plan must not be looked at again. */
-void prepare_forget(struct streaming *s);
-/* Those of this range. Where copies may be all there is of other ranges, these are kept for the end
- * of the plan. */
-void prepare_forget_range(struct streaming *s, const struct range *range);
-/* The range goes. True when the plan can do without it: none of it takes turns. */
-bool prepare_detach(struct streaming *s, const struct range *range);
-bool prepare_names(const struct streaming *s, const struct range *range);
-
-/* window_chunk_fn: `context` is the struct streaming. */
-const struct chunk *prepare_chunk(void *context, const struct block *block);

@@ -52,13 +52,13 @@ static const struct block *block_of(const struct extent *extent)
 
 static bool is_in_pass(const struct streaming *s, const struct extent *extent)
 {
-    return pass_find(&s->pass, prepare_key(block_of(extent))) != NULL;
+    return pass_find(&s->pass, piece_key(block_of(extent))) != NULL;
 }
 
 /* Neither in the pass nor in use all the time, and it may be read over the link. */
 static bool is_beside(const struct streaming *s, const struct extent *extent)
 {
-    const struct piece *piece = prepare_piece(s, block_of(extent));
+    const struct piece *piece = piece_of(s, block_of(extent));
 
     if (!piece)
         return range_is_away(extent->range);
@@ -187,7 +187,7 @@ static void go_through(struct streaming *s, struct pass_learner *learner)
         /* The first are needed as long as the last. */
         for (int twice = 0; twice < 2; twice++) {
             for (uint32_t k = use.first; k <= use.last; k++)
-                pass_learner_touch(learner, prepare_key(&touch->range->blocks[k]));
+                pass_learner_touch(learner, piece_key(&touch->range->blocks[k]));
         }
     }
 }

@@ -23,35 +23,16 @@
 #include "runtime/card.h"
 #include "runtime/digest.h"
 #include "runtime/experts.h"
+#include "runtime/extents.h"
 #include "runtime/guard.h"
 #include "runtime/pass.h"
+#include "runtime/pieces.h"
 #include "runtime/redirect.h"
 #include "runtime/ring.h"
 #include "runtime/side.h"
 #include "runtime/spread.h"
 #include "runtime/trust.h"
 #include "runtime/window.h"
-
-enum {
-    EXTENTS_MAX = 128, /* words of one launch that name our memory; more are read in place */
-};
-
-struct extent {
-    CUdeviceptr address;
-    struct range *range;
-    uint64_t bytes;
-    bool staged; /* the launch reads a copy of it */
-    const struct layout_word *word;
-};
-
-struct extents {
-    size_t n;
-    bool more; /* there are others that are not in the list */
-    struct extent list[EXTENTS_MAX];
-};
-
-uint32_t extent_first(const struct extent *extent);
-uint32_t extent_last(const struct extent *extent);
 
 enum streaming_state {
     STREAMING_LEARNING,
@@ -60,26 +41,6 @@ enum streaming_state {
     STREAMING_RUNNING,
     STREAMING_ENDING, /* waits for a safe point at which what it holds can be given back */
     STREAMING_RESTING,
-};
-
-struct piece {
-    struct block *block;
-    uint64_t digest;
-    int32_t turn;          /* its first, or -1 */
-    uint32_t stretch;      /* blocks of the longest that one argument names with it */
-    bool changed;          /* between the last two digests */
-    bool explained;        /* by somebody who was given a pointer to it */
-    bool beside;           /* in one buffer with something that changed */
-    bool named;            /* by a launch of the lap */
-    bool in_place;         /* read there in less time than copying takes */
-    bool wanted;           /* by somebody who reads it faster when it was copied */
-    bool stays;            /* on the device */
-    bool undigested;       /* nobody has looked what is in it */
-    bool noted;            /* but the guard, when it was first staged */
-    bool idle;             /* nobody reads copies of it, so there are none any more */
-    uint64_t first_copied; /* the launch before which it was first copied to its slot, */
-    uint64_t copied;       /* and last, */
-    uint64_t checked;      /* and the last time of which the guard looks at the copy; 0: never */
 };
 
 struct streaming {
@@ -126,6 +87,12 @@ struct streaming {
     uint64_t check_after;     /* rounds between two, growing */
     uint64_t rest;            /* launches still to rest */
 };
+
+/* NULL for a block that the plan has nothing to do with. */
+static inline struct piece *piece_of(const struct streaming *s, const struct block *block)
+{
+    return block->piece ? &s->pieces[block->piece - 1] : NULL;
+}
 
 /*
  * A launch is about to be given to the driver. True when streaming is in charge of where its memory

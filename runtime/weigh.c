@@ -66,7 +66,7 @@ static bool may_be_copied(const struct pager *pager, const struct extent *extent
     const struct block *first = &extent->range->blocks[extent_first(extent)];
 
     return extent->range->pager == pager &&
-           (pager->streaming->side.on || pass_find(&pager->streaming->pass, prepare_key(first)));
+           (pager->streaming->side.on || pass_find(&pager->streaming->pass, piece_key(first)));
 }
 
 static struct probe *probe_new(const struct driver *drv, const struct extents *extents,
@@ -131,7 +131,7 @@ void weigh_look_again(struct streaming *s)
     for (struct probe *probe = s->probes; probe; probe = probe->next) {
         for (uint32_t i = 0; i < probe->n; i++) {
             struct away *away = &probe->away[i];
-            struct extent extent = {.range = prepare_range(s, away->range)};
+            struct extent extent = {.range = pieces_range(s, away->range)};
 
             if (!extent.range)
                 continue;
@@ -168,8 +168,8 @@ static uint64_t bytes_to_copy(const struct streaming *s, const struct probe *pro
 
     for (uint32_t i = 0; i < probe->n; i++) {
         const struct away *away = &probe->away[i];
-        struct range *range = prepare_range(s, away->range);
-        const struct piece *piece = range ? prepare_piece(s, &range->blocks[away->block]) : NULL;
+        struct range *range = pieces_range(s, away->range);
+        const struct piece *piece = range ? piece_of(s, &range->blocks[away->block]) : NULL;
 
         if (piece && !piece->changed && !piece->beside)
             bytes += away->bytes;
@@ -213,14 +213,14 @@ static void judge(struct streaming *s, struct weight **all, double copied_ms_per
 {
     for (struct trusted_use *u = s->trust.uses; u; u = u->hh.next) {
         const struct weight *weight = weight_of(all, u->use.function, false);
-        struct range *range = prepare_range(s, u->use.range);
+        struct range *range = pieces_range(s, u->use.range);
         bool slow = weight && weight->ms >= copied_ms_per_byte * weight->away_bytes;
 
         if (u->earned || !weight || !weight->away_bytes)
             continue;
         u->in_place = !slow;
         for (uint32_t i = u->use.first; range && i <= u->use.last && i < range->n_blocks; i++) {
-            struct piece *piece = prepare_piece(s, &range->blocks[i]);
+            struct piece *piece = piece_of(s, &range->blocks[i]);
 
             if (!piece)
                 continue;
