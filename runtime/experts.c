@@ -79,13 +79,13 @@ void experts_end(struct pager *pager, const struct driver *drv, bool alive)
 {
     struct experts *x = &pager->streaming->experts;
 
+    (void)experts_drop_shadows(pager, drv);
     if (!x->on)
         return;
     x->on = false;
     free_records(x, drv, alive);
     peek_fini(&x->peek, drv, alive);
     forget_groups(x);
-    (void)experts_drop_shadows(pager, drv);
 }
 
 static bool make_record(struct experts_record *record, const struct driver *drv)

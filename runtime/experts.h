@@ -132,5 +132,6 @@ void experts_learn(struct experts *x, struct experts_group *group,
  * as far as there is room, so that they need not be copied when they go again unchanged. False
  * when nothing could be moved. */
 bool experts_swap(struct pager *pager, const struct driver *drv);
-/* Gives those places back. True when there were any. */
+/* Gives these places back, and those of what came when the plan was made. True when there were
+ * any. */
 bool experts_drop_shadows(struct pager *pager, const struct driver *drv);

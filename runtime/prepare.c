@@ -183,6 +183,8 @@ int prepare_begin(struct pager *pager, const struct driver *drv)
     run_from_here(s);
     if (!s->ring.n_turns)
         experts_begin(pager, drv);
+    else
+        (void)experts_drop_shadows(pager, drv);
     watch(s, s->ring.n_turns > 0);
     prepare_observation(pager, false);
     stats_add(streaming_plans, 1);

@@ -224,11 +224,32 @@ static size_t misplaced(const struct streaming *s, enum tier tier, struct block 
     return n;
 }
 
+/* What came to the device has left its bytes in host memory, as far as there is room: should it go
+ * again unchanged, they need not be copied. */
+static void keep_shadows(struct pager *pager, const struct driver *drv)
+{
+    const struct streaming *s = pager->streaming;
+
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        const struct piece *piece = &s->pieces[i];
+
+        if (!piece_is_clean(piece) || piece->undigested)
+            move_drop_shadow(pager->pools, drv, piece->block);
+        piece->block->shadow_digest = piece->digest;
+    }
+}
+
 /* Out and in by turns: when both tiers are nearly full, each makes room for the other. */
 static int settle_homes(struct pager *pager, const struct driver *drv)
 {
     struct streaming *s = pager->streaming;
-    struct mover mover = {drv, pager->pools, s->transfer, &pager->access};
+    struct mover mover = {
+        .drv = drv,
+        .pools = pager->pools,
+        .transfer = s->transfer,
+        .access = &pager->access,
+        .shadows = true,
+    };
     struct block **blocks = calloc(s->n_pieces, sizeof(struct block *));
     size_t moved;
 
@@ -242,6 +263,7 @@ static int settle_homes(struct pager *pager, const struct driver *drv)
         moved = move_to_host(&mover, blocks, misplaced(s, TIER_DEVICE, blocks));
         moved += move_to_device(&mover, blocks, misplaced(s, TIER_HOST, blocks));
     } while (moved);
+    keep_shadows(pager, drv);
     free(blocks);
     return 0;
 }
