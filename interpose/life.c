@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/auxv.h>
 #include <sys/types.h>
 #include <unistd.h>
 #include "interpose/route.h"
@@ -58,9 +59,17 @@ static void print_settings(void)
     close(fd);
 }
 
+/* Of a program that has more rights than who runs it (set-uid) nothing may be changed, and no file
+ * written that somebody named. The loader preloads nothing there but from its own folders. */
+static bool is_privileged(void)
+{
+    return getauxval(AT_SECURE) != 0;
+}
+
 static void start(void)
 {
-    config_load(&config, environ);
+    config_load(&config, is_privileged() ? NULL : environ);
+    config.disable |= is_privileged();
     log_setup(config.log, config.log_file.name);
     if (config.verbose)
         print_settings();

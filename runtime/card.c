@@ -263,7 +263,7 @@ static bool drain_other_cards(struct pager *pager, const struct driver *drv)
         if (drv->cuDevicePrimaryCtxRetain(&ctx, device) != CUDA_SUCCESS)
             return false;
         drained = drain(drv, ctx);
-        (void)drv->cuDevicePrimaryCtxRelease_v2(device);
+        driver_release_primary(drv, device);
         if (!drained)
             return false;
     }

@@ -8,14 +8,13 @@
  */
 #include "runtime/config.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "runtime/config_types.h"
 #include "runtime/nearest.h"
+#include "runtime/quiet.h"
 #include "runtime/util.h"
 
 #define PREFIX "VRAMSHIM_"
@@ -163,8 +162,7 @@ static void put_line(int fd, const char *format, ...)
     va_end(args);
     used = strlen(line);
     line[used++] = '\n';
-    while (write(fd, line, used) < 0 && errno == EINTR)
-        ;
+    quiet_write(fd, line, used);
 }
 
 void config_print(int fd, const struct config *config, char *const *environment)

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "runtime/log.h"
+#include "runtime/quiet.h"
 #include "runtime/util.h"
 
 void disk_init(struct disk *disk, bool plain)
@@ -84,14 +85,17 @@ static bool take_result(struct disk *disk, struct disk_part *part, int result)
 static void do_now(struct disk *disk, struct disk_part *part)
 {
     struct disk_request *request = part->request;
+    struct quiet quiet;
     ssize_t n;
 
     do {
         char *at = request->buffer + part->at;
         off_t offset = (off_t)(request->offset + part->at);
 
+        quiet_begin(&quiet);
         n = request->write ? pwrite(request->fd, at, part->bytes, offset)
                            : pread(request->fd, at, part->bytes, offset);
+        quiet_end(&quiet);
     } while (take_result(disk, part, n < 0 ? -errno : (int)n));
 }
 
@@ -122,11 +126,14 @@ static struct disk_part *free_part(struct disk *disk)
 
 static void submit(struct disk *disk)
 {
+    struct quiet quiet;
     int r;
 
+    quiet_begin(&quiet);
     do
         r = io_uring_submit(&disk->ring);
     while (r == -EINTR);
+    quiet_end(&quiet);
 }
 
 /* Starts as many parts as there is room for. */

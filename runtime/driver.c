@@ -57,12 +57,24 @@ CUresult driver_result(int error)
     }
 }
 
+enum {
+    ATTEMPTS = 3,
+};
+
 void driver_pop_context(const struct driver *drv)
 {
     CUcontext popped;
 
-    for (int attempt = 0; attempt < 3; attempt++) {
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         if (drv->cuCtxPopCurrent_v2(&popped) == CUDA_SUCCESS)
+            return;
+    }
+}
+
+void driver_release_primary(const struct driver *drv, CUdevice device)
+{
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        if (drv->cuDevicePrimaryCtxRelease_v2(device) == CUDA_SUCCESS)
             return;
     }
 }

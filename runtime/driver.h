@@ -67,6 +67,9 @@ CUresult driver_result(int error);
 
 /* Undoes cuCtxPushCurrent, and tries hard: what is current is the program's own. */
 void driver_pop_context(const struct driver *drv);
+/* Gives back what was retained: otherwise the context would outlive the program's last use of it.
+ */
+void driver_release_primary(const struct driver *drv, CUdevice device);
 
 /* "CUDA_ERROR_OUT_OF_MEMORY"; never NULL. */
 const char *driver_error_name(const struct driver *drv, CUresult result);

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "runtime/quiet.h"
 
 #define LINE_MAX_BYTES 1024
 
@@ -80,12 +81,6 @@ static int open_file(void)
     return open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
 }
 
-static void write_line(int fd, const char *line, size_t size)
-{
-    while (write(fd, line, size) < 0 && errno == EINTR)
-        ;
-}
-
 /* Text of the program's (a path, a setting) must not forge lines or drive the terminal. */
 static void make_printable(char *text)
 {
@@ -140,7 +135,7 @@ void log_write(enum log_level level, const char *format, ...)
     line[used++] = '\n';
 
     fd = open_file();
-    write_line(fd >= 0 ? fd : STDERR_FILENO, line, used);
+    quiet_write(fd >= 0 ? fd : STDERR_FILENO, line, used);
     if (fd >= 0)
         close(fd);
     errno = saved;

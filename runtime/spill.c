@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
@@ -217,7 +218,11 @@ static int grow_tables(struct spill *spill)
 static int reserve(struct spill *spill)
 {
     uint64_t at = spill->n_pages * spill->page_bytes;
+    struct rlimit most;
 
+    /* Beyond that limit the kernel would end the program. */
+    if (getrlimit(RLIMIT_FSIZE, &most) == 0 && most.rlim_cur < at + spill->page_bytes)
+        return -EFBIG;
     if (free_on_disk(spill->fd, NULL) < spill->keep_free + spill->page_bytes)
         return -ENOSPC;
     if (fallocate(spill->fd, 0, (off_t)at, (off_t)spill->page_bytes) == 0 || errno == EOPNOTSUPP)

@@ -4,10 +4,9 @@
  */
 #include "runtime/stats.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <unistd.h>
+#include "runtime/quiet.h"
 
 #define LINE_MAX_BYTES 80
 
@@ -50,6 +49,5 @@ void stats_print(int fd)
         used += snprintf(text + used, LINE_MAX_BYTES, "vramshim: %s %" PRIu64 "\n", rows[i].name,
                          value);
     }
-    while (write(fd, text, used) < 0 && errno == EINTR)
-        ;
+    quiet_write(fd, text, used);
 }

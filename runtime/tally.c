@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "runtime/account.h"
 #include "runtime/log.h"
+#include "runtime/quiet.h"
 #include "runtime/recognise.h"
 #include "runtime/util.h"
 
@@ -105,11 +106,13 @@ static void predict(const struct planfile *plan, struct account *a)
 void tally_write(const char *path)
 {
     const struct planfile *plan = recognise_plan();
+    struct quiet quiet;
     FILE *out = NULL;
     int fd;
 
     if (!plan || looked_by != getpid())
         return;
+    quiet_begin(&quiet);
     fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
     if (fd >= 0)
         out = fdopen(fd, "w");
@@ -119,6 +122,8 @@ void tally_write(const char *path)
     } else if (fd >= 0) {
         close(fd);
     }
-    if (!out || fclose(out))
+    fd = !out || fclose(out);
+    quiet_end(&quiet);
+    if (fd)
         log_warn("cannot write the report to %s: %s", path, strerror(errno));
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -220,6 +221,43 @@ Test(spill, leaves_free_what_is_to_be_left)
     spill.keep_free = UINT64_MAX / 2;
     cr_expect_eq(spill_take(&spill, &page), -ENOSPC);
     cr_expect_eq(spill_room(&spill), 8);
+}
+
+/* Beyond it the kernel would send a signal that ends the program. */
+static void limit_files_to(uint64_t bytes)
+{
+    struct rlimit most;
+
+    cr_assert_eq(getrlimit(RLIMIT_FSIZE, &most), 0);
+    most.rlim_cur = bytes;
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &most), 0);
+}
+
+static void expect_limit(bool plain)
+{
+    char *buffer = buffer_of(1);
+    uint32_t page;
+
+    open_spill(plain);
+    limit_files_to(2 * PAGE);
+    cr_expect_eq(spill_take(&spill, &page), 0);
+    cr_expect_eq(spill_take(&spill, &page), 0);
+    cr_expect_eq(put(page, buffer), 0);
+    cr_expect_eq(spill_take(&spill, &page), -EFBIG);
+    limit_files_to(PAGE);
+    cr_expect_eq(put(1, buffer), -EFBIG);
+    cr_expect_eq(put(0, buffer), 0);
+    free(buffer);
+}
+
+Test(spill, stays_below_the_limit_on_the_size_of_files)
+{
+    expect_limit(false);
+}
+
+Test(spill, stays_below_it_without_io_uring)
+{
+    expect_limit(true);
 }
 
 /* What parts come to; the last is what is expected of a page that is written and read. */

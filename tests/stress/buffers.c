@@ -85,7 +85,7 @@ static size_t any_size(struct worker *worker)
 
 static CUresult alloc_pitched(size_t wanted, CUdeviceptr *out, size_t *out_bytes)
 {
-    size_t width = wanted < 4096 ? wanted : 1 + wanted % 4096;
+    size_t width = wanted < 4096 ? wanted : 512 + wanted % 3585; /* a row takes 512 bytes */
     size_t height = wanted / width;
     size_t pitch;
     CUresult result = cuMemAllocPitch(out, &pitch, width, height, 4);

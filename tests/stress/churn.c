@@ -3,12 +3,14 @@
  * Random use of device memory, compared with plain host memory; see churn.h.
  *
  *   churn [--seed N] [--operations N] [--threads N] [--live MIB] [--big MIB] [--may-refuse]
- *         [--host-nodes] [--faults N] [--minutes N]
+ *         [--host-nodes] [--faults N] [--minutes N] [--contexts N]
  *
  * With --faults one of about N calls of every name fails, on the simulated driver: those that the
  * program makes as well as those that are made in its place. The program then must see either
  * nothing of it or, from the very call in which it happened, the very error; it makes that call
  * again, and contents are as if nothing had been.
+ *
+ * With --contexts threads and their buffers belong to several, on all cards in turn.
  *
  * With --minutes it does so again and again, with other seeds, and what the process has must not
  * grow.
@@ -30,7 +32,11 @@
 #include "tests/sim/sim.h"
 #include "tests/stress/soak.h"
 
+/* Not in the header in every version. */
+CUresult CUDAAPI cuCtxCreate_v2(CUcontext *context, unsigned int flags, CUdevice device);
+
 enum {
+    WORLDS_MAX = 8,
     ATTEMPTS = 20, /* of a call in which something fails, */
     PATIENCE = 10, /* of which the last ones have peace: it may be made of hundreds */
 };
@@ -39,6 +45,8 @@ static void (*sim_stats_now)(struct sim_stats *);
 static void (*fail_often)(unsigned int, uint64_t);
 static int (*was_given)(CUresult);
 static uint64_t seed;
+static struct world worlds[WORLDS_MAX];
+static unsigned int n_worlds = 1;
 
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...)
 {
@@ -186,9 +194,9 @@ static void *work(void *argument)
     return NULL;
 }
 
-static void run(struct world *world)
+static void run(const struct options *options)
 {
-    unsigned int n = world->options.threads;
+    unsigned int n = options->threads;
     struct worker *workers = calloc(n, sizeof(*workers));
     pthread_t *threads = calloc(n, sizeof(*threads));
     uint64_t refused = 0, host_calls = 0, faults = 0;
@@ -196,7 +204,7 @@ static void run(struct world *world)
     if (!workers || !threads)
         die("no host memory");
     for (unsigned int i = 0; i < n; i++) {
-        workers[i].world = world;
+        workers[i].world = &worlds[i % n_worlds];
         workers[i].number = i;
     }
     /* A run of one thread is the program's only one: nothing then depends on the scheduler. */
@@ -216,15 +224,16 @@ static void run(struct world *world)
             (unsigned long long)graphs_host_calls(), (unsigned long long)host_calls);
     free(workers);
     free(threads);
-    if (world->options.minutes)
+    if (options->minutes)
         return;
     printf("churn: seed %llu: %llu operations by %u thread%s, %llu allocations refused, %llu calls "
            "failed\n",
-           (unsigned long long)world->options.seed, (unsigned long long)world->options.operations,
-           n, n == 1 ? "" : "s", (unsigned long long)refused, (unsigned long long)faults);
+           (unsigned long long)options->seed, (unsigned long long)options->operations, n,
+           n == 1 ? "" : "s", (unsigned long long)refused, (unsigned long long)faults);
 }
 
-static void world_open(struct world *world)
+/* The first of a card has its primary context. */
+static void world_open(struct world *world, const struct options *options, bool primary)
 {
     CUmemPoolProps props = {
         .allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
@@ -233,7 +242,12 @@ static void world_open(struct world *world)
     const char *why = NULL;
     CUresult result;
 
-    SETUP(cuDevicePrimaryCtxRetain, &world->context, world->device);
+    world->options = *options;
+    world->primary = primary;
+    if (primary)
+        SETUP(cuDevicePrimaryCtxRetain, &world->context, world->device);
+    else
+        SETUP(cuCtxCreate_v2, &world->context, 0, world->device);
     SETUP(cuCtxSetCurrent, world->context);
     props.location.id = world->device;
     SETUP(cuMemPoolCreate, &world->pool, &props);
@@ -245,33 +259,48 @@ static void world_open(struct world *world)
 
 /* A card that cannot be looked at is not paged, so the library looks at it before anything fails.
  */
-static void faults_open(const struct options *options)
+static void look_at_card(const struct options *options)
 {
     CUdeviceptr at;
 
-    if (!fail_often || !was_given)
-        die("only on the simulated driver can calls be made to fail");
     SETUP(cuMemAlloc, &at, options->big_bytes);
     SETUP(cuMemFree, at);
-    fail_often(options->faults, options->seed);
 }
 
-static void run_for_long(struct world *world)
+static void worlds_open(const struct options *options)
+{
+    int n_devices;
+
+    SETUP(cuDeviceGetCount, &n_devices);
+    for (unsigned int i = 0; i < n_worlds; i++) {
+        SETUP(cuDeviceGet, &worlds[i].device, (int)i % n_devices);
+        world_open(&worlds[i], options, i < (unsigned int)n_devices);
+        if (options->faults)
+            look_at_card(options);
+    }
+}
+
+static void run_for_long(struct options *options)
 {
     size_t free_bytes, total_bytes;
     const char *grown;
 
     if (!sim_stats_now)
         die("only the simulated driver tells what there is of everything");
-    soak_begin(world->options.minutes);
+    soak_begin(options->minutes);
     do {
-        run(world);
-        seed = ++world->options.seed;
+        run(options);
+        seed = ++options->seed;
+        for (unsigned int i = 0; i < n_worlds; i++)
+            worlds[i].options.seed = seed;
         /* What was freed in stream order is gone when somebody asks, that of graphs when trimmed.
          */
-        SETUP(cuCtxSynchronize);
-        SETUP(cuDeviceGraphMemTrim, world->device);
-        SETUP(cuMemGetInfo, &free_bytes, &total_bytes);
+        for (unsigned int i = 0; i < n_worlds; i++) {
+            SETUP(cuCtxSetCurrent, worlds[i].context);
+            SETUP(cuCtxSynchronize);
+            SETUP(cuDeviceGraphMemTrim, worlds[i].device);
+            SETUP(cuMemGetInfo, &free_bytes, &total_bytes);
+        }
     } while (soak_goes_on(sim_stats_now, &grown));
     if (grown)
         die("%s has grown", grown);
@@ -279,11 +308,15 @@ static void run_for_long(struct world *world)
 
 static void world_close(struct world *world)
 {
+    SETUP(cuCtxSetCurrent, world->context);
     kernels_close(&world->kernels);
     SETUP(cuMemPoolDestroy, world->pool);
     SETUP(cuDeviceGraphMemTrim, world->device);
     pthread_rwlock_destroy(&world->captures);
-    SETUP(cuDevicePrimaryCtxRelease, world->device);
+    if (world->primary)
+        SETUP(cuDevicePrimaryCtxRelease, world->device);
+    else
+        SETUP(cuCtxDestroy, world->context);
 }
 
 static void must_equal(const char *what, uint64_t before, uint64_t after)
@@ -326,11 +359,17 @@ static uint64_t number(const char *text)
 static void read_options(int argc, char **argv, struct options *options)
 {
     static const struct option known[] = {
-        {"seed", required_argument, NULL, 's'},    {"operations", required_argument, NULL, 'o'},
-        {"threads", required_argument, NULL, 't'}, {"live", required_argument, NULL, 'l'},
-        {"big", required_argument, NULL, 'b'},     {"may-refuse", no_argument, NULL, 'r'},
-        {"host-nodes", no_argument, NULL, 'h'},    {"faults", required_argument, NULL, 'f'},
-        {"minutes", required_argument, NULL, 'm'}, {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},
+        {"operations", required_argument, NULL, 'o'},
+        {"threads", required_argument, NULL, 't'},
+        {"live", required_argument, NULL, 'l'},
+        {"big", required_argument, NULL, 'b'},
+        {"may-refuse", no_argument, NULL, 'r'},
+        {"host-nodes", no_argument, NULL, 'h'},
+        {"faults", required_argument, NULL, 'f'},
+        {"minutes", required_argument, NULL, 'm'},
+        {"contexts", required_argument, NULL, 'c'},
+        {NULL, 0, NULL, 0},
     };
     const char *times = getenv("CHURN_OPERATIONS");
     int option;
@@ -358,6 +397,9 @@ static void read_options(int argc, char **argv, struct options *options)
         case 'h':
             options->host_nodes = true;
             break;
+        case 'c':
+            n_worlds = (unsigned int)number(optarg);
+            break;
         case 'm':
             options->minutes = number(optarg);
             break;
@@ -370,6 +412,8 @@ static void read_options(int argc, char **argv, struct options *options)
     }
     if (times)
         options->operations *= number(times);
+    if (!n_worlds || n_worlds > WORLDS_MAX)
+        die("from 1 to %d contexts", WORLDS_MAX);
     if (options->faults && options->host_nodes)
         die("nobody knows which host functions a graph calls whose launch fails");
     options->may_refuse |= options->faults != 0;
@@ -378,33 +422,35 @@ static void read_options(int argc, char **argv, struct options *options)
 
 int main(int argc, char **argv)
 {
-    struct world world = {
-        .options = {.seed = 1,
-                    .operations = 2000,
-                    .threads = 1,
-                    .live_bytes = 32 << 20,
-                    .big_bytes = 16 << 20},
+    struct options options = {
+        .seed = 1,
+        .operations = 2000,
+        .threads = 1,
+        .live_bytes = 32 << 20,
+        .big_bytes = 16 << 20,
     };
     struct sim_stats before;
 
-    read_options(argc, argv, &world.options);
+    read_options(argc, argv, &options);
     SETUP(cuInit, 0);
-    SETUP(cuDeviceGet, &world.device, 0);
     sim_stats_now = (void (*)(struct sim_stats *))dlsym(RTLD_DEFAULT, "sim_get_stats");
     fail_often = (void (*)(unsigned int, uint64_t))dlsym(RTLD_DEFAULT, "sim_fail_often");
     was_given = (int (*)(CUresult))dlsym(RTLD_DEFAULT, "sim_was_given");
     if (sim_stats_now)
         sim_stats_now(&before);
-    world_open(&world);
-    if (world.options.faults)
-        faults_open(&world.options);
-    if (world.options.minutes)
-        run_for_long(&world);
+    if (options.faults && (!fail_often || !was_given))
+        die("only on the simulated driver can calls be made to fail");
+    worlds_open(&options);
+    if (options.faults)
+        fail_often(options.faults, options.seed);
+    if (options.minutes)
+        run_for_long(&options);
     else
-        run(&world);
-    if (world.options.faults)
+        run(&options);
+    if (options.faults)
         fail_often(0, 0);
-    world_close(&world);
+    for (unsigned int i = 0; i < n_worlds; i++)
+        world_close(&worlds[i]);
     if (sim_stats_now)
         nothing_is_left(&before);
     return 0;

@@ -53,6 +53,7 @@ struct world {
     struct options options;
     CUdevice device;
     CUcontext context;
+    bool primary; /* of its device */
     CUmemoryPool pool;
     struct kernels kernels;
     pthread_rwlock_t captures; /* held for reading while one is open, which a wait would break */
