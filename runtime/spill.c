@@ -133,10 +133,18 @@ static uint64_t free_on_disk(int fd, uint64_t *out_total)
     return (uint64_t)fs.f_bavail * fs.f_frsize;
 }
 
+/* Beyond it the kernel would end the program. */
+static uint64_t file_limit(void)
+{
+    struct rlimit most;
+
+    return getrlimit(RLIMIT_FSIZE, &most) == 0 ? most.rlim_cur : UINT64_MAX;
+}
+
 int spill_open(struct spill *spill, const struct spill_options *options, uint64_t page_bytes)
 {
     uint64_t total = 0;
-    uint64_t room;
+    uint64_t room, budget;
     int fd = open_file(options->directory);
     int r;
 
@@ -146,17 +154,18 @@ int spill_open(struct spill *spill, const struct spill_options *options, uint64_
     if (r)
         goto close_fd;
     room = free_on_disk(fd, &total);
+    budget = amount_resolve(options->budget, room, total);
     *spill = (struct spill){
         .fd = fd,
         .page_bytes = page_bytes,
-        .budget = align_down(amount_resolve(options->budget, room, total), page_bytes),
+        .budget = align_down(min_u64(budget, file_limit()), page_bytes),
     };
     if (!spill->budget) {
         r = refuse(options, "has no room that VRAMSHIM_SPILL would let be used", 0);
         goto close_fd;
     }
     if (options->budget.leave_free)
-        spill->keep_free = room - spill->budget;
+        spill->keep_free = room - budget;
     snprintf(spill->directory, sizeof(spill->directory), "%s", options->directory);
     disk_init(&spill->disk, options->plain);
     log_info("what memory has no room for goes to an unnamed file in %s, at most %llu MiB, by %s",
@@ -218,10 +227,8 @@ static int grow_tables(struct spill *spill)
 static int reserve(struct spill *spill)
 {
     uint64_t at = spill->n_pages * spill->page_bytes;
-    struct rlimit most;
 
-    /* Beyond that limit the kernel would end the program. */
-    if (getrlimit(RLIMIT_FSIZE, &most) == 0 && most.rlim_cur < at + spill->page_bytes)
+    if (file_limit() < at + spill->page_bytes)
         return -EFBIG;
     if (free_on_disk(spill->fd, NULL) < spill->keep_free + spill->page_bytes)
         return -ENOSPC;
