@@ -244,13 +244,14 @@ static double mean_alike(const struct measured *m, uint32_t number)
     return n ? sum / n : 0;
 }
 
-/* Rounds after the first until no pass takes a tenth longer than the last ones like it do. */
+/* Rounds after the first until no pass, or the mean of a few, takes a tenth longer than the last
+ * ones like it do. */
 static double rounds_to_steady(const struct measured *m)
 {
     uint32_t unsteady = 0;
 
-    for (uint32_t i = 0; i < m->passes; i++) {
-        if ((double)m->pass_ns[i] > 1.1 * mean_alike(m, i))
+    for (uint32_t i = 0; i + m->window <= m->passes; i++) {
+        if (mean(m->pass_ns, i + m->window, m->window) > 1.1 * mean_alike(m, i))
             unsteady = i;
     }
     return unsteady / m->round;

@@ -60,6 +60,8 @@ static CUgraphExec capture(const struct program *program)
 
 static void one_pass(const struct program *program, CUgraphExec exec, uint32_t number)
 {
+    if (program->decide)
+        program->decide();
     if (!exec) {
         program->pass(number);
         return;
@@ -109,7 +111,8 @@ void measure(const struct program *program, const struct measure_options *option
     size_t steady_from = 0;
     CUcontext context;
 
-    *out = (struct measured){.passes = program->passes, .round = program->round};
+    *out = (struct measured){
+        .passes = program->passes, .round = program->round, .window = program->window};
     MUST(cuInit(0));
     MUST(cuDevicePrimaryCtxRetain(&context, 0));
     MUST(cuCtxSetCurrent(context));

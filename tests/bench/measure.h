@@ -18,7 +18,7 @@ struct measured {
     uint64_t written; /* bytes of activations and caches */
     double link;      /* bytes per second, copies to the device */
     uint32_t passes;
-    uint32_t round; /* passes, as of the program */
+    uint32_t round, window; /* passes, as of the program */
     uint64_t pass_ns[PASSES_MAX];
     uint64_t pass_up[PASSES_MAX];   /* bytes over the link to the device, in place or copied */
     uint64_t pass_down[PASSES_MAX]; /* bytes copied to the host, */

@@ -288,7 +288,7 @@ static void pipeline_pass(uint32_t number)
  * token differ from each other. */
 static struct component mixture;
 static CUdeviceptr ids;
-static uint32_t last_used[LAYERS][EXPERTS_USED];
+static uint32_t (*last_used)[EXPERTS_USED]; /* by layer; pinned */
 static uint64_t dice_state = 88172645463325252u;
 
 static uint32_t dice(uint32_t n)
@@ -316,7 +316,8 @@ static void mixture_start(void)
     load(&mixture);
     activations = allocate_written(2 * MIB);
     MUST(cuMemAlloc_v2(&ids, LAYERS * EXPERTS_USED * sizeof(uint32_t)));
-    memset(last_used, 0xff, sizeof(last_used));
+    MUST(cuMemHostAlloc((void **)&last_used, LAYERS * sizeof(*last_used), 0));
+    memset(last_used, 0xff, LAYERS * sizeof(*last_used));
 }
 
 static bool is_used(uint32_t layer, uint32_t expert)
@@ -346,7 +347,6 @@ static void choose_experts(void)
                 choose_another(layer, i);
         }
     }
-    MUST(cuMemcpyHtoDAsync_v2(ids, last_used, sizeof(last_used), program_stream));
 }
 
 static void mixture_pass(uint32_t number)
@@ -354,7 +354,7 @@ static void mixture_pass(uint32_t number)
     uint64_t at = mixture.base;
 
     (void)number;
-    choose_experts();
+    MUST(cuMemcpyHtoDAsync_v2(ids, last_used, LAYERS * sizeof(*last_used), program_stream));
     for (uint32_t layer = 0; layer < LAYERS; layer++) {
         launch(MULTIPLY, activations, at, program_scale * DENSE, 1);
         at += program_scale * DENSE;
@@ -390,11 +390,11 @@ static void pair_pass(uint32_t number)
 }
 
 const struct program programs[] = {
-    {"decode", decode_shape, decode_start, decode_pass, 10, 1, &decoder, 1},
-    {"prefill", decode_shape, decode_start, prefill_pass, 10, 1, &decoder, 1},
-    {"pipeline", pipeline_shape, pipeline_start, pipeline_pass, 60, STEPS, NULL, 0},
-    {"experts", mixture_shape, mixture_start, mixture_pass, 40, 1, NULL, 0},
-    {"two-models", pair_shape, pair_start, pair_pass, 10, 1, pair, 2},
+    {"decode", decode_shape, decode_start, NULL, decode_pass, 10, 1, 1, &decoder, 1},
+    {"prefill", decode_shape, decode_start, NULL, prefill_pass, 10, 1, 1, &decoder, 1},
+    {"pipeline", pipeline_shape, pipeline_start, NULL, pipeline_pass, 60, STEPS, 1, NULL, 0},
+    {"experts", mixture_shape, mixture_start, choose_experts, mixture_pass, 40, 1, 8, NULL, 0},
+    {"two-models", pair_shape, pair_start, NULL, pair_pass, 10, 1, 1, pair, 2},
 };
 const uint32_t n_programs = ARRAY_SIZE(programs);
 

@@ -19,10 +19,13 @@ struct program {
     void (*shape)(void);
     /* Allocates and uploads. */
     void (*start)(void);
+    /* Before a pass, also one that was captured: what the host decides. NULL for nothing. */
+    void (*decide)(void);
     /* One pass, up to the wait at its end. */
     void (*pass)(uint32_t number);
     uint32_t passes;
-    uint32_t round; /* of so many passes, each unlike the one before; they are repeated */
+    uint32_t round;  /* of so many passes, each unlike the one before; they are repeated */
+    uint32_t window; /* passes of which the mean is looked at: single ones differ by chance */
     const struct component *components; /* that a pass reads in this order; NULL: in no one order */
     uint32_t n_components;
 };
