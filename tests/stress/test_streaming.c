@@ -141,6 +141,32 @@ Test(streaming, what_was_written_with_what_was_there_may_be_written_with_somethi
     stop_model(&m);
 }
 
+/* The one thing that is noticed late: who was seen to leave the weights alone, and is not given a
+ * pointer to them, writes to one. A copy that is in the ring by then is out of date for a lap. */
+Test(streaming, who_finds_an_address_and_begins_to_write_there_is_noticed_within_a_lap)
+{
+    struct model m = start_model("28MiB");
+    uint32_t zero = 0;
+
+    for (uint32_t i = 0; i < 10; i++) {
+        pass(&m);
+        write_weight(&m, THROUGH_A_POINTER, i % TENSORS, *mirror_at(&m, i % TENSORS * TENSOR));
+    }
+    cr_assert_eq(stats_get(streaming_ends), 0);
+    for (uint32_t tensor = 0; tensor < TENSORS; tensor++)
+        write_weight(&m, THROUGH_A_POINTER, tensor, 77 + tensor);
+    passes(&m, 2);
+    ok(cuStreamSynchronize(m.stream));
+    pass(&m);
+    cr_expect_eq(stats_get(streaming_ends), 1);
+    ok(cuStreamSynchronize(m.stream));
+    ok(cuMemcpyHtoD_v2(m.sum, &zero, 4));
+    m.expected = 0;
+    passes(&m, 6);
+    expect_sum(&m);
+    stop_model(&m);
+}
+
 Test(streaming, a_random_order_is_read_right)
 {
     struct model m = start_model("28MiB");
