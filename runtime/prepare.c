@@ -80,6 +80,16 @@ static bool is_in_use(const struct streaming *s, const struct range *range, uint
     return false;
 }
 
+static bool is_on_device(const struct range *range)
+{
+    for (uint32_t i = 0; i < range->n_blocks; i++) {
+        if (block_tier(&range->blocks[i]) == TIER_DEVICE)
+            return true;
+    }
+    return false;
+}
+
+/* What is not in use may be on the device all the same, and has to make room. */
 static int make_pieces(struct pager *pager)
 {
     struct streaming *s = pager->streaming;
@@ -87,7 +97,7 @@ static int make_pieces(struct pager *pager)
     int r = 0;
 
     for (struct range *range = residency.ranges; range && !r; range = range->next) {
-        if (range->pager == pager && is_in_use(s, range, since))
+        if (range->pager == pager && (is_in_use(s, range, since) || is_on_device(range)))
             r = pieces_add(s, range);
     }
     return r;

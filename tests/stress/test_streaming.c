@@ -330,3 +330,26 @@ Test(streaming, what_is_read_beside_the_pass_takes_turns_from_the_second_time_on
     stop_model(&m);
     expect_nothing_paged();
 }
+
+Test(streaming, what_is_not_used_any_more_makes_room_for_the_pass)
+{
+    struct model m = start_model("40MiB");
+    CUdeviceptr other;
+    uint64_t streamed;
+
+    ok(cuMemFree_v2(m.weights));
+    other = alloc(24 * MIB);
+    m.weights = alloc(MODEL);
+    for (uint64_t i = 0; i < MODEL; i += 64 * KIB)
+        ok(cuMemcpyHtoD_v2(m.weights + i, mirror_at(&m, i), 4));
+    for (uint32_t i = 0; i < 4 * TENSORS; i++)
+        ok(launch_fill(&m.code, m.sum + 16, 1, i, m.stream));
+    passes(&m, 6);
+    streamed = stats_get(bytes_streamed);
+    pass(&m);
+    cr_expect_lt(stats_get(bytes_streamed) - streamed, MODEL - 24 * MIB);
+    cr_expect_gt(stats_get(bytes_streamed), streamed);
+    expect_sum(&m);
+    ok(cuMemFree_v2(other));
+    stop_model(&m);
+}
