@@ -30,6 +30,7 @@
 
 enum {
     GATE_PATIENCE_MS = 2000,
+    ATTEMPTS = 3,      /* of a call that has no reason to fail */
     LEAST_BLOCKS = 16, /* a budget is cut into at least so many chunks, granularity permitting */
     SMALL_SHARE = 64,  /* and what is more than one of so many parts of it is paged */
 };
@@ -308,19 +309,29 @@ void card_leave(const struct driver *drv)
     gate_open();
 }
 
+/* Without it a call of ours could break a capture, and left as it is it would allow too much. */
+static bool exchange_mode(const struct driver *drv, struct own_calls *own)
+{
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        if (drv->cuThreadExchangeStreamCaptureMode(&own->mode) == CUDA_SUCCESS)
+            return true;
+    }
+    return false;
+}
+
 struct own_calls own_calls_begin(const struct driver *drv)
 {
     struct own_calls own = {.exchanged = false, .mode = CU_STREAM_CAPTURE_MODE_RELAXED};
 
     if (card_capture_is_open() && drv->cuThreadExchangeStreamCaptureMode)
-        own.exchanged = drv->cuThreadExchangeStreamCaptureMode(&own.mode) == CUDA_SUCCESS;
+        own.exchanged = exchange_mode(drv, &own);
     return own;
 }
 
 void own_calls_end(const struct driver *drv, struct own_calls *own)
 {
     if (own->exchanged)
-        (void)drv->cuThreadExchangeStreamCaptureMode(&own->mode);
+        (void)exchange_mode(drv, own);
 }
 
 void card_unmap(struct pager *pager, const struct driver *drv, struct range *range)

@@ -388,11 +388,13 @@ bool pager_describe(CUdeviceptr address, struct pager_allocation *out)
 bool pager_give_way(const struct driver *drv, uint64_t bytes)
 {
     struct transfer *transfer;
+    struct own_calls own;
     struct pager *pager;
     CUcontext ctx;
     uint64_t given = 0;
 
     pthread_mutex_lock(&pagers.lock);
+    own = own_calls_begin(drv);
     if (current(drv, &ctx, &pager))
         goto out;
     (void)card_reclaim(pager, drv, false);
@@ -404,6 +406,7 @@ bool pager_give_way(const struct driver *drv, uint64_t bytes)
     pool_trim(&pager->pools[TIER_DEVICE], drv);
 
 out:
+    own_calls_end(drv, &own);
     pthread_mutex_unlock(&pagers.lock);
     return given > 0;
 }
