@@ -30,6 +30,7 @@
 
 enum {
     GATE_PATIENCE_MS = 2000,
+    LOOKS_MAX = 4,     /* at a card that does not answer */
     ATTEMPTS = 3,      /* of a call that has no reason to fail */
     LEAST_BLOCKS = 16, /* a budget is cut into at least so many chunks, granularity permitting */
     SMALL_SHARE = 64,  /* and what is more than one of so many parts of it is paged */
@@ -175,7 +176,7 @@ static int look(struct pager *pager, const struct driver *drv)
         return refuse(pager, "has no virtual memory management");
     pager->granularity = granularity_of(drv, &device);
     if (!pager->granularity || drv->cuMemGetInfo_v2(&free_bytes, &total_bytes) != CUDA_SUCCESS)
-        return PAGER_E_NATIVE;
+        return ++pager->looks < LOOKS_MAX ? PAGER_E_NATIVE : refuse(pager, "cannot be looked at");
     if (!find_host_prop(drv, pager->device, pager->granularity, &host))
         return refuse(pager, "cannot map pinned host memory at device addresses");
     pager->granularity = max_u64(pager->granularity, granularity_of(drv, &host));

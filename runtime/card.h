@@ -66,6 +66,7 @@ struct pager {
     struct pending *pending;   /* oldest first */
     uint64_t request;          /* number of the last fetch */
     uint64_t launch;    /* of the last launch or copy that may not find anything on the disk */
+    uint32_t looks;     /* at it that failed */
     bool observed;      /* launches on resident memory are looked into too */
     uint64_t next_look; /* milliseconds: when room_follow() is due */
     struct following planned;

@@ -323,7 +323,6 @@ static void remains_open(struct worker *worker, struct buffer *buffer, struct re
     *remains = (struct remains){buffer, malloc(buffer->bytes), calloc(1, buffer->bytes)};
     if (!remains->got || !remains->known)
         churn_die(worker, "no host memory to compare %zu bytes", buffer->bytes);
-    buffer_order(worker, buffer, STREAM_DEFAULT);
     CHECK(worker, cuMemcpyDtoH, remains->got, buffer->at, buffer->bytes);
     remains_compare(remains);
 }
@@ -343,12 +342,24 @@ static void remains_close(struct worker *worker, struct remains *remains)
     free(remains->known);
 }
 
+/* The stream in which a launch failed may have nothing in it that others would wait for by
+ * themselves.
+ */
+static void leave_stream(struct worker *worker, const struct recorded *recorded)
+{
+    for (size_t i = 0; i < recorded->n; i++) {
+        buffer_order_by_event(worker, buffer_at(worker, recorded->steps[i].to), STREAM_DEFAULT);
+        buffer_order_by_event(worker, buffer_at(worker, recorded->steps[i].from), STREAM_DEFAULT);
+    }
+}
+
 /* Of a graph that is launched piece by piece some may have run. */
 static void launch_failed(struct worker *worker, struct recorded *recorded)
 {
     struct remains remains[STEPS_MAX];
     size_t n = 0;
 
+    leave_stream(worker, recorded);
     for (size_t i = 0; i < recorded->n; i++) {
         struct buffer *buffer = buffer_at(worker, recorded->steps[i].to);
         size_t same = 0;
@@ -385,6 +396,7 @@ static void launch(struct worker *worker, struct recorded *recorded)
     }
     if (result == CUDA_ERROR_OUT_OF_MEMORY && has_scratch(recorded)) {
         worker->refused++;
+        leave_stream(worker, recorded);
         return;
     }
     churn_check(worker, result, "cuGraphLaunch");

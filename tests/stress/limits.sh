@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A program under limits, ended in every way, killed, and in company: it is as it would be alone, or
-# is told that there is no memory; and nothing is left behind.
+# A program on a driver that lacks what paging needs, under limits, ended in every way, killed, and in
+# company: it is as it would be alone, or is told that there is no memory; and nothing is left behind.
 #
 #   limits.sh HOARD SHIM FOLDER
 #
@@ -30,6 +30,15 @@ expect 0 run 24
 ok "without limits it has more than the card" is 24
 expect 0 spilling 48
 ok "and with a disk more than both memories" is 48
+
+expect 0 env VRAMSHIM_DISABLE=1 LD_PRELOAD="$shim" "$hoard" 24
+ok "switched off it has what the card has, and nothing is said" test "$out$err" = "hoard: 16 MiB were right"
+for missing in SIM_HIDE=cuMemCreate SIM_HIDE=cuMemMap SIM_HIDE=cuMemSetAccess \
+    SIM_HIDE=cuMemAddressReserve SIM_HIDE=cuMemGetAllocationGranularity SIM_HOST_VMM=none; do
+    expect 0 env "$missing" LD_PRELOAD="$shim" "$hoard" 24
+    ok "with $missing it has what the card has" test "$out" = "hoard: 16 MiB were right"
+    ok "and one line says why" test "$(printf '%s\n' "$err" | grep -c "^vramshim: warning.*left to the driver")" = 1
+done
 
 for n in 8 12 16 24 40; do
     expect 0 sh -c "ulimit -n $n; exec \"\$@\"" - env SIM_VRAM=64MiB "$hoard" 24
