@@ -5,11 +5,13 @@
  *
  *   passes [--seeds N] [--seed N] [--program NAME] [--ratio R] [--form launches|graphs]
  *          [--every N] [--spill DIRECTORY] [--plan]
+ *   passes --minutes N
  *
  * Without seeds each program runs once, as launches at half the memory and every third as a graph,
  * too; or only every Nth. With a directory host memory is small as well, and what neither has room
  * for goes to a file there. With --plan there is one, in which the program reads its tensors in the
- * order in which it loads them. Output is TAP, a line for each program and form.
+ * order in which it loads them. Output is TAP, a line for each program and form. With minutes the
+ * programs that read are run again and again in one process, which must not grow.
  */
 #include "tests/stress/passes.h"
 
@@ -26,9 +28,12 @@
 
 #include "runtime/planfile.h"
 #include "runtime/util.h"
+#include "tests/sim/sim.h"
+#include "tests/stress/soak.h"
 
 enum {
     SECONDS_MAX = 120, /* of a run */
+    PROGRAMS_MAX = 64, /* of one table */
     SPARE = 4 << 20,   /* bytes of the card beside weights / ratio and what is written */
 };
 
@@ -326,6 +331,39 @@ static int run_all(const struct options *options)
     return good ? 0 : 1;
 }
 
+/* All programs again and again in one process, in memory that is too small. */
+static int run_for_long(uint64_t minutes)
+{
+    uint32_t sums[PROGRAMS_MAX] = {0};
+    const char *grown = NULL;
+
+    setenv("SIM_VRAM", "1GiB", 1);
+    setenv("SIM_ORDER", "timed", 0);
+    setenv("VRAMSHIM_ENGINE", "stream", 1);
+    setenv("VRAMSHIM_VRAM", "24MiB", 0);
+    setenv("VRAMSHIM_RAM", "1GiB", 0);
+    setenv("VRAMSHIM_CHUNK", "2MiB", 0);
+    setenv("VRAMSHIM_SMALL", "64KiB", 0);
+    soak_begin(minutes);
+    do {
+        uint32_t n = 0;
+
+        for (const struct passes_program *p = programs_that_read; p->name; p++, n++) {
+            struct passes_result result = passes_run(p, false);
+
+            if (result.faults || result.left || (sums[n] && result.sum != sums[n])) {
+                printf("%s: faults %llu, left %d, sum %u, first %u\n", p->name,
+                       (unsigned long long)result.faults, result.left, result.sum, sums[n]);
+                return 1;
+            }
+            sums[n] = result.sum;
+        }
+    } while (soak_goes_on(sim_get_stats, &grown));
+    if (grown)
+        printf("%s has grown\n", grown);
+    return grown != NULL;
+}
+
 static bool can_spill(void)
 {
     int fd = open(spill, O_TMPFILE | O_RDWR, 0600);
@@ -351,6 +389,8 @@ int main(int argc, char **argv)
     struct options options = {.seed = -1, .every = 1};
     int option;
 
+    if (argc == 3 && !strcmp(argv[1], "--minutes"))
+        return run_for_long(strtoul(argv[2], NULL, 10));
     if (argc == 5 && !strcmp(argv[1], "--run"))
         return run_here(argv);
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {

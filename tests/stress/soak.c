@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <time.h>
@@ -17,11 +18,15 @@
 enum {
     SECONDS_BETWEEN_LINES = 60,
     WARM_SHARE = 4,    /* of the time */
-    GROWTH_SHARE = 20, /* of resident memory that may come and go, as the allocator likes */
+    GROWTH_SHARE = 10, /* of resident memory that may come and go, as the allocator likes, */
+    GROWTH = 8 << 20,  /* and bytes of it */
+    HEAP_SHARE = 50,   /* of the bytes in use: lists of what is seldom needed */
+    HEAP = 64 << 10,
 };
 
 struct sample {
     uint64_t resident; /* bytes */
+    uint64_t heap;     /* bytes that malloc() has given out */
     uint64_t descriptors;
     struct sim_stats sim;
 };
@@ -54,6 +59,13 @@ static uint64_t count_descriptors(void)
     return n;
 }
 
+static uint64_t heap_bytes(void)
+{
+    struct mallinfo2 info = mallinfo2();
+
+    return info.uordblks + info.hblkhd;
+}
+
 static uint64_t resident_bytes(void)
 {
     FILE *file = fopen("/proc/self/statm", "re");
@@ -69,9 +81,10 @@ static uint64_t resident_bytes(void)
 static void print(const struct sample *at, uint64_t seconds)
 {
     printf("| %" PRIu64 " | %" PRIu64 " | %.1f | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64
-           " | %" PRIu64 " |\n",
-           seconds / 60, soak.rounds, (double)at->resident / (1 << 20), at->descriptors,
-           at->sim.device_used, at->sim.host_used, at->sim.mappings, at->sim.handles);
+           " | %" PRIu64 " | %" PRIu64 " |\n",
+           seconds / 60, soak.rounds, (double)at->resident / (1 << 20), at->heap / 1024,
+           at->descriptors, at->sim.device_used, at->sim.host_used, at->sim.mappings,
+           at->sim.handles);
     fflush(stdout);
 }
 
@@ -79,9 +92,9 @@ void soak_begin(uint64_t minutes)
 {
     soak.began = now();
     soak.seconds = minutes * 60;
-    printf(
-        "| minute | rounds | resident MiB | descriptors | device bytes | pinned bytes | mappings "
-        "| handles |\n|---|---|---|---|---|---|---|---|\n");
+    printf("| minute | rounds | resident MiB | heap KiB | descriptors | device bytes | pinned "
+           "bytes | mappings "
+           "| handles |\n|---|---|---|---|---|---|---|---|---|\n");
 }
 
 /* What there was of each while it warmed up: the most. */
@@ -90,6 +103,7 @@ static void warm(const struct sample *at)
     struct sample *most = &soak.warmed;
 
     most->resident = max_u64(most->resident, at->resident);
+    most->heap = max_u64(most->heap, at->heap);
     most->descriptors = max_u64(most->descriptors, at->descriptors);
     most->sim.device_used = max_u64(most->sim.device_used, at->sim.device_used);
     most->sim.host_used = max_u64(most->sim.host_used, at->sim.host_used);
@@ -103,7 +117,9 @@ static const char *what_has_grown(const struct sample *at)
 {
     const struct sample *most = &soak.warmed;
 
-    if (at->resident > most->resident + most->resident / GROWTH_SHARE)
+    if (at->heap > most->heap + most->heap / HEAP_SHARE + HEAP)
+        return "the heap";
+    if (at->resident > most->resident + most->resident / GROWTH_SHARE + GROWTH)
         return "resident memory";
     if (at->descriptors > most->descriptors)
         return "the number of descriptors";
@@ -121,8 +137,10 @@ static const char *what_has_grown(const struct sample *at)
 bool soak_goes_on(void (*stats_now)(struct sim_stats *), const char **out_grown)
 {
     uint64_t seconds = now() - soak.began;
-    struct sample at = {.resident = resident_bytes(), .descriptors = count_descriptors()};
+    struct sample at = {.heap = heap_bytes(), .descriptors = count_descriptors()};
 
+    malloc_trim(0);
+    at.resident = resident_bytes();
     stats_now(&at.sim);
     soak.rounds++;
     if (seconds < soak.seconds / WARM_SHARE || soak.rounds == 1)
