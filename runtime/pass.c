@@ -163,7 +163,8 @@ bool pass_learner_despairs(const struct pass_learner *learner)
 {
     uint64_t pieces = HASH_COUNT(learner->seen);
 
-    return learner->n > max_u64(DESPAIR_LEAST, DESPAIR_ROUNDS * pieces);
+    /* Memory that is new in every step would never be visited often enough. */
+    return pieces > TRACE_MAX || learner->n > max_u64(DESPAIR_LEAST, DESPAIR_ROUNDS * pieces);
 }
 
 static int add_place(struct pass *pass, uint32_t at)

@@ -131,6 +131,16 @@ Test(pass, a_random_order_is_despaired_of)
     }
 }
 
+Test(pass, memory_that_is_new_every_time_is_despaired_of)
+{
+    uint64_t key = 1;
+
+    while (!pass_learner_despairs(&learner)) {
+        launch(key++);
+        cr_assert_lt(key, 1 << 19);
+    }
+}
+
 Test(pass, some_launches_left_out_are_no_obstacle)
 {
     unsigned int seed = 3;

@@ -20,8 +20,7 @@ enum {
     WARM_SHARE = 4,    /* of the time */
     GROWTH_SHARE = 10, /* of resident memory that may come and go, as the allocator likes, */
     GROWTH = 8 << 20,  /* and bytes of it */
-    HEAP_SHARE = 50,   /* of the bytes in use: lists of what is seldom needed */
-    HEAP = 64 << 10,
+    HEAP = 4 << 20,    /* bytes in use: what is learned, until it is given up and begun anew */
 };
 
 struct sample {
@@ -117,7 +116,7 @@ static const char *what_has_grown(const struct sample *at)
 {
     const struct sample *most = &soak.warmed;
 
-    if (at->heap > most->heap + most->heap / HEAP_SHARE + HEAP)
+    if (at->heap > most->heap + HEAP)
         return "the heap";
     if (at->resident > most->resident + most->resident / GROWTH_SHARE + GROWTH)
         return "resident memory";
