@@ -113,8 +113,7 @@ class Place:
         self.python = python
         self.work = os.path.join(build, "gpu")
         os.makedirs(self.work, exist_ok=True)
-        self.packed = os.path.join(build, "lib")
-        self.lacking = self.lacks_libraries()
+        self.own_libraries = self.lacking()
         self.profile = "none"  # what was measured of the card, once it was
         self.compiler, self.lacks = None, "no nvcc"
         self.packages = None
@@ -212,17 +211,28 @@ class Place:
             kept["LD_LIBRARY_PATH"] = ":".join(libraries + [kept.get("LD_LIBRARY_PATH", "")])
             kept.update(SIM_ORDER="timed", SIM_PROFILE=os.environ.get("SIM_PROFILE", "rtx3060"),
                         SIM_HOST_RAM="16GiB")
-        if self.lacking:
-            kept["LD_LIBRARY_PATH"] = f"{kept.get('LD_LIBRARY_PATH', '')}:{self.packed}".strip(":")
+        if self.own_libraries:
+            kept["LD_LIBRARY_PATH"] = f"{kept.get('LD_LIBRARY_PATH', '')}:{self.own_libraries}".strip(":")
         return kept
 
-    def lacks_libraries(self):
-        """Whether what was built needs the copies that --pack made of other libraries."""
-        if not os.path.isdir(self.packed):
-            return False
-        paths = [path for path in (self.library(), self.tool()) if path]
-        said = subprocess.run(["ldd", *paths], text=True, capture_output=True)
-        return "not found" in said.stdout
+    def lacking(self):
+        """A folder with those of the libraries that --pack copied which are not on this machine; None
+        where nothing is lacking."""
+        packed, own = os.path.join(self.build, "lib"), os.path.join(self.work, "lib")
+        asked = [path for path in (self.library(), self.tool()) if path]
+        if not os.path.isdir(packed):
+            return None
+        shutil.rmtree(own, ignore_errors=True)
+        while asked:
+            said = subprocess.run(["ldd", *asked], text=True, capture_output=True).stdout
+            asked = []
+            for name in set(re.findall(r"(\S+) => not found", said)):
+                copy = os.path.join(own, name)
+                if os.path.exists(os.path.join(packed, name)) and not os.path.exists(copy):
+                    os.makedirs(own, exist_ok=True)
+                    shutil.copy(os.path.join(packed, name), copy)
+                    asked.append(copy)
+        return own if os.path.isdir(own) else None
 
     def shimmed(self, budget=None, engine=None):
         """The same under the library, with so many bytes of the card for what it pages."""

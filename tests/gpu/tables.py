@@ -6,6 +6,8 @@ import math
 import os
 import sys
 
+import beliefs
+
 PANEL_WIDTH, PANEL_HEIGHT, MARGIN, TOP, COLUMNS = 250, 170, 40, 30, 3
 LEAST, MOST = 0.8, 40.0
 COLOURS = {"stream": "#1b6ca8", "split": "#5a8f29", "offload": "#c0392b"}
@@ -145,6 +147,12 @@ def launches(counters):
     return f"{counters.get('launches_redirected', 0)}, {counters.get('launches_in_place', 0)}"
 
 
+def believed(results):
+    yield from head("belief", "state", "what says so")
+    for belief, state, says in beliefs.judged(results):
+        yield row(belief, state, says)
+
+
 def milliseconds(seconds):
     return f"{seconds * 1e3:.4g} ms"
 
@@ -178,6 +186,7 @@ def document(results, picture):
     yield f"Steps: {tally}. All figures are in the JSON file beside this one."
     yield from left_out(results)
     parts = (("What the driver was asked", experiments),
+             ("What it says of what is believed", believed),
              ("The same under the library", under_the_library),
              ("Programs on less memory", programs),
              ("When everything fits", overhead),

@@ -64,6 +64,11 @@ ok "a split that stays as it is takes longer" json \
 ok "with everything on the card the library costs next to nothing" json \
     "all(0.95 < ratio < 1.05 for ratio in s['overhead:decoder']['ratios'])"
 table=$(cat "$scratch"/simulated-*.md)
+ok "each belief has a row, with what says so" test "$(printf '%s\n' "$table" |
+    sed -n '/^## What it says of/,/^## The same/p' | grep -c '^| .* | \(open\|confirmed\|refuted\) | .')" \
+    -eq "$(grep -c '^| .* | \(open\|confirmed\|refuted\)[^|]* |$' "$MESON_SOURCE_ROOT/docs/beliefs.md")"
+ok "one that experiments alone decide is decided" has "$table" \
+    "every row and both stream modes: routing goes by address | confirmed | lookup: confirmed; under the"
 ok "the table says that nothing was measured on a card" has "$table" "Nothing here was measured"
 ok "the table has a row for each experiment" has "$table" '| `lookup` | is what cuGetProcAddress'
 ok "and for each program, with what was skipped" has "$table" '| `llm-dense` |  | ample | skipped: its'
@@ -124,6 +129,23 @@ else
 fi
 expect 1 env PATH="$scratch/bin" "$gpu/run" --sim --build "$scratch/empty"
 ok "one without that is told what it lacks" has "$err" "they cannot be built here: there is no meson; --pack"
+
+expect 0 python3 - "$gpu" <<'END'
+import sys
+sys.path.insert(0, sys.argv[1])
+import beliefs
+def step(verdict):
+    return {"state": "done", "verdict": verdict, "kind": "experiment"}
+def states(**verdicts):
+    steps = {f"experiment:{name}": step(verdict) for name, verdict in verdicts.items()}
+    return [state for _, state, says in beliefs.judged({"steps": steps})
+            if says.startswith("prices: ") and "busy" in says]
+assert states(prices="confirmed", prices_busy="confirmed") == ["confirmed"]
+assert states(prices="confirmed", prices_busy="refuted") == ["refuted"]
+assert states(prices="confirmed", prices_busy="measured") == ["open"]
+assert states(prices="confirmed") == ["open"]
+END
+ok "a belief is confirmed by all that decide it, and refuted by any" "$status_right"
 
 expect 0 python3 - "$gpu" <<'END'
 import sys
