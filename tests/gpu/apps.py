@@ -44,7 +44,7 @@ PROGRAMS = {
                     "paired": True, "what": "PyTorch: linear layers, eager"},
     "torch-graphs": {"file": "layers.py", "form": "compile", "sizes": (4, 4, 2), "passes": 12,
                      "starts": 20, "what": "PyTorch: the same by torch.compile with CUDA graphs"},
-    "llm-experts": {"file": "llm.py", "form": "experts", "sizes": (16, 8, 4), "passes": 32, "starts": 14,
+    "llm-experts": {"file": "llm.py", "form": "experts", "sizes": (16, 8, 8), "passes": 32, "starts": 14,
                     "alternatives": True, "what": "transformers: a mixture of experts in bf16, 32 tokens"},
     "diffusion": {"file": "diffusion.py", "form": "eager", "sizes": (6, 4, 2), "passes": 10, "starts": 8,
                   "what": "PyTorch: text encoder, transformer, decoder of images; a step a pass"},

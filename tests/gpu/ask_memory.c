@@ -72,7 +72,8 @@ static int mixed_part(const void *argument)
 
         MUST(cu.cuMemMap(at + (uint64_t)i * piece, piece, 0, handle, 0));
     }
-    if (before <= free_memory() + PIECES / 2 * piece + 4 * MIB)
+    /* Page tables are the card's: half of what the host's pieces would take is too much. */
+    if (before <= free_memory() + PIECES / 2 * piece + PIECES / 4 * piece)
         found |= FREE_OF_CARD;
     if (cu.cuMemSetAccess(at, PIECES * piece, &card.access, 1) == CUDA_SUCCESS) {
         found |= ONE_ACCESS;

@@ -112,24 +112,26 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-enum { LAUNCHES = 20000 };
+enum { LAUNCHES = 20000, LAUNCHES_LEAST = 100 };
 
+/* As many as there is time for: each may wait for all that the other thread is doing. */
 static void ask_launches(CUstream stream, enum meanwhile what)
 {
     static double us[LAUNCHES];
-    size_t n = scaled(LAUNCHES, 300);
-    uint64_t begin = clock_ns();
+    size_t n, most = scaled(LAUNCHES, 300);
+    uint64_t begin = clock_ns(), until = begin + scaled(6, 1) * 1000000000;
 
-    for (size_t i = 0; i < n; i++) {
+    for (n = 0; n < most && (n < LAUNCHES_LEAST || clock_ns() < until); n++) {
         uint64_t from = clock_ns();
 
         kernel_launch(KERNEL_NOTHING, 1, stream, 0, 0, 0, 0);
-        us[i] = (double)(clock_ns() - from) / 1e3;
-        if (i % 64 == 63)
+        us[n] = (double)(clock_ns() - from) / 1e3;
+        if (n % 64 == 63)
             MUST(cu.cuStreamSynchronize(stream));
     }
     report_figure((double)(clock_ns() - begin) / 1e3 / (double)n, "us", "launch, mean, %s",
                   meanwhile_names[what]);
+    report_figure((double)n, "", "launches, %s", meanwhile_names[what]);
     qsort(us, n, sizeof(*us), by_value);
     report_figure(us[n / 2], "us", "launch, median, %s", meanwhile_names[what]);
     report_figure(us[n - 1 - n / 100], "us", "launch, p99, %s", meanwhile_names[what]);
