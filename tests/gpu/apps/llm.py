@@ -12,6 +12,7 @@ import app
 
 PROMPT = 32
 HEAD = 128
+LINE, SHIFTS = 1 << 26, 4093
 
 
 def config_of(transformers, form, weights):
@@ -55,17 +56,17 @@ def build(torch, transformers, options):
         model = transformers.AutoModelForCausalLM.from_config(config)
     torch.set_default_dtype(before)
     model.tie_weights()
-    # The same weights wherever they are made: each is a stretch of one line of numbers, uploaded as a
-    # loader uploads a tensor.
-    longest = max(weight.numel() for weight in model.parameters())
-    line = torch.empty(longest + 4093, dtype=torch.bfloat16)
+    # The same weights wherever they are made: stretches of one line of numbers, uploaded one after the
+    # other as a loader uploads tensors.
+    line = torch.empty(LINE + SHIFTS, dtype=torch.bfloat16)
     line.normal_(0, 0.02, generator=torch.Generator().manual_seed(1))
     for number, (name, weight) in enumerate(model.named_parameters()):
-        shift = number * 31 % 4093
         if "norm" in name:
             weight.fill_(1)
-        else:
-            weight.copy_(line[shift:shift + weight.numel()].view_as(weight))
+            continue
+        for piece, part in enumerate(weight.view(-1).split(LINE)):
+            shift = (31 * number + 1009 * piece) % SHIFTS
+            part.copy_(line[shift:shift + part.numel()])
     return model.eval()
 
 
