@@ -6,6 +6,7 @@
  * 512-byte units); a larger one gets pages of its own. So the card fills up in whole pages, as real
  * ones do, and a slab's page goes back when its last allocation does.
  */
+#include "tests/sim/bulk.h"
 #include "tests/sim/memory.h"
 
 #include <stdlib.h>
@@ -125,7 +126,7 @@ static CUresult place_small(struct context *context, struct allocation *allocati
     allocation->slab = slab;
     allocation->range.base = slab->base + at * UNIT_BYTES;
     slab_mark(slab, &allocation->range, true);
-    memset(slab->physical->memory + at * UNIT_BYTES, MEMORY_PATTERN, n * UNIT_BYTES);
+    bulk_fill(slab->physical->memory + at * UNIT_BYTES, MEMORY_PATTERN, n * UNIT_BYTES);
     return CUDA_SUCCESS;
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "runtime/util.h"
+#include "tests/sim/bulk.h"
 #include "tests/sim/calls.h"
 #include "tests/sim/capture.h"
 #include "tests/sim/counters.h"
@@ -63,7 +64,7 @@ static uint64_t copy_row(const struct copy *copy, uint64_t dst, uint64_t src, ui
 
         if (!to)
             return from ? dst : src;
-        memmove(to, from, span);
+        bulk_copy(to, from, span);
         count_copied(from_host, to_host, span);
         dst += span;
         src += span;
@@ -272,10 +273,10 @@ static CUresult take_snapshot(struct copy *copy)
     to = copy->snapshot;
     for (size_t z = 0; z < box->depth; z++)
         for (size_t y = 0; y < box->height; y++, to += box->width)
-            memcpy(to,
-                   (const void *)(uintptr_t)(copy->src.address + z * copy->src.slice +
-                                             y * copy->src.pitch),
-                   box->width);
+            bulk_copy(to,
+                      (const void *)(uintptr_t)(copy->src.address + z * copy->src.slice +
+                                                y * copy->src.pitch),
+                      box->width);
     copy->src.address = (uint64_t)(uintptr_t)copy->snapshot;
     copy->src.pitch = box->width;
     copy->src.slice = box->width * box->height;
@@ -368,10 +369,13 @@ struct memset_work {
 
 static void fill(uint8_t *to, uint64_t bytes, uint32_t value, unsigned int element_bytes)
 {
-    if (element_bytes == 1)
-        memset(to, (int)(value & 0xff), bytes);
-    for (uint64_t at = 0; element_bytes > 1 && at < bytes; at += element_bytes)
-        memcpy(to + at, &value, element_bytes);
+    if (element_bytes == 1) {
+        bulk_fill(to, value & 0xff, bytes);
+        return;
+    }
+    memcpy(to, &value, element_bytes);
+    for (uint64_t done = element_bytes; done < bytes; done *= 2)
+        bulk_copy(to + done, to, done < bytes - done ? done : bytes - done);
 }
 
 static void memset_run(struct work *work)

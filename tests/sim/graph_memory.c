@@ -12,9 +12,9 @@
 #include "tests/sim/graph_memory.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "runtime/util.h"
+#include "tests/sim/bulk.h"
 #include "tests/sim/calls.h"
 #include "tests/sim/capture.h"
 
@@ -245,7 +245,7 @@ void graph_memory_map(struct graph_memory *memory)
     uint64_t bytes = memory->physical->bytes;
 
     graph_memory_unmap(memory);
-    memset(memory->physical->memory, MEMORY_PATTERN, bytes);
+    bulk_fill(memory->physical->memory, MEMORY_PATTERN, bytes);
     mmu_map(base, memory->physical, bytes, NULL);
     for (int device = 0; device < MAX_DEVICES; device++)
         if (device == memory->allocation->device || memory->peers >> device & 1)

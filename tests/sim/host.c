@@ -5,11 +5,11 @@
  * Under unified addressing its device address is its host address. Managed memory is simply memory
  * that both sides may touch at any time; no page of it ever moves to a card.
  */
+#include "tests/sim/bulk.h"
 #include "tests/sim/clock.h"
 #include "tests/sim/memory.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -91,7 +91,7 @@ static CUresult host_allocate(enum host_kind kind, size_t bytes, unsigned int fl
     at = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED)
         goto give;
-    memset(at, MEMORY_PATTERN, bytes);
+    bulk_fill(at, MEMORY_PATTERN, bytes);
     res = host_range_new(context, (uint64_t)(uintptr_t)at, bytes, kind, flags, &host);
     if (res)
         goto unmap;

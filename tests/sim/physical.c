@@ -5,6 +5,7 @@
  * New memory shows MEMORY_PATTERN. It is not filled, but mapped copy-on-write from one small file
  * full of the pattern, so that a large card costs only what is written to it.
  */
+#include "tests/sim/bulk.h"
 #include "tests/sim/memory.h"
 
 #include <stdlib.h>
@@ -187,7 +188,7 @@ CUresult physical_share(struct physical *physical)
     memory = mmap(NULL, physical->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED)
         goto close;
-    memcpy(memory, physical->memory, physical->bytes);
+    bulk_copy(memory, physical->memory, physical->bytes);
     munmap(physical->memory, physical->bytes);
     physical->memory = memory;
     physical->shared_fd = fd;

@@ -11,9 +11,9 @@
 #include "tests/sim/pool_memory.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "runtime/util.h"
+#include "tests/sim/bulk.h"
 #include "tests/sim/order.h"
 
 #define SMALL_LIMIT (1 * MIB)
@@ -296,8 +296,8 @@ void pool_open(struct allocation *allocation)
         return;
     allocation->open = true;
     pages_open(segment, &allocation->range, 1);
-    memset(segment->physical->memory + (allocation->range.base - segment->base), MEMORY_PATTERN,
-           allocation->range.bytes);
+    bulk_fill(segment->physical->memory + (allocation->range.base - segment->base), MEMORY_PATTERN,
+              allocation->range.bytes);
 }
 
 void pool_close(struct allocation *allocation)
