@@ -573,42 +573,53 @@ static uint64_t bytes_of(struct block *const *blocks, size_t n)
     return bytes;
 }
 
-static int bring_all(struct pager *pager, const struct driver *drv, struct block *const *blocks,
-                     size_t n)
+static size_t those_on_disk(struct block *const *blocks, size_t n, struct block **out)
 {
-    size_t done = 0;
+    size_t there = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (block_tier(blocks[i]) == TIER_DISK)
+            out[there++] = blocks[i];
+    }
+    return there;
+}
+
+/* Making room ends a plan, which may bring some of them back itself. */
+static int bring_all(struct pager *pager, const struct driver *drv, struct block **blocks, size_t n)
+{
     int r = 0;
 
-    for (int attempt = 0; attempt < ATTEMPTS && done < n; attempt++) {
-        if (!make_room(pager, drv, bytes_of(blocks + done, n - done)))
+    for (int attempt = 0; attempt < ATTEMPTS && (n = those_on_disk(blocks, n, blocks)); attempt++) {
+        size_t done = 0;
+
+        if (!make_room(pager, drv, bytes_of(blocks, n)))
             return -ENOMEM;
+        n = those_on_disk(blocks, n, blocks);
         if (!pager->contexts || drv->cuCtxPushCurrent_v2(pager->contexts->ctx) != CUDA_SUCCESS)
             return -EIO;
-        r = bring(pager, drv, pager->contexts, blocks + done, n - done, TIER_COUNT, &done);
+        r = bring(pager, drv, pager->contexts, blocks, n, TIER_COUNT, &done);
         driver_pop_context(drv);
         if (r && r != -ENOMEM)
             return r;
     }
-    return done < n ? -ENOMEM : 0;
+    return those_on_disk(blocks, n, blocks) ? -ENOMEM : 0;
 }
 
 int cold_need(struct pager *pager, const struct driver *drv, struct block *const *blocks, size_t n)
 {
     struct block **there = calloc(n + 1, sizeof(struct block *));
     struct own_calls own;
-    size_t n_there = 0;
+    size_t n_there;
     int r;
 
     if (!there)
         return -ENOMEM;
-    for (size_t i = 0; i < n; i++) {
-        if (block_tier(blocks[i]) == TIER_DISK)
-            there[n_there++] = blocks[i];
-    }
+    n_there = those_on_disk(blocks, n, there);
     own = own_calls_begin(drv);
     r = n_there ? cold_settle_copies(pager, drv, there, n_there) : 0;
+    /* That may have brought some back. */
     if (!r)
-        r = bring_all(pager, drv, there, n_there);
+        r = bring_all(pager, drv, there, those_on_disk(there, n_there, there));
     own_calls_end(drv, &own);
     free(there);
     return r;
