@@ -30,6 +30,7 @@ enum {
     AHEAD_SHARE = 8,    /* part of host memory that is read into ahead, at most */
     RESERVE = 2,        /* slots, */
     RESERVE_FROM = 16,  /* of so many or more */
+    ESCAPED_SHARE = 4,  /* part of memory that is for what stays there, at most */
     ATTEMPTS = 4,       /* at making room: somebody else may take it */
     PATIENCE_MS = 2000, /* for a host function of the program to return */
 };
@@ -628,6 +629,13 @@ int cold_need(struct pager *pager, const struct driver *drv, struct block *const
 /* How far a launch is taken to reach from an address that it is given. */
 typedef uint64_t reach_fn(const struct range *range, uint64_t address);
 
+/* What of all that a launch may touch is brought back. */
+struct ambition {
+    reach_fn *bytes_from;
+    uint64_t most;  /* from one address */
+    bool whole_way; /* what lies between a pointer and where a number leads */
+};
+
 struct reached {
     struct block **blocks;
     size_t n;
@@ -660,23 +668,37 @@ static int reach_extent(const struct extent *extent, uint64_t launch, struct rea
     return 0;
 }
 
-/* All blocks of the card that the launch reaches, each once; from no address further than `most`.
- */
-static int reach(struct pager *pager, const struct extents *extents, reach_fn *bytes_from,
-                 uint64_t most, struct reached *out)
+/* `bytes`: 0 for as far as from a pointer. */
+static int reach_from(struct range *range, CUdeviceptr address, uint64_t bytes,
+                      const struct ambition *ambition, struct reached *out)
 {
-    uint64_t launch = ++pager->launch;
+    struct extent extent = {.range = range, .address = address, .bytes = bytes};
+
+    if (!bytes)
+        extent.bytes = min_u64(ambition->bytes_from(range, address), ambition->most);
+    extent.bytes = max_u64(extent.bytes, 1);
+    return reach_extent(&extent, range->pager->launch, out);
+}
+
+/* All blocks of the card that the launch reaches, each once. */
+static int reach(struct pager *pager, const struct extents *extents, const struct reaches *reaches,
+                 const struct ambition *ambition, struct reached *out)
+{
     int r = 0;
 
+    pager->launch++;
     *out = (struct reached){.n = 0};
     for (size_t i = 0; i < extents->n && !r; i++) {
-        struct extent extent = extents->list[i];
+        const struct extent *extent = &extents->list[i];
 
-        if (extent.range->pager != pager || extent.staged)
-            continue;
-        extent.bytes = min_u64(bytes_from(extent.range, extent.address), most);
-        extent.bytes = max_u64(extent.bytes, 1);
-        r = reach_extent(&extent, launch, out);
+        if (extent->range->pager == pager && !extent->staged)
+            r = reach_from(extent->range, extent->address, 0, ambition, out);
+    }
+    for (size_t i = 0; i < reaches->n && !r; i++) {
+        const struct reached_place *place = &reaches->list[i];
+
+        if (place->range->pager == pager && (!place->on_the_way || ambition->whole_way))
+            r = reach_from(place->range, place->address, place->bytes, ambition, out);
     }
     return r;
 }
@@ -691,10 +713,11 @@ static uint64_t memory_for_homes(const struct pager *pager)
 
 /* -ENOMEM, and nothing done, when it is more than there is memory for. */
 static int bring_reached(struct pager *pager, const struct driver *drv,
-                         const struct extents *extents, reach_fn *bytes_from, uint64_t most)
+                         const struct extents *extents, const struct reaches *reaches,
+                         const struct ambition *ambition)
 {
     struct reached reached;
-    int r = reach(pager, extents, bytes_from, most, &reached);
+    int r = reach(pager, extents, reaches, ambition, &reached);
 
     if (!r && reached.any_on_disk)
         r = reached.bytes > memory_for_homes(pager)
@@ -709,18 +732,30 @@ static int bring_reached(struct pager *pager, const struct driver *drv,
  * Before all that lies in a range has been named once, that is up to its end: then what comes
  * first, as much of it as there is memory for.
  */
-int cold_launch(struct pager *pager, const struct driver *drv, const struct extents *extents)
+int cold_launch(struct pager *pager, const struct driver *drv, const struct extents *extents,
+                const struct reaches *reaches)
 {
-    static reach_fn *const reaches[] = {range_certain_extent, range_named_extent};
-    uint64_t most = memory_for_homes(pager);
+    static const struct ambition ambitions[] = {
+        {range_certain_extent, UINT64_MAX, true},
+        {range_certain_extent, UINT64_MAX, false},
+        {range_named_extent, UINT64_MAX, true},
+        {range_named_extent, UINT64_MAX, false},
+    };
+    static bool told;
+    struct ambition least = {range_named_extent, memory_for_homes(pager), false};
     int r = -ENOMEM;
 
-    if (extents->more)
+    if (extents->more || reaches->more)
         return cold_all(drv);
-    for (size_t i = 0; i < ARRAY_SIZE(reaches) && r == -ENOMEM; i++)
-        r = bring_reached(pager, drv, extents, reaches[i], UINT64_MAX);
-    for (; r == -ENOMEM && most >= residency.space.slot_bytes; most /= 2)
-        r = bring_reached(pager, drv, extents, range_named_extent, most);
+    for (size_t i = 0; i < ARRAY_SIZE(ambitions) && r == -ENOMEM; i++)
+        r = bring_reached(pager, drv, extents, reaches, &ambitions[i]);
+    for (; r == -ENOMEM && least.most >= residency.space.slot_bytes; least.most /= 2)
+        r = bring_reached(pager, drv, extents, reaches, &least);
+    if (r == -ENOMEM && !told) {
+        told = true;
+        log_warn("a launch may touch more than memory has room for, by what it is given or finds "
+                 "there; it is refused as out of memory");
+    }
     return r;
 }
 
@@ -802,26 +837,35 @@ CUresult pager_bring(const struct driver *drv, CUdeviceptr to, CUdeviceptr from)
     return n ? cold_result(r) : CUDA_ERROR_INVALID_VALUE;
 }
 
-/* From now on the range is in memory for good. What does not fit comes when it is named. */
+static uint64_t bytes_escaped(const struct pager *pager)
+{
+    uint64_t bytes = 0;
+
+    for (struct range *range = residency.ranges; range; range = range->next)
+        bytes += range->pager == pager && range->escaped ? range->mapped_bytes : 0;
+    return bytes;
+}
+
+/* From now on the range is in memory for good, as long as such ranges do not take too much of it.
+ * Others come before launches that find their addresses. */
 static void escape(const struct driver *drv, struct range *range)
 {
+    struct pager *pager = range->pager;
     struct block **blocks;
 
-    if (range->escaped)
+    if (range->escaped ||
+        (bytes_escaped(pager) + range->mapped_bytes) * ESCAPED_SHARE > memory_for_homes(pager))
         return;
     range->escaped = true;
     blocks = calloc(range->n_blocks, sizeof(struct block *));
     if (!blocks)
         return;
-    range->pager->launch++;
+    pager->launch++;
     for (uint32_t i = 0; i < range->n_blocks; i++) {
         blocks[i] = &range->blocks[i];
-        blocks[i]->launch = range->pager->launch;
+        blocks[i]->launch = pager->launch;
     }
-    if (cold_need(range->pager, drv, blocks, range->n_blocks))
-        log_warn("the address of an allocation of %llu MiB lies in memory, where kernels may find "
-                 "it, and there is no room to keep it off the disk",
-                 (unsigned long long)(range->bytes / MIB));
+    (void)cold_need(pager, drv, blocks, range->n_blocks);
     free(blocks);
 }
 
@@ -853,8 +897,10 @@ void pager_scan(const struct driver *drv, const void *bytes, uint64_t n)
             continue;
         pthread_mutex_lock(&pagers.lock);
         range = residency_range(word);
-        if (range)
+        if (range) {
+            reach_expect_addresses();
             escape(drv, range);
+        }
         pthread_mutex_unlock(&pagers.lock);
     }
 }

@@ -24,6 +24,7 @@
 #include <stdint.h>
 #include "runtime/card.h"
 #include "runtime/move.h"
+#include "runtime/reach.h"
 #include "runtime/streaming.h"
 
 /* When a card is looked at: opens the disk tier, once, if the settings ask for it. Bytes of pinned
@@ -68,8 +69,10 @@ void cold_came_back(struct pager *pager, const struct block *block);
 /* Brings them back, into whichever memory has room. `n` may be more than are on the disk. Makes
  * room by moving out what is not of the card's current launch. */
 int cold_need(struct pager *pager, const struct driver *drv, struct block *const *blocks, size_t n);
-/* The same for all that a launch names on the card and that is not read elsewhere. */
-int cold_launch(struct pager *pager, const struct driver *drv, const struct extents *extents);
+/* The same for all that a launch names on the card and that is not read elsewhere, and for what
+ * else it reaches. */
+int cold_launch(struct pager *pager, const struct driver *drv, const struct extents *extents,
+                const struct reaches *reaches);
 /* Everything of every card. */
 int cold_all(const struct driver *drv);
 

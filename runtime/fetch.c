@@ -10,6 +10,7 @@
  * device budget: activations before weights. What does not fit stays where it is and is read in
  * place. Room is made by evicting what was used longest ago.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include "runtime/card.h"
 #include "runtime/cold.h"
@@ -21,6 +22,9 @@
 #include "runtime/pager.h"
 #include "runtime/room.h"
 #include "runtime/streaming.h"
+
+/* Of the launch that is looked into; under the lock. */
+static struct reaches beyond;
 
 struct wanted {
     struct block **blocks; /* away, to be moved in */
@@ -269,11 +273,12 @@ static bool fetch_on(struct pager *pager, const struct driver *drv, struct exten
 
 /* False when some of what the launch names is read in place. */
 static bool provide(struct pager *pager, const struct driver *drv, const struct launch *launch,
-                    struct extents *extents, struct redirect **out, int *error)
+                    struct extents *extents, const struct reaches *reaches, struct redirect **out,
+                    int *error)
 {
     (void)card_reclaim(pager, drv, false);
     room_follow(pager, drv);
-    *error = streaming_is_running(pager) ? 0 : cold_launch(pager, drv, extents);
+    *error = streaming_is_running(pager) ? 0 : cold_launch(pager, drv, extents, reaches);
     if (*error)
         return false;
     switch (pagers.config.engine) {
@@ -337,26 +342,29 @@ static bool names_memory_of(const struct pager *pager, const struct extents *ext
     return false;
 }
 
-/* Sees to it that nothing the launch names is on the disk, on any card. */
-static int bring_named(const struct driver *drv, const struct extents *extents)
+/* Sees to it that nothing the launch reaches is on the disk, on any card. */
+static int bring_named(const struct driver *drv, const struct extents *extents,
+                       const struct reaches *reaches)
 {
     int r = 0;
 
     if (!residency_spills())
         return 0;
     for (int i = 0; i < DEVICES_MAX && !r; i++) {
-        if (pagers.cards[i].state == CARD_PAGED && names_memory_of(&pagers.cards[i], extents))
-            r = cold_launch(&pagers.cards[i], drv, extents);
+        if (pagers.cards[i].state == CARD_PAGED &&
+            (names_memory_of(&pagers.cards[i], extents) || reaches->n))
+            r = cold_launch(&pagers.cards[i], drv, extents, reaches);
     }
     return r;
 }
 
 /* The same, when the copies that it was to read of some are gone. */
-static int bring_unstaged(const struct driver *drv, struct extents *extents)
+static int bring_unstaged(const struct driver *drv, struct extents *extents,
+                          const struct reaches *reaches)
 {
     for (size_t i = 0; i < extents->n; i++)
         extents->list[i].staged = false;
-    return bring_named(drv, extents);
+    return bring_named(drv, extents, reaches);
 }
 
 /* From here to the launch nobody may reach a safe point: the windows would be closed, what was
@@ -373,18 +381,44 @@ static struct redirect *enter_for(const struct launch *launch, struct redirect *
     return redirect;
 }
 
+/* Under the lock: what the launch may touch beside what it names. Some of that comes back for it,
+ * so that it can be looked into. */
+static int look_further(const struct driver *drv, const struct launch *launch,
+                        const struct extents *extents, struct reaches *out)
+{
+    int r = 0;
+
+    out->n = 0;
+    out->more = false;
+    if (!residency_any_on_disk())
+        return 0;
+    if (!layout_known(launch->layout))
+        return cold_all(drv);
+    reach_by_numbers(launch, extents, out);
+    if (!reach_is_asked(launch))
+        return 0;
+    r = bring_named(drv, extents, out);
+    if (!r)
+        r = reach_by_addresses(drv, launch, out);
+    return r == -EAGAIN ? 0 : r;
+}
+
 /* While some stream is captured nothing can be looked into, but not all launches are captured. */
 static struct redirect *submit_unseen(const struct driver *drv, const struct launch *launch)
 {
     struct extents extents = {.n = 0};
     struct redirect *redirect;
+    int error;
 
     if ((!gate_is_watched() && !residency_spills()) || pager_is_captured(drv, launch->stream))
         return NULL;
     layout_scan(launch->layout, launch->kernel_params, launch->extra, note_extent, &extents);
     pthread_mutex_lock(&pagers.lock);
     resolve(&extents);
-    redirect = enter_for(launch, NULL, bring_named(drv, &extents));
+    error = look_further(drv, launch, &extents, &beyond);
+    if (!error)
+        error = bring_named(drv, &extents, &beyond);
+    redirect = enter_for(launch, NULL, error);
     pthread_mutex_unlock(&pagers.lock);
     if (gate_is_watched())
         gate_note_unknown();
@@ -405,13 +439,38 @@ struct redirect *pager_unknown_launch(const struct driver *drv, const struct lau
     return redirect;
 }
 
+/* True when all that the launch names is near. */
+static bool provide_all(const struct driver *drv, const struct launch *launch,
+                        struct extents *extents, const struct reaches *reaches,
+                        struct redirect **out, int *error)
+{
+    bool watched = launch->layout->excused;
+    bool whole = true;
+
+    for (int i = 0; i < DEVICES_MAX && !*out && !*error; i++) {
+        struct pager *pager = &pagers.cards[i];
+
+        if (pager->state == CARD_PAGED &&
+            (names_memory_of(pager, extents) || (watched && pager->streaming)))
+            whole &= provide(pager, drv, launch, extents, reaches, out, error);
+    }
+    return whole;
+}
+
+/* Copies have no neighbours where these were on the disk when it was mapped where to read them: the
+ * launch is given homes, and what it does to them nobody looks at. */
+static bool goes_astray(const struct reaches *reaches)
+{
+    return reaches->n && reach_leads_away(reaches);
+}
+
 struct redirect *pager_fetch(const struct driver *drv, const struct launch *launch)
 {
     struct extents extents = {.n = 0};
     struct redirect *redirect = NULL;
-    bool watched = launch->layout->excused;
     bool whole = true;
-    int error = 0;
+    bool astray;
+    int error;
 
     if (pager_capture_is_open())
         return submit_unseen(drv, launch);
@@ -419,22 +478,26 @@ struct redirect *pager_fetch(const struct driver *drv, const struct launch *laun
 
     pthread_mutex_lock(&pagers.lock);
     resolve(&extents);
-    for (int i = 0; i < DEVICES_MAX && !redirect && !error; i++) {
-        struct pager *pager = &pagers.cards[i];
-
-        if (pager->state == CARD_PAGED &&
-            (names_memory_of(pager, &extents) || (watched && pager->streaming)))
-            whole &= provide(pager, drv, launch, &extents, &redirect, &error);
+    error = look_further(drv, launch, &extents, &beyond);
+    astray = !error && goes_astray(&beyond) && gate_is_watched();
+    if (!error && !astray)
+        whole = provide_all(drv, launch, &extents, &beyond, &redirect, &error);
+    if (!error && redirect && goes_astray(&beyond)) {
+        redirect_restore(redirect, launch);
+        astray = true;
+        error = bring_unstaged(drv, &extents, &beyond);
     }
     if (!error)
-        error = bring_named(drv, &extents);
+        error = bring_named(drv, &extents, &beyond);
     if (redirect && !streaming_still_reads(redirect)) {
         redirect_free(redirect);
         redirect = NULL;
-        error = bring_unstaged(drv, &extents);
+        error = bring_unstaged(drv, &extents, &beyond);
     }
     redirect = enter_for(launch, redirect, error);
     pthread_mutex_unlock(&pagers.lock);
+    if (astray)
+        gate_note_unknown();
     if (!whole)
         stats_add(launches_in_place, 1);
     return redirect;

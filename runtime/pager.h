@@ -217,7 +217,7 @@ ALWAYS_INLINE struct redirect *pager_before_launch(const struct driver *drv, CUf
         return pager_unknown_launch(drv, &unknown);
     }
     look.now = residency_tick();
-    look.away = layout->excused != NULL;
+    look.away = (layout->excused != NULL) | residency_spills();
     if (likely(kernel_params && !extra))
         layout_scan(layout, kernel_params, NULL, pager_look_at, &look);
     else

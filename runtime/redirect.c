@@ -80,3 +80,15 @@ void redirect_word(struct redirect *redirect, const struct layout_word *word, ui
 {
     memcpy(redirect->packed + word->offset, &value, sizeof(value));
 }
+
+static void restore_word(void *redirect, const struct layout_word *word, uint64_t value)
+{
+    redirect_word(redirect, word, value);
+}
+
+void redirect_restore(struct redirect *redirect, const struct launch *launch)
+{
+    if (redirect->packed)
+        (void)layout_scan(launch->layout, launch->kernel_params, launch->extra, restore_word,
+                          redirect);
+}

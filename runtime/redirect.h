@@ -62,4 +62,6 @@ struct redirect *redirect_new(const struct launch *launch);
  * nobody is at a safe point. */
 struct redirect *redirect_nowhere(const struct launch *launch);
 void redirect_free(struct redirect *redirect);
+/* The program's own words again. */
+void redirect_restore(struct redirect *redirect, const struct launch *launch);
 void redirect_word(struct redirect *redirect, const struct layout_word *word, uint64_t value);

@@ -286,6 +286,14 @@ uint64_t range_certain_extent(const struct range *range, uint64_t address)
     return range->bytes > offset ? range->bytes - offset : 0;
 }
 
+bool range_begins_at(const struct range *range, uint64_t address)
+{
+    uint64_t offset = address - range->base;
+    uint32_t at = mark_after(&range->marks, offset);
+
+    return !offset || (at > 0 && range->marks.at[at - 1] == offset);
+}
+
 bool residency_takes_turns(uint64_t address, uint64_t bytes)
 {
     const struct block *block = residency_block(address);

@@ -223,6 +223,9 @@ uint64_t range_extent(const struct range *range, uint64_t address);
 /* The same, going by what launches named alone. */
 uint64_t range_named_extent(const struct range *range, uint64_t address);
 
+/* Whether a buffer is known to begin there. */
+bool range_begins_at(const struct range *range, uint64_t address);
+
 /* Whether anything is on the disk at all: what every call asks first. */
 static inline bool residency_any_on_disk(void)
 {

@@ -52,6 +52,7 @@ struct passes_result {
     uint64_t in_place;  /* launches that read something at home in host memory */
     uint64_t surprises; /* the same by the log of touches, once some had been redirected */
     uint64_t swapped;   /* chunks that came to the device for being read much */
+    bool refused;       /* some call was, as out of memory, and it went no further */
     bool left;          /* something, by the gauges, when all had been freed */
 };
 
@@ -62,6 +63,8 @@ void passes_also_write(uint64_t bytes);
 /* A tensor of its model was loaded. Under a plan it is uploaded as a whole once more, from where a
  * program usually has it: host memory. */
 void passes_have_loaded(CUdeviceptr at, uint64_t bytes);
+
+uint64_t passes_faults(void);
 
 /* Runs it in this process, which ends after that. */
 struct passes_result passes_run(const struct passes_program *program, bool graph);

@@ -184,8 +184,7 @@ static void add_tensor(CUdeviceptr at, uint64_t bytes)
 static void make_pointers(void)
 {
     MUST(cuMemAlloc_v2(&pointers, TENSORS_MAX * sizeof(uint64_t)));
-    if (!getenv("PASSES_SPILL"))
-        MUST(cuMemcpyHtoD_v2(pointers, model.at, model.n * sizeof(model.at[0])));
+    MUST(cuMemcpyHtoD_v2(pointers, model.at, model.n * sizeof(model.at[0])));
 }
 
 /* Tensors with allocations of their own, of 1.5 to 4 MiB. */
@@ -609,9 +608,16 @@ static bool is_left(void)
     return false;
 }
 
-struct passes_result passes_run(const struct passes_program *program, bool graph)
+uint64_t passes_faults(void)
 {
     struct sim_stats stats;
+
+    sim_get_stats(&stats);
+    return stats.illegal_addresses;
+}
+
+struct passes_result passes_run(const struct passes_program *program, bool graph)
+{
     CUcontext context;
 
     MUST(cuInit(0));
@@ -628,8 +634,7 @@ struct passes_result passes_run(const struct passes_program *program, bool graph
         result.sum = program->stop();
     else
         add_up();
-    sim_get_stats(&stats);
-    result.faults = stats.illegal_addresses;
+    result.faults = passes_faults();
     result.redirected = stats_get(launches_redirected);
     result.swapped = stats_get(chunks_swapped);
     result.in_place = stats_get(launches_in_place);

@@ -311,3 +311,128 @@ Test(disk, work_that_nobody_understands_has_everything_in_memory)
     ok(cuCtxSynchronize());
     cr_expect_eq(stats_get(disk_bytes), 0);
 }
+
+/* Kernels that reach further than what they are given: store(at, value), load_via(out, at), which
+ * follows the address that is there, and load_at(out, base, offset). */
+struct three {
+    uint64_t a, b, c;
+};
+static const size_t three_offsets[] = {0, 8, 16};
+static const size_t three_sizes[] = {8, 8, 8};
+
+static void put_word(uint64_t out, uint64_t from)
+{
+    const uint32_t *word = sim_kernel_access(from, 4, 0);
+    uint32_t *to = word ? sim_kernel_access(out, 4, 1) : NULL;
+
+    if (to)
+        *to = *word;
+}
+
+static void store_run(const void *params)
+{
+    const struct three *p = params;
+    uint64_t *address = sim_kernel_access(p->a, 8, 1);
+
+    if (address)
+        *address = p->b;
+}
+
+static void load_via_run(const void *params)
+{
+    const struct three *p = params;
+    const uint64_t *address = sim_kernel_access(p->b, 8, 0);
+
+    if (address)
+        put_word(p->a, *address);
+}
+
+static void load_at_run(const void *params)
+{
+    const struct three *p = params;
+
+    put_word(p->a, p->b + p->c);
+}
+
+static const struct sim_native_kernel reaching[] = {
+    {"store", 2, three_offsets, three_sizes, store_run},
+    {"load_via", 2, three_offsets, three_sizes, load_via_run},
+    {"load_at", 3, three_offsets, three_sizes, load_at_run},
+};
+enum { STORE, LOAD_VIA, LOAD_AT };
+
+static CUresult launch_reaching(const struct device_code *code, int kernel, uint64_t a, uint64_t b,
+                                uint64_t c)
+{
+    void *params[] = {&a, &b, &c};
+    CUfunction function;
+
+    sim_register_kernel(&reaching[kernel]);
+    ok(cuModuleGetFunction(&function, code->module, reaching[kernel].name));
+    return cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, params, NULL);
+}
+
+/* Brings in all other pages, so that this one goes. */
+static void send_away(const struct device_code *code, uint32_t page)
+{
+    for (uint32_t i = 0; i < MANY; i++) {
+        if (i != page)
+            ok(launch_copy(code, at[i], at[i], 16, NULL));
+    }
+    cr_assert(residency_is_on_disk(at[page]));
+}
+
+Test(disk, what_an_address_that_a_kernel_has_stored_leads_to_is_brought_back)
+{
+    struct device_code code = start_spilling();
+    CUdeviceptr out = alloc(64);
+    CUdeviceptr holder = alloc(64);
+
+    fill_pages();
+    for (uint32_t i = 0; i < MANY; i++) {
+        ok(launch_reaching(&code, STORE, holder, at[i] + 8, 0));
+        send_away(&code, i);
+        ok(launch_reaching(&code, LOAD_VIA, out, holder, 0));
+        cr_expect_eq(read_word(out), value_of(i), "page %u", i);
+    }
+    cr_expect_eq(stats_now().illegal_addresses, 0);
+}
+
+Test(disk, addresses_that_lead_to_more_than_memory_holds_refuse_the_launch)
+{
+    struct device_code code = start_spilling();
+    CUdeviceptr out = alloc(64);
+    CUdeviceptr holder = alloc(MANY * 8);
+
+    fill_pages();
+    for (uint32_t i = 0; i < MANY; i++)
+        ok(launch_reaching(&code, STORE, holder + 8 * i, at[i], 0));
+    cr_expect_eq(launch_reaching(&code, LOAD_VIA, out, holder, 0), CUDA_ERROR_OUT_OF_MEMORY);
+    ok(cuMemsetD8_v2(holder + 8, 0, (MANY - 1) * 8));
+    ok(launch_reaching(&code, LOAD_VIA, out, holder, 0));
+    cr_expect_eq(read_word(out), value_of(0));
+    expect_pages();
+    cr_expect_eq(stats_now().illegal_addresses, 0);
+}
+
+Test(disk, what_a_number_leads_to_is_brought_back)
+{
+    struct device_code code = start_spilling();
+    CUdeviceptr out = alloc(64);
+    CUdeviceptr all = alloc(MANY * PAGE);
+
+    for (uint32_t i = 0; i < MANY; i++) {
+        uint32_t value = value_of(i);
+
+        ok(cuMemcpyHtoD_v2(all + i * PAGE, &value, sizeof(value)));
+    }
+    for (uint32_t i = 0; i < 2 * MANY; i++) {
+        uint32_t page = i * 5 % MANY;
+        uint32_t from = i * 3 % MANY;
+
+        ok(launch_reaching(&code, LOAD_AT, out, all + from * PAGE,
+                           (uint64_t)((int64_t)page - from) * PAGE));
+        cr_expect_eq(read_word(out), value_of(page), "page %u", page);
+    }
+    cr_expect_eq(stats_now().illegal_addresses, 0);
+}
