@@ -346,9 +346,13 @@ static uint64_t host_room(const struct pager *pager)
     return room > spare ? room - spare : 0;
 }
 
+/* In whole slots: what is left of either memory besides is no use for a block. */
 static uint64_t room_for_homes(const struct pager *pager)
 {
-    return pool_room(&pager->pools[TIER_DEVICE]) + host_room(pager);
+    uint64_t slot = residency.space.slot_bytes;
+
+    return align_down(pool_room(&pager->pools[TIER_DEVICE]), slot) +
+           align_down(host_room(pager), slot);
 }
 
 /* A safe point, waited for while a host function of the program runs. */
@@ -593,7 +597,7 @@ static int bring_all(struct pager *pager, const struct driver *drv, struct block
     for (int attempt = 0; attempt < ATTEMPTS && (n = those_on_disk(blocks, n, blocks)); attempt++) {
         size_t done = 0;
 
-        if (!make_room(pager, drv, bytes_of(blocks, n)))
+        if (!make_room(pager, drv, n * residency.space.slot_bytes))
             return -ENOMEM;
         n = those_on_disk(blocks, n, blocks);
         if (!pager->contexts || drv->cuCtxPushCurrent_v2(pager->contexts->ctx) != CUDA_SUCCESS)
@@ -624,6 +628,14 @@ int cold_need(struct pager *pager, const struct driver *drv, struct block *const
     own_calls_end(drv, &own);
     free(there);
     return r;
+}
+
+static uint64_t memory_for_homes(const struct pager *pager)
+{
+    uint64_t host = pager->pools[TIER_HOST].budget;
+    uint64_t spare = residency.space.slot_bytes;
+
+    return pager->pools[TIER_DEVICE].budget + (host > spare ? host - spare : 0);
 }
 
 /* How far a launch is taken to reach from an address that it is given. */
@@ -668,14 +680,18 @@ static int reach_extent(const struct extent *extent, uint64_t launch, struct rea
     return 0;
 }
 
-/* `bytes`: 0 for as far as from a pointer. */
+/* `bytes`: 0 for as far as from a pointer; that is never less than a buffer, if it is known to end
+ * so soon that memory could hold it. */
 static int reach_from(struct range *range, CUdeviceptr address, uint64_t bytes,
                       const struct ambition *ambition, struct reached *out)
 {
     struct extent extent = {.range = range, .address = address, .bytes = bytes};
+    uint64_t buffer = range_extent(range, address);
 
     if (!bytes)
         extent.bytes = min_u64(ambition->bytes_from(range, address), ambition->most);
+    if (!bytes && buffer <= memory_for_homes(range->pager))
+        extent.bytes = max_u64(extent.bytes, buffer);
     extent.bytes = max_u64(extent.bytes, 1);
     return reach_extent(&extent, range->pager->launch, out);
 }
@@ -703,15 +719,7 @@ static int reach(struct pager *pager, const struct extents *extents, const struc
     return r;
 }
 
-static uint64_t memory_for_homes(const struct pager *pager)
-{
-    uint64_t host = pager->pools[TIER_HOST].budget;
-    uint64_t spare = residency.space.slot_bytes;
-
-    return pager->pools[TIER_DEVICE].budget + (host > spare ? host - spare : 0);
-}
-
-/* -ENOMEM, and nothing done, when it is more than there is memory for. */
+/* -E2BIG, and nothing done, when it is more than there is memory for. */
 static int bring_reached(struct pager *pager, const struct driver *drv,
                          const struct extents *extents, const struct reaches *reaches,
                          const struct ambition *ambition)
@@ -721,7 +729,7 @@ static int bring_reached(struct pager *pager, const struct driver *drv,
 
     if (!r && reached.any_on_disk)
         r = reached.bytes > memory_for_homes(pager)
-                ? -ENOMEM
+                ? -E2BIG
                 : cold_need(pager, drv, reached.blocks, reached.n);
     free(reached.blocks);
     return r;
@@ -743,20 +751,23 @@ int cold_launch(struct pager *pager, const struct driver *drv, const struct exte
     };
     static bool told;
     struct ambition least = {range_named_extent, memory_for_homes(pager), false};
-    int r = -ENOMEM;
+    int r = -E2BIG;
 
     if (extents->more || reaches->more)
         return cold_all(drv);
-    for (size_t i = 0; i < ARRAY_SIZE(ambitions) && r == -ENOMEM; i++)
+    for (size_t i = 0; i < ARRAY_SIZE(ambitions) && (r == -E2BIG || r == -ENOMEM); i++)
         r = bring_reached(pager, drv, extents, reaches, &ambitions[i]);
-    for (; r == -ENOMEM && least.most >= residency.space.slot_bytes; least.most /= 2)
+    for (bool much = r == -E2BIG; much && least.most >= residency.space.slot_bytes;
+         least.most /= 2) {
         r = bring_reached(pager, drv, extents, reaches, &least);
-    if (r == -ENOMEM && !told) {
+        much = r == -E2BIG || r == -ENOMEM;
+    }
+    if (r == -E2BIG && !told) {
         told = true;
         log_warn("a launch may touch more than memory has room for, by what it is given or finds "
                  "there; it is refused as out of memory");
     }
-    return r;
+    return r == -E2BIG ? -ENOMEM : r;
 }
 
 static int all_of(struct pager *pager, const struct driver *drv)
