@@ -101,6 +101,18 @@ static size_t settle(struct pager *pager, struct mover *mover, struct block **bl
     return moved;
 }
 
+/* What of host memory is left over saves reading. */
+static void fill_host(struct pager *pager, struct mover *mover, struct block **blocks)
+{
+    uint64_t slot = residency.space.slot_bytes;
+    uint64_t room = pool_room(&pager->pools[TIER_HOST]);
+    size_t n = pick(pager->streaming, TIER_DISK, WISH_STREAMED, blocks);
+    size_t wanted = room > (LEFT_FREE + 1) * slot ? room / slot - LEFT_FREE - 1 : 0;
+
+    spread(blocks, n, wanted);
+    (void)cold_in(pager, mover, blocks, wanted < n ? wanted : n, TIER_HOST);
+}
+
 int cold_settle(struct pager *pager, const struct driver *drv)
 {
     struct streaming *s = pager->streaming;
@@ -115,6 +127,7 @@ int cold_settle(struct pager *pager, const struct driver *drv)
     while (settle(pager, &mover, blocks) && ++rounds < ROUNDS_MAX)
         ;
     (void)free_host(pager, &mover, LEFT_FREE * residency.space.slot_bytes, blocks);
+    fill_host(pager, &mover, blocks);
     left = pick(s, TIER_DISK, WISH_HOME, blocks);
     free(blocks);
     if (left)
