@@ -15,6 +15,8 @@ bool program_captured;
 uint64_t program_weights;
 uint64_t program_written;
 uint64_t program_scale = 1;
+bool program_fills;
+uint64_t program_sum;
 
 enum {
     STEP = 128 << 10, /* bytes per access of a kernel */
@@ -33,14 +35,29 @@ static void must(CUresult result, const char *what)
 }
 #define MUST(call) must(call, #call)
 
+/* Words that stand a row apart in the buffer, of which `run` bytes from `done` on are at `there`.
+ */
+static void add_up(const char *there, uint64_t done, uint64_t run)
+{
+    for (uint64_t at = align_up(done, ROW); at + sizeof(uint64_t) <= done + run; at += ROW) {
+        uint64_t word;
+
+        memcpy(&word, there + (at - done), sizeof(word));
+        program_sum = program_sum * 33 + word;
+    }
+}
+
 static bool touch(uint64_t at, uint64_t bytes, bool write)
 {
     for (uint64_t done = 0; done < bytes;) {
         uint64_t left = STEP - (at + done) % STEP;
         uint64_t run = min_u64(left, bytes - done);
+        const char *there = sim_kernel_access(at + done, run, write);
 
-        if (!sim_kernel_access(at + done, run, write))
+        if (!there)
             return false;
+        if (!write && program_fills)
+            add_up(there, done, run);
         done += run;
     }
     return true;
@@ -164,6 +181,22 @@ static const uint8_t *beginning_of(const struct component *c, uint32_t tensor)
     return (const uint8_t *)words;
 }
 
+/* Others bytes in every tensor. */
+static void fill(struct component *c, uint32_t tensor, CUdeviceptr at)
+{
+    uint64_t *words = malloc(c->bytes[tensor]);
+    uint64_t word = c->total * 31 + tensor + 1;
+
+    for (uint64_t i = 0; words && i < c->bytes[tensor] / sizeof(*words); i++) {
+        word = word * 6364136223846793005u + 1442695040888963407u;
+        words[i] = word;
+    }
+    if (!words)
+        exit(1);
+    MUST(cuMemcpyHtoD_v2(at, words, c->bytes[tensor]));
+    free(words);
+}
+
 /* An upload says where a tensor begins; the kernels do not look at what is there. */
 static void load(struct component *c)
 {
@@ -171,7 +204,10 @@ static void load(struct component *c)
 
     MUST(cuMemAlloc_v2(&c->base, c->total));
     for (uint32_t i = 0; i < c->n; i++) {
-        MUST(cuMemcpyHtoD_v2(c->base + at, beginning_of(c, i), PLANFILE_HEAD));
+        if (program_fills)
+            fill(c, i, c->base + at);
+        else
+            MUST(cuMemcpyHtoD_v2(c->base + at, beginning_of(c, i), PLANFILE_HEAD));
         at += c->bytes[i];
     }
     program_weights += c->total;
@@ -182,6 +218,8 @@ static CUdeviceptr allocate_written(uint64_t bytes)
     CUdeviceptr at;
 
     MUST(cuMemAlloc_v2(&at, bytes));
+    if (program_fills)
+        MUST(cuMemsetD8_v2(at, 0, bytes));
     program_written += align_up(bytes, program_scale * 2 * MIB);
     return at;
 }

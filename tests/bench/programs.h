@@ -42,6 +42,11 @@ extern uint64_t program_written; /* of activations and caches, whole chunks */
 /* How often as large all weights are. Before everything else. */
 extern uint64_t program_scale;
 
+/* Before it starts: all of the weights are uploaded, not only where they begin. */
+extern bool program_fills;
+/* Of the first words of what kernels have read. */
+extern uint64_t program_sum;
+
 /* A plan of the program, which has its shape, for so much device memory, of which so much is
  * written. False when there can be none. */
 bool program_plan(const struct program *program, uint64_t budget, uint64_t written, FILE *out);
