@@ -17,7 +17,7 @@ layers='
 4 ahead digest guard layout peek pool space transfer trust
 5 redirect residency ring
 6 evict move origin replay window
-7+ blame card cold cold_plan experts experts_learn experts_swap extents fetch gather group pager peer pieces planned prepare proof reach recognise residents room serve side streaming tally trial turns weigh
+7+ blame card cold cold_in cold_launch cold_out cold_parts cold_plan escape experts experts_learn experts_swap extents fetch gather group pager peer pieces planned prepare proof reach recognise residents room serve side streaming tally trial turns weigh
 '
 
 find runtime interpose planner tools tests/sim -path runtime/cuda -prune -o -name '*.[ch]' -print |
