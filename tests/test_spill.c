@@ -437,3 +437,15 @@ Test(spill, refuses_what_is_no_directory)
     options.directory = "/nowhere/at/all";
     cr_expect_eq(spill_open(&spill, &options, PAGE), -ENOENT);
 }
+
+Test(spill, refuses_a_file_system_without_unnamed_files)
+{
+    struct spill_options options = options_for(false);
+    int fd = open("/proc/self", O_TMPFILE | O_RDWR, 0600);
+
+    if (fd >= 0 || access("/proc/self", X_OK))
+        cr_skip_test("/proc is no such file system");
+    options.directory = "/proc/self";
+    cr_expect_lt(spill_open(&spill, &options, PAGE), 0);
+    cr_expect_not(spill_is_open(&spill));
+}

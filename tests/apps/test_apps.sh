@@ -130,5 +130,18 @@ for layout in slab tensor; do
         --logits "$scratch/shimmed"
     ok "under the shim on a small card it gives the same tokens ($layout)" test "$out" = "$tokens"
     ok "and the same logits, bit for bit ($layout)" cmp "$scratch/shimmed" "$scratch/ample"
+    # Of the weights 40 % fit on the card, and 20 % into host memory.
+    bytes=$(wc -c <"$llama")
+    expect 0 env LD_PRELOAD="$shim${LD_PRELOAD:+:$LD_PRELOAD}" \
+        LD_LIBRARY_PATH="$sim${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" SIM_VRAM=128MiB \
+        VRAMSHIM_VRAM=$((bytes * 2 / 5)) VRAMSHIM_RAM=$((bytes / 5)) \
+        VRAMSHIM_SPILL_DIR="$scratch" VRAMSHIM_SPILL_FORCE=1 VRAMSHIM_SUMMARY=1 \
+        "$apps/$1" --model "$llama" --prompt-tokens 5,250,17 --n 4 --alloc "$layout" \
+        --logits "$scratch/spilled"
+    ok "with memory for 60 % and a disk it gives the same tokens ($layout)" test "$out" = "$tokens"
+    ok "and the same logits, bit for bit, with a disk ($layout)" \
+        cmp "$scratch/spilled" "$scratch/ample"
+    ok "some of it came from the disk ($layout)" \
+        test "$(printf '%s\n' "$err" | sed -n 's/.*bytes_read //p')" -gt 0
 done
 finish

@@ -253,6 +253,29 @@ Test(disk_streaming, what_a_model_file_holds_is_never_written)
     close(fd);
 }
 
+/* W/(B + H) of 2: the card and host memory take 28 MiB of the model's 56, some of it for the ring
+ * and for the way to the disk. */
+Test(disk_streaming, a_model_file_is_read_at_most_once_in_a_pass_and_nothing_is_written)
+{
+    struct model m = start_spilled("14MiB", "14MiB");
+    uint64_t written, read;
+    int fd;
+
+    (void)map_model(&m, &fd);
+    written = stats_get(bytes_written);
+    passes(&m, 7);
+    cr_assert_geq(stats_get(streaming_plans), 1);
+    read = stats_get(bytes_read);
+    passes(&m, 6);
+    cr_expect_gt(stats_get(bytes_read), read);
+    cr_expect_leq(stats_get(bytes_read) - read, 6 * (uint64_t)MODEL, "read %lu a pass",
+                  (unsigned long)(stats_get(bytes_read) - read) / 6);
+    cr_expect_eq(stats_get(bytes_written), written);
+    cr_expect_eq(stats_now().illegal_addresses, 0);
+    stop_model(&m);
+    close(fd);
+}
+
 Test(disk_streaming, a_model_file_that_is_changed_fails_the_launch_that_needs_it)
 {
     struct model m = start_spilled("18MiB", "24MiB");
