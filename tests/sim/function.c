@@ -19,6 +19,14 @@ struct native {
 
 static struct native *natives;
 
+static bool is_registered(const struct sim_native_kernel *kernel)
+{
+    for (const struct native *native = natives; native; native = native->next)
+        if (native->kernel == kernel)
+            return true;
+    return false;
+}
+
 EXPORT void sim_register_kernel(const struct sim_native_kernel *kernel)
 {
     struct native *native = calloc(1, sizeof(*native));
@@ -26,6 +34,11 @@ EXPORT void sim_register_kernel(const struct sim_native_kernel *kernel)
     if (!native)
         abort();
     core_lock();
+    if (is_registered(kernel)) {
+        core_unlock();
+        free(native);
+        return;
+    }
     native->kernel = kernel;
     native->next = natives;
     natives = native;
