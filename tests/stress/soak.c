@@ -20,7 +20,7 @@ enum {
     WARM_SHARE = 4,    /* of the time */
     GROWTH_SHARE = 10, /* of resident memory that may come and go, as the allocator likes, */
     GROWTH = 8 << 20,  /* and bytes of it */
-    HEAP = 4 << 20,    /* bytes in use: what is learned, until it is given up and begun anew */
+    HEAP = 24 << 20,   /* bytes in use: what is learned, until it is given up and begun anew */
 };
 
 struct sample {
