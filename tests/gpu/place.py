@@ -261,12 +261,12 @@ def tool_named(name):
     return shutil.which(name) or (beside if os.access(beside, os.X_OK) else None)
 
 
-def build_with_meson(build, seconds):
-    """Builds what is needed: "" or, where that cannot be done, why."""
+def build_with_meson(build, simulated, seconds):
+    """Builds what is needed, and no more: "" or, where that cannot be done, why."""
     meson, ninja = tool_named("meson"), tool_named("ninja")
     if not meson or not ninja:
         return f"there is no {'ninja' if meson else 'meson'}"
-    steps = [[ninja, "-C", build, *WANTED, "tests/sim/libcuda.so.1"]]
+    steps = [[ninja, "-C", build, *WANTED, *(["tests/sim/libcuda.so.1"] if simulated else [])]]
     if not os.path.exists(os.path.join(build, "build.ninja")):
         steps.insert(0, [meson, "setup", build, TOP])
     try:
