@@ -78,26 +78,27 @@ uint32_t steady_passes(const struct measured *measured)
     return measured->passes > 20 ? half - half % measured->round : 3;
 }
 
-/* By the passes up to the steady ones, and then these. */
+/* By the passes up to the steady ones, and then these; in pages that are as large as chunks. */
 static void follow(const struct measure_options *options, size_t from, struct measured *out)
 {
     struct sim_touch *touches = calloc(TOUCHES_MAX, sizeof(*touches));
     uint64_t *pages = calloc(TOUCHES_MAX, sizeof(*pages));
+    uint64_t page_bytes = program_scale * 2 * MIB;
     size_t n = sim_touches(touches, TOUCHES_MAX);
 
     if (!touches || !pages || n > TOUCHES_MAX)
         exit(1);
     for (size_t i = 0; i < n; i++)
-        pages[i] = touches[i].page;
+        pages[i] = touches[i].page / page_bytes;
     for (uint32_t i = 0; i < options->n_ratios; i++) {
         size_t capacity =
             (size_t)(((double)out->weights / options->ratios[i] + (double)out->written) /
-                     (2 << 20));
+                     (double)page_bytes);
 
         out->least[i] =
-            (uint64_t)belady_misses(pages, n, from, capacity, 1) * 2 * MIB / steady_passes(out);
+            (uint64_t)belady_misses(pages, n, from, capacity, 1) * page_bytes / steady_passes(out);
         out->by_age[i] =
-            (uint64_t)belady_misses(pages, n, from, capacity, 0) * 2 * MIB / steady_passes(out);
+            (uint64_t)belady_misses(pages, n, from, capacity, 0) * page_bytes / steady_passes(out);
     }
     free(pages);
     free(touches);

@@ -11,7 +11,7 @@ import sys
 
 PANEL_WIDTH, PANEL_HEIGHT, MARGIN, COLUMNS = 250, 190, 46, 3
 TOP, LEGEND = 34, 26
-LEAST, MOST = 0.8, 40.0
+LEAST, MOST = 0.15, 45.0
 COLOURS = {
     "engine": "#1b6ca8",
     "lru": "#b5651d",
@@ -54,7 +54,7 @@ def line(x1, y1, x2, y2, colour, width=1):
 
 
 def grid():
-    for time in (1, 2, 5, 10, 20, 40):
+    for time in (0.2, 0.5, 1, 2, 5, 10, 20, 40):
         yield line(MARGIN, y_of(time), PANEL_WIDTH - 10, y_of(time), "#ddd")
         yield text(MARGIN - 5, y_of(time) + 3, f"{time}", anchor="end")
     for ratio in (1.1, 1.5, 2, 4):
