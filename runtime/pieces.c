@@ -174,7 +174,18 @@ int pieces_compare(struct streaming *s, const struct driver *drv, bool clean_onl
     return r;
 }
 
-int pieces_digest_range(struct streaming *s, const struct driver *drv, const struct range *range)
+/* Returns whether it was another one. */
+static bool renew_digest(struct piece *piece, uint64_t digest)
+{
+    bool changed = piece->digest && piece->digest != digest;
+
+    piece->block->rewrites += changed;
+    piece->digest = digest;
+    return changed;
+}
+
+int pieces_digest_range(struct streaming *s, const struct driver *drv, const struct range *range,
+                        bool *out_changed)
 {
     struct digest_span *spans = calloc(range->n_blocks, sizeof(*spans));
     int r;
@@ -184,8 +195,9 @@ int pieces_digest_range(struct streaming *s, const struct driver *drv, const str
     for (uint32_t i = 0; i < range->n_blocks; i++)
         spans[i] = span_of(piece_of(s, &range->blocks[i]));
     r = digest_memory(s, drv, spans, range->n_blocks);
+    *out_changed = false;
     for (uint32_t i = 0; i < range->n_blocks && !r; i++)
-        piece_of(s, &range->blocks[i])->digest = spans[i].digest;
+        *out_changed |= renew_digest(piece_of(s, &range->blocks[i]), spans[i].digest);
     free(spans);
     return r;
 }

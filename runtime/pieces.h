@@ -68,8 +68,10 @@ struct piece **pieces_in_pass(const struct streaming *s);
  * notes which have changed. 0 or -errno. */
 int pieces_compare(struct streaming *s, const struct driver *drv, bool clean_only,
                    uint32_t *out_changed);
-/* The same of the pieces of a range, whatever was done to them before. */
-int pieces_digest_range(struct streaming *s, const struct driver *drv, const struct range *range);
+/* Takes those of the pieces of a range, which are not part of the pass yet, and says whether some
+ * had been written since they were taken last. */
+int pieces_digest_range(struct streaming *s, const struct driver *drv, const struct range *range,
+                        bool *out_changed);
 /* Something that nobody is known to write was never looked at: there is nothing to compare. */
 bool pieces_undigested(const struct streaming *s);
 /* Whether anything that takes turns has changed: who has written it is not known. */

@@ -217,16 +217,21 @@ void prepare_unwatch(struct pager *pager)
 
 int prepare_admit(struct pager *pager, const struct driver *drv, struct range *range)
 {
+    struct streaming *s = pager->streaming;
     struct transfer *transfer;
+    bool changed = false;
     int r = 0;
 
     if (!card_enter(pager, drv, &transfer))
         return -EAGAIN;
     if (!range->blocks[0].piece)
-        r = pieces_add(pager->streaming, range);
+        r = pieces_add(s, range);
     if (!r)
-        r = pieces_digest_range(pager->streaming, drv, range);
+        r = pieces_digest_range(s, drv, range, &changed);
     card_leave(drv);
+    /* By a copy, most likely; or by somebody who was noted since then. */
+    if (changed)
+        trust_note_anew(&s->trust);
     return r;
 }
 
@@ -248,6 +253,7 @@ static int extend(struct pager *pager, const struct driver *drv, const struct pa
     uint32_t changed;
     int r = pieces_compare(s, drv, true, &changed);
 
+    pieces_recall_rewrites(s);
     if (!r)
         r = blame_changes(s);
     if (r < 0 || guard_noticed(&s->guard) || pieces_turns_changed(s))
