@@ -367,11 +367,28 @@ static int bring_unstaged(const struct driver *drv, struct extents *extents,
     return bring_named(drv, extents, reaches);
 }
 
+/* The context has an error of its own, which the launch will be told. */
+static bool is_broken(const struct driver *drv, const struct launch *launch)
+{
+    struct ticket ticket;
+    int r;
+
+    if (pager_capture_is_open())
+        return false;
+    r = ticket_take(drv, launch->stream, &ticket);
+    if (!r)
+        ticket_fini(drv, &ticket);
+    return r && r != -ENOMEM;
+}
+
 /* From here to the launch nobody may reach a safe point: the windows would be closed, what was
  * noted of the launch would be taken for what it had done, and what it names could go to the disk.
  */
-static struct redirect *enter_for(const struct launch *launch, struct redirect *redirect, int error)
+static struct redirect *enter_for(const struct driver *drv, const struct launch *launch,
+                                  struct redirect *redirect, int error)
 {
+    if (error && is_broken(drv, launch))
+        error = 0;
     if (!redirect && (error || gate_is_watched() || residency_spills()))
         redirect = redirect_nowhere(launch);
     if (!redirect)
@@ -400,7 +417,7 @@ static int look_further(const struct driver *drv, const struct launch *launch,
     r = bring_named(drv, extents, out);
     if (!r)
         r = reach_by_addresses(drv, launch, out);
-    return r == -EAGAIN ? 0 : r;
+    return r == -EAGAIN ? cold_all(drv) : r;
 }
 
 /* While some stream is captured nothing can be looked into, but not all launches are captured. */
@@ -418,7 +435,7 @@ static struct redirect *submit_unseen(const struct driver *drv, const struct lau
     error = look_further(drv, launch, &extents, &beyond);
     if (!error)
         error = bring_named(drv, &extents, &beyond);
-    redirect = enter_for(launch, NULL, error);
+    redirect = enter_for(drv, launch, NULL, error);
     pthread_mutex_unlock(&pagers.lock);
     if (gate_is_watched())
         gate_note_unknown();
@@ -432,7 +449,7 @@ struct redirect *pager_unknown_launch(const struct driver *drv, const struct lau
     if (!residency_spills() || pager_is_captured(drv, launch->stream))
         return NULL;
     pthread_mutex_lock(&pagers.lock);
-    redirect = enter_for(launch, NULL, cold_all(drv));
+    redirect = enter_for(drv, launch, NULL, cold_all(drv));
     pthread_mutex_unlock(&pagers.lock);
     if (gate_is_watched())
         gate_note_unknown();
@@ -494,7 +511,7 @@ struct redirect *pager_fetch(const struct driver *drv, const struct launch *laun
         redirect = NULL;
         error = bring_unstaged(drv, &extents, &beyond);
     }
-    redirect = enter_for(launch, redirect, error);
+    redirect = enter_for(drv, launch, redirect, error);
     pthread_mutex_unlock(&pagers.lock);
     if (astray)
         gate_note_unknown();

@@ -357,19 +357,22 @@ int reach_by_addresses(const struct driver *drv, const struct launch *launch,
     CUcontext ctx;
     int r;
 
-    if (!function || !card_may_drain() || drv->cuCtxGetCurrent(&ctx) != CUDA_SUCCESS ||
+    if (!function)
+        return 0;
+    if (!card_may_drain() || drv->cuCtxGetCurrent(&ctx) != CUDA_SUCCESS ||
         drv->cuCtxGetDevice(&device) != CUDA_SUCCESS || card_open(drv, device, &pager))
-        return -EAGAIN;
+        return function->follows ? -EAGAIN : 0;
     asking.transfer = card_transfer(pager, ctx);
     r = asking.transfer ? transfer_ready(asking.transfer, drv) : -ENOMEM;
     if (!r)
         r = wait_for_stream(drv, launch->stream);
+    /* The launch itself will be told what is wrong. */
     if (r)
-        return r;
+        return 0;
     (void)layout_scan(launch->layout, launch->kernel_params, launch->extra, look_into, &asking);
     function->looks += !asking.result;
     function->follows |= asking.found;
-    return asking.result;
+    return 0;
 }
 
 bool reach_leads_away(const struct reaches *reaches)

@@ -47,7 +47,8 @@ void reach_by_numbers(const struct launch *launch, const struct extents *extents
 /* Whether the function's buffers have to be looked into. */
 bool reach_is_asked(const struct launch *launch);
 /* Does that, and adds what their addresses lead to. What the launch names is in memory. Waits for
- * all that the launch itself would wait for. 0 or -errno: nobody knows. */
+ * all that the launch itself would wait for. 0, also when there is no time for it and the function
+ * never had any; -EAGAIN when it had. */
 int reach_by_addresses(const struct driver *drv, const struct launch *launch,
                        struct reaches *reaches);
 

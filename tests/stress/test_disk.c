@@ -436,3 +436,13 @@ Test(disk, what_a_number_leads_to_is_brought_back)
     }
     cr_expect_eq(stats_now().illegal_addresses, 0);
 }
+
+Test(disk, an_error_of_the_program_is_told_as_it_is)
+{
+    struct device_code code = start_spilling();
+
+    fill_pages();
+    ok(launch_copy(&code, at[0], 4096, 16, NULL));
+    cr_expect_eq(cuCtxSynchronize(), CUDA_ERROR_ILLEGAL_ADDRESS);
+    cr_expect_eq(launch_copy(&code, at[0], find_on_disk(), 16, NULL), CUDA_ERROR_ILLEGAL_ADDRESS);
+}
