@@ -188,26 +188,33 @@ static bool shares(const struct draft *d, uint32_t tensor)
     return d->plan->tensors[tensor].tier != PLANFILE_IN_PLACE && !d->fixed[tensor];
 }
 
-/* Dense tensors share what is left for them evenly, if it is not all. */
-static void share_residents(struct draft *d, const struct planfile_phase *phase, uint64_t streamed)
+/* Dense tensors share what is left for them, if it is not all. */
+static int share_residents(struct draft *d, const struct planfile_phase *phase, uint64_t streamed)
 {
-    uint64_t stay, all = 0, passed = 0, taken = 0;
+    uint64_t *bytes = calloc(2 * (size_t)phase->n + 1, sizeof(*bytes));
+    uint64_t *resident = bytes + phase->n;
+    uint32_t n = 0;
+    int r = 0;
 
-    for (uint32_t i = phase->first; i < phase->first + phase->n; i++)
-        all += shares(d, i) ? d->plan->tensors[i].bytes : 0;
-    stay = all > streamed ? all - streamed : 0;
-    for (uint32_t i = phase->first; streamed && i < phase->first + phase->n; i++) {
+    if (!bytes)
+        return -ENOMEM;
+    for (uint32_t i = phase->first; i < phase->first + phase->n; i++) {
+        if (shares(d, i))
+            bytes[n++] = d->plan->tensors[i].bytes;
+    }
+    if (streamed)
+        r = place_shares(bytes, n, streamed, resident);
+    n = 0;
+    for (uint32_t i = phase->first; streamed && !r && i < phase->first + phase->n; i++) {
         struct planfile_tensor *tensor = &d->plan->tensors[i];
-        uint64_t upto;
 
         if (!shares(d, i))
             continue;
-        passed += tensor->bytes;
-        upto = (uint64_t)((unsigned __int128)stay * passed / all);
-        tensor->resident = min_u64(upto - taken, tensor->bytes);
+        tensor->resident = resident[n++];
         tensor->tier = tensor->resident == tensor->bytes ? PLANFILE_DEVICE : PLANFILE_STREAM;
-        taken += tensor->resident;
     }
+    free(bytes);
+    return r;
 }
 
 /* Bytes of the phase that are not marked as staying. */
@@ -295,8 +302,8 @@ int draft_make(struct strategy_case *c, const struct strategy_result *way, struc
     for (uint32_t i = 0; !r && i < d.plan->n_phases; i++) {
         const struct planfile_phase *phase = &d.plan->phases[i];
 
-        share_residents(&d, phase,
-                        phase->is_main ? placement.streamed : streamed_bytes(d.plan, phase));
+        r = share_residents(&d, phase,
+                            phase->is_main ? placement.streamed : streamed_bytes(d.plan, phase));
     }
     if (!r)
         limit_residents(d.plan);

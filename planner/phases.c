@@ -99,7 +99,7 @@ static void add_phase(struct strategy_case *c, size_t phase, const struct placem
     uint64_t written_error;
     uint64_t written = subject_written(s, phase, &written_error);
     double changes = (double)moved / c->machine.link_rate / (s->work.steps ? s->work.steps : 1);
-    uint64_t peak = written + less_u64(total->held, moved) + placement->device + placement->ring;
+    uint64_t peak = written + less_u64(total->held, moved) + placement->held;
 
     total->seconds += p->runs * placement->seconds + changes;
     total->computing += p->runs * cost->seconds;

@@ -5,12 +5,16 @@
  * device is shared between the two kinds in one of three ways, of which the fastest is taken: dense
  * pieces first, sparse first, or just as many dense ones as it takes to hide the copies.
  *
- * Each of the three alone gets no slower with more memory (the ring is kept in bytes, not in
- * chunks, so that it grows without steps), and neither does the fastest of them.
+ * What is copied are whole chunks, by a ring as runtime/spread.h has it. Where the budget is too
+ * small for that ring, launches that want more at once than it has read in place, and those that
+ * want more than half of it wait for their copies.
+ *
+ * Each of the three alone gets no slower with more memory, and neither does the fastest of them.
  */
 #include "planner/place.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,9 +22,8 @@
 #include "runtime/util.h"
 
 enum {
-    RING_SHARE = 4, /* of the budget: the most that the ring takes, as in runtime/prepare.c */
     LEAST_CHUNKS = 2,
-    AHEAD_SHARE = 4,
+    NEARLY = 16, /* of a chunk: what is written so little of is not paged, so that it is whole */
 };
 
 /* Of the shorter of computing and copying, what does not go on beside the longer: about a tenth, in
@@ -29,17 +32,19 @@ enum {
 
 /* What is summed up once. */
 struct sums {
-    uint64_t dense, sparse, longest;
+    uint64_t dense, sparse;
+    struct spread_kind *kinds; /* of the dense */
+    uint32_t n_kinds;
 };
 
 static struct sums sum(const struct place_piece *pieces, size_t n)
 {
-    struct sums sums = {0};
+    struct sums sums = {.kinds = calloc(n + 1, sizeof(*sums.kinds))};
 
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && sums.kinds; i++) {
         *(pieces[i].dense ? &sums.dense : &sums.sparse) += pieces[i].bytes;
         if (pieces[i].dense)
-            sums.longest = max_u64(sums.longest, pieces[i].bytes);
+            spread_add(sums.kinds, &sums.n_kinds, pieces[i].bytes, pieces[i].bytes);
     }
     return sums;
 }
@@ -49,24 +54,15 @@ uint64_t place_least_ring(const struct place_request *request)
     return LEAST_CHUNKS * request->chunk;
 }
 
-/* For so many dense bytes, of which so many have room: what the longest piece is expected to have
- * in the ring, and some more that arrives meanwhile. */
+/* For so many dense bytes, of which so many and a ring have room. */
 static uint64_t ring_bytes(const struct place_request *request, const struct sums *sums,
                            uint64_t room)
 {
-    uint64_t away = sums->dense > room ? sums->dense - room : 0;
-    uint64_t read, wanted;
-
-    if (!away || !request->may_stream)
+    if (sums->dense <= room || !request->may_stream)
         return 0;
-    if (request->ring)
-        return request->ring;
-    /* A piece begins anywhere in a chunk, and so touches one more. */
-    read = (uint64_t)((double)(sums->longest / request->chunk + 2) *
-                      ((double)away / (double)sums->dense));
-    read = (read + 2) * request->chunk;
-    wanted = read + max_u64(2 * request->chunk, read / AHEAD_SHARE);
-    return min_u64(wanted, max_u64(request->budget / RING_SHARE, place_least_ring(request)));
+    return request->ring
+               ? request->ring
+               : spread_ring(sums->kinds, sums->n_kinds, room, request->budget, request->chunk);
 }
 
 /* A kind of pieces that are treated alike. */
@@ -130,18 +126,97 @@ static uint64_t bytes_of(const struct place_piece *pieces, size_t n, double dens
 /* How the device is shared. */
 struct split {
     uint64_t ring, dense, sparse;
+    uint64_t held;     /* by dense bytes that are there, in whole chunks */
+    uint64_t away;     /* dense bytes that have no room, */
+    uint64_t streamed; /* and what they are in whole chunks */
 };
 
-/* At most `target` bytes of dense residents. */
+static uint64_t in_units(uint64_t bytes, uint64_t unit)
+{
+    return (bytes + unit - 1) / unit * unit;
+}
+
+/* At most `target` bytes of dense residents. Beside sparse pieces they are not rounded to chunks:
+ * what a chunk more of one kind takes from the other would be a step back. */
 static struct split split_at(const struct place_request *request, const struct sums *sums,
                              uint64_t target)
 {
     uint64_t room = min_u64(min_u64(target, request->budget), sums->dense);
-    struct split split = {.ring = min_u64(ring_bytes(request, sums, room), request->budget)};
+    uint64_t unit = sums->sparse ? 1 : request->chunk;
+    struct split split = {.ring = ring_bytes(request, sums, room)};
 
-    split.dense = min_u64(room, request->budget - split.ring);
+    split.ring = min_u64(split.ring / unit * unit, request->budget);
+    split.dense = split.held = min_u64(room, request->budget - split.ring);
+    if (split.dense < sums->dense && request->may_stream) {
+        split.away = sums->dense - split.dense;
+        split.held = (split.dense + unit / NEARLY) / unit * unit;
+        split.streamed = in_units(sums->dense, unit) - split.held;
+        split.held = min_u64(split.held, request->budget - split.ring);
+        split.dense = min_u64(sums->dense - min_u64(split.streamed, sums->dense), split.held);
+    }
     split.sparse = request->cache ? request->budget - split.ring - split.dense : 0;
     return split;
+}
+
+/* What a launch on a buffer wants of the ring at once: chunks that it touches and that are away.
+ * Buffers begin anywhere in a chunk, and residents lie evenly between others. */
+struct want {
+    double mean;
+    double away; /* part of its bytes that are away when that is more than the ring has */
+};
+
+static void want_of(double touched, double often, double stays, double slots, struct want *want)
+{
+    double resident = floor(touched * stays);
+    double more = touched * stays - resident;
+    double away = touched - resident;
+
+    want->mean += often * (touched - touched * stays);
+    for (int i = 0; i < 2; i++, away--) {
+        double share = often * (i ? more : 1 - more);
+
+        want->away += away > slots ? share * away / touched : 0;
+    }
+}
+
+/* A ring that has room for what any launch wants, and for as much that arrives. */
+static bool is_ample(const struct place_request *request, const struct sums *sums,
+                     const struct spread_share *share, uint64_t ring)
+{
+    for (uint32_t i = 0; i < sums->n_kinds; i++) {
+        uint64_t away = in_units(spread_away(share, sums->kinds[i].length), request->chunk);
+
+        if (2 * away > ring)
+            return false;
+    }
+    return true;
+}
+
+/* When it has not: bytes that are read in place, and the part of the computing that copies do not
+ * go on beside. */
+static void reckon_ring(const struct place_request *request, const struct sums *sums,
+                        const struct split *split, double *out_in_place, double *out_serial)
+{
+    struct spread_share share = spread_share(sums->kinds, sums->n_kinds, split->away);
+    double slots = (double)split->ring / (double)request->chunk;
+
+    *out_in_place = *out_serial = 0;
+    if (!split->away || is_ample(request, sums, &share, split->ring))
+        return;
+    for (uint32_t i = 0; i < sums->n_kinds; i++) {
+        double length = (double)sums->kinds[i].length;
+        double stays = fmax(0, 1 - (double)spread_away(&share, sums->kinds[i].length) / length);
+        double chunks = length / (double)request->chunk;
+        double bytes = (double)sums->kinds[i].bytes;
+        double cut = chunks - floor(chunks);
+        struct want want = {0};
+
+        want_of(floor(chunks) + 1, 1 - cut, stays, slots, &want);
+        want_of(floor(chunks) + 2, cut, stays, slots, &want);
+        *out_in_place += bytes * want.away;
+        if (want.mean > slots / 2)
+            *out_serial += bytes / (double)sums->dense * fmin(1, 2 - slots / want.mean);
+    }
 }
 
 /* Sparse pieces, the densest first; *left of the device is left behind them. */
@@ -168,16 +243,19 @@ static struct placement reckon(const struct place_piece *pieces, size_t n,
 {
     struct placement out = {.fits = true, .ring = split->ring, .device = split->dense};
     uint64_t left = split->sparse;
-    double copies, reads;
+    double copies, reads, missed, serial;
 
     out.host = sums->dense - split->dense;
-    *(request->may_stream ? &out.streamed : &out.in_place) = out.host;
+    out.streamed = split->streamed;
+    out.in_place = request->may_stream ? 0 : out.host;
     reckon_sparse(pieces, n, &left, &out);
+    reckon_ring(request, sums, split, &missed, &serial);
+    out.in_place += (uint64_t)missed;
     copies = (double)out.streamed / request->link;
     reads = (double)out.in_place / request->in_place;
-    out.seconds = (copies > request->compute ? copies + NOT_HIDDEN * request->compute
-                                             : request->compute + NOT_HIDDEN * copies) +
-                  reads;
+    out.held = split->held + out.device - split->dense + out.ring;
+    out.seconds = fmax(copies, request->compute) + reads +
+                  (NOT_HIDDEN + (1 - NOT_HIDDEN) * serial) * fmin(copies, request->compute);
     return out;
 }
 
@@ -246,12 +324,37 @@ int place_pieces(struct place_piece *pieces, size_t n, const struct place_reques
                          : 0;
     struct split split;
 
-    if (!scratch)
+    if (!scratch || !sums.kinds) {
+        free(sums.kinds);
+        free(scratch);
         return -ENOMEM;
+    }
     split = choose(pieces, n, request, &sums, out);
     mark(pieces, n, request, &split, scratch, out);
     out->fits = request->budget >= least;
     out->short_by = out->fits ? 0 : least - request->budget;
+    free(sums.kinds);
     free(scratch);
+    return 0;
+}
+
+int place_shares(const uint64_t *bytes, uint32_t n, uint64_t streamed, uint64_t *out_resident)
+{
+    struct spread_kind *kinds = calloc(n + 1, sizeof(*kinds));
+    struct spread_share share;
+    uint32_t n_kinds = 0;
+
+    if (!kinds)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < n; i++)
+        spread_add(kinds, &n_kinds, bytes[i], bytes[i]);
+    share = spread_share(kinds, n_kinds, streamed);
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t away = min_u64(min_u64(spread_away(&share, bytes[i]), bytes[i]), streamed);
+
+        out_resident[i] = bytes[i] - away;
+        streamed -= away;
+    }
+    free(kinds);
     return 0;
 }

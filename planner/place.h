@@ -52,6 +52,7 @@ struct placement {
     uint64_t short_by; /* if not: bytes of device memory that are missing */
     uint64_t device;   /* bytes of residents */
     uint64_t ring;
+    uint64_t held;     /* bytes of device memory that both take */
     uint64_t streamed; /* bytes copied in a pass */
     uint64_t in_place; /* bytes read in place in a pass */
     uint64_t host;     /* bytes that have their home there */
@@ -62,6 +63,10 @@ struct placement {
 /* Chooses tiers. 0 or -ENOMEM. */
 int place_pieces(struct place_piece *pieces, size_t n, const struct place_request *request,
                  struct placement *out);
+
+/* How many bytes of each of so many dense tensors stay, when `streamed` bytes of all do not: as the
+ * library has it. 0 or -ENOMEM. */
+int place_shares(const uint64_t *bytes, uint32_t n, uint64_t streamed, uint64_t *out_resident);
 
 /* The ring that streaming cannot do without. */
 uint64_t place_least_ring(const struct place_request *request);

@@ -26,7 +26,6 @@ enum {
     ATTEMPTS = 3,      /* to begin by the plan; later ones because memory came or went */
     ENOUGH_SHARE = 10, /* all but one part of so many must be recognised */
     AS_PLANNED = 64,   /* budgets that differ by less than one part of so many are the same */
-    RING_SHARE = 4,    /* as in prepare.c */
 };
 
 static bool is_close(uint64_t a, uint64_t b)
@@ -43,29 +42,23 @@ static uint64_t planned_residents(const struct planfile *plan)
     return bytes;
 }
 
-static uint64_t largest_tensor(const struct planfile *plan)
-{
-    uint64_t bytes = 0;
-
-    for (uint32_t i = 0; i < plan->n_tensors; i++)
-        bytes = plan->tensors[i].tier == PLANFILE_IN_PLACE ? bytes
-                                                           : max_u64(bytes, plan->tensors[i].bytes);
-    return bytes;
-}
-
 /* Of another budget, what can stay beside what is written and a ring. */
 static uint64_t residents_for(const struct planfile *plan, uint64_t budget)
 {
-    uint64_t slot = residency.space.slot_bytes;
     uint64_t room = less_u64(budget, plan->cache + plan->buffers);
-    uint64_t away = less_u64(plan->weights, room);
-    uint64_t longest = largest_tensor(plan) / slot + 2;
-    uint64_t read = (uint64_t)((double)longest * (double)away / (double)plan->weights) + 2;
+    struct spread_kind *kinds = calloc(plan->n_tensors, sizeof(*kinds));
+    uint32_t n = 0;
+    uint64_t ring;
 
-    if (!away)
-        return plan->weights;
-    return less_u64(room,
-                    min_u64((read + max_u64(1, read / RING_SHARE)) * slot, budget / RING_SHARE));
+    if (!kinds)
+        return room;
+    for (uint32_t i = 0; i < plan->n_tensors; i++) {
+        if (plan->tensors[i].tier != PLANFILE_IN_PLACE)
+            spread_add(kinds, &n, plan->tensors[i].bytes, plan->tensors[i].bytes);
+    }
+    ring = spread_ring(kinds, n, room, room, residency.space.slot_bytes);
+    free(kinds);
+    return ring ? less_u64(room, ring) : plan->weights;
 }
 
 /* By how much more or less stays here than the plan says. */
@@ -88,49 +81,50 @@ static double scale_of(struct pager *pager)
     return pager->planned.scale;
 }
 
-/* Of each block. */
-struct share {
-    double bytes;     /* that are to stay */
-    uint32_t tensors; /* of which it has something */
-};
-
+/* Bytes of each block that are to stay. */
 struct shares {
     double scale;
     uint32_t n;
-    struct share *of;
+    uint64_t all; /* bytes of the allocation */
+    double *bytes;
 };
 
-static void add_share(void *context, uint64_t offset, uint64_t bytes, double share)
+/* Of a tensor, what lies in blocks that it has not for itself. */
+static uint64_t shared_bytes(const struct shares *shares, uint64_t offset, uint64_t end)
 {
-    struct shares *shares = context;
-    uint64_t end = offset + bytes;
+    uint64_t slot = residency.space.slot_bytes;
+    uint64_t first = align_up(offset, slot);
+    uint64_t last = end < shares->all ? end - end % slot : end;
 
-    share = share * shares->scale < 1 ? share * shares->scale : 1;
+    return first > last ? end - offset : first - offset + end - last;
+}
+
+static void add_bytes(struct shares *shares, uint64_t offset, uint64_t end, double alone,
+                      double shared)
+{
+    uint64_t slot = residency.space.slot_bytes;
+
     while (offset < end) {
         uint64_t block = offset >> residency.slot_shift;
         uint64_t to = min_u64(end, (block + 1) << residency.slot_shift);
+        bool is_alone = offset % slot == 0 && (to % slot == 0 || to == shares->all);
 
-        if (block < shares->n) {
-            shares->of[block].bytes += share * (double)(to - offset);
-            shares->of[block].tensors++;
-        }
+        if (block < shares->n)
+            shares->bytes[block] += (is_alone ? alone : shared) * (double)(to - offset);
         offset = to;
     }
 }
 
-/* Blocks that several tensors share stay before others: at first they would be copied for each. */
-static void prefer_shared(struct shares *shares, double slot)
+/* Blocks that tensors share stay before others: at first they would be copied for each. */
+static void add_share(void *context, uint64_t offset, uint64_t bytes, double share)
 {
-    double all = 0, shared = 0, more = 0, left;
+    struct shares *shares = context;
+    double shared = (double)shared_bytes(shares, offset, offset + bytes);
+    double alone = (double)bytes - shared;
+    double due = (double)bytes * (share * shares->scale < 1 ? share * shares->scale : 1);
 
-    for (uint32_t i = 0; i < shares->n; i++) {
-        all += shares->of[i].bytes;
-        shared += shares->of[i].tensors > 1 ? shares->of[i].bytes : 0;
-        more += shares->of[i].tensors > 1 ? slot - shares->of[i].bytes : 0;
-    }
-    left = all > shared ? (all - shared - more) / (all - shared) : 0;
-    for (uint32_t i = 0; i < shares->n && left > 0; i++)
-        shares->of[i].bytes = shares->of[i].tensors > 1 ? slot : left * shares->of[i].bytes;
+    add_bytes(shares, offset, offset + bytes, due > shared ? (due - shared) / alone : 0,
+              due >= shared ? 1 : due / shared);
 }
 
 void planned_homes_init(struct planned_homes *homes, struct pager *pager, uint64_t bytes)
@@ -143,18 +137,17 @@ void planned_homes_init(struct planned_homes *homes, struct pager *pager, uint64
     if (!recognise_plan() || pager->planned.refuted)
         return;
     shares.scale = scale_of(pager);
-    shares.of = calloc(shares.n, sizeof(*shares.of));
+    shares.all = bytes;
+    shares.bytes = calloc(shares.n, sizeof(*shares.bytes));
     homes->stays = calloc(shares.n, sizeof(*homes->stays));
-    if (!shares.of || !homes->stays || !recognise_expect(bytes, add_share, &shares))
+    if (!shares.bytes || !homes->stays || !recognise_expect(bytes, add_share, &shares))
         planned_homes_fini(homes);
-    else
-        prefer_shared(&shares, slot);
     for (uint32_t i = 0; homes->stays && i < shares.n; i++) {
-        pager->planned.carry += shares.of[i].bytes;
+        pager->planned.carry += shares.bytes[i];
         homes->stays[i] = pager->planned.carry >= slot / 2;
         pager->planned.carry -= homes->stays[i] ? slot : 0;
     }
-    free(shares.of);
+    free(shares.bytes);
 }
 
 void planned_homes_fini(struct planned_homes *homes)

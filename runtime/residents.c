@@ -13,7 +13,6 @@
 #include "runtime/util.h"
 
 enum {
-    RING_SHARE = 4, /* of the card's slots: the most that the ring takes */
     SLOTS_LEAST = 2,
     LEFT_SHARE = 8, /* of the card: less than that is left unused by a plan of the user */
 };
@@ -178,12 +177,11 @@ static int most_at_once(const struct streaming *s)
     return most == UINT32_MAX ? -ENOMEM : (int)most;
 }
 
-/* So many, and as many that arrive meanwhile. */
 static uint32_t slots_for(uint32_t read, uint64_t budget)
 {
-    uint64_t most = max_u64(budget / residency.space.slot_bytes / RING_SHARE, SLOTS_LEAST);
+    uint64_t slot = residency.space.slot_bytes;
 
-    return (uint32_t)min_u64(2 * max_u64(read, 1), most);
+    return (uint32_t)(spread_ring_for(read, budget, slot) / slot);
 }
 
 /* With no more slots than it takes for what is then away: that is more, the more slots there are.

@@ -20,15 +20,13 @@ enum {
     MOST_BITS = 20,    /* behind the point */
     ROUNDING_BITS = 6, /* of a piece */
     UNEVEN_SHARE = 8,  /* of what is away: so much more may be for the sake of long buffers */
+    LOOK_BACK = 64,    /* kinds */
+    RING_SHARE = 4,    /* of the budget: the most that a ring takes, */
+    LEAST_CHUNKS = 2,  /* but for these */
+    AT_ONCE = 2,       /* rings' worth of what is read at once: read, and arriving */
 };
 
 #define ONE ((uint64_t)1 << ONE_BITS)
-
-/* What may be away: so much of everything, but of one buffer no more than `most`. */
-struct share {
-    uint64_t usual; /* of ONE */
-    uint64_t most;  /* bytes, times 2 to the power of MOST_BITS */
-};
 
 static uint64_t take(struct spread_piece *piece, uint64_t *budget)
 {
@@ -51,6 +49,11 @@ static uint64_t take_class(struct spread_piece *pieces, uint32_t n, enum spread_
     return taken;
 }
 
+static uint64_t length_of(const struct spread_piece *piece)
+{
+    return max_u64(piece->length, max_u64(piece->bytes, 1));
+}
+
 static uint64_t bytes_of(const struct spread_piece *pieces, uint32_t n, enum spread_class class)
 {
     uint64_t bytes = 0;
@@ -60,40 +63,64 @@ static uint64_t bytes_of(const struct spread_piece *pieces, uint32_t n, enum spr
     return bytes;
 }
 
-/* How many of ONE in all bytes of such a piece may be away. */
-static uint64_t away_of(const struct spread_piece *piece, const struct share *share)
+/* How many of ONE in all bytes of such a buffer may be away. */
+static uint64_t away_of(const struct spread_share *share, uint64_t length)
 {
-    uint64_t length = max_u64(piece->length, max_u64(piece->bytes, 1));
-    unsigned __int128 rate = ((unsigned __int128)share->most << (ONE_BITS - MOST_BITS)) / length;
+    unsigned __int128 rate =
+        ((unsigned __int128)share->most << (ONE_BITS - MOST_BITS)) / max_u64(length, 1);
 
     return rate < share->usual ? (uint64_t)rate : share->usual;
 }
 
-static bool is_enough(const struct spread_piece *pieces, uint32_t n, enum spread_class class,
-                      const struct share *share, uint64_t away)
+uint64_t spread_away(const struct spread_share *share, uint64_t length)
+{
+    return (uint64_t)(((unsigned __int128)length * away_of(share, length) + ONE - 1) >> ONE_BITS);
+}
+
+void spread_add(struct spread_kind *kinds, uint32_t *n, uint64_t length, uint64_t bytes)
+{
+    uint32_t i = *n;
+
+    while (i > 0 && *n - i < LOOK_BACK && kinds[i - 1].length != length)
+        i--;
+    if (i > 0 && kinds[i - 1].length == length)
+        kinds[i - 1].bytes += bytes;
+    else
+        kinds[(*n)++] = (struct spread_kind){length, bytes};
+}
+
+static bool is_enough(const struct spread_kind *kinds, uint32_t n, const struct spread_share *share,
+                      uint64_t away)
 {
     unsigned __int128 sum = 0;
 
-    for (uint32_t i = 0; i < n; i++) {
-        if (pieces[i].class == class)
-            sum += (unsigned __int128)pieces[i].bytes * away_of(&pieces[i], share);
-    }
+    for (uint32_t i = 0; i < n; i++)
+        sum += (unsigned __int128)kinds[i].bytes * away_of(share, kinds[i].length);
     return sum >= (unsigned __int128)away << ONE_BITS;
 }
 
-/* The least that lets `away` of `all` bytes be away, when no piece gives much more than usual. */
-static struct share find_share(const struct spread_piece *pieces, uint32_t n,
-                               enum spread_class class, uint64_t all, uint64_t away)
+static uint64_t bytes_of_kinds(const struct spread_kind *kinds, uint32_t n)
 {
-    uint64_t even = (uint64_t)(((unsigned __int128)away << ONE_BITS) / all) + 1;
-    struct share share = {.usual = min_u64(even + even / UNEVEN_SHARE, ONE)};
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        bytes += kinds[i].bytes;
+    return bytes;
+}
+
+/* The least `most` with which none gives much more than usual. */
+struct spread_share spread_share(const struct spread_kind *kinds, uint32_t n, uint64_t away)
+{
+    uint64_t all = bytes_of_kinds(kinds, n);
+    uint64_t even = all ? (uint64_t)(((unsigned __int128)away << ONE_BITS) / all) + 1 : 0;
+    struct spread_share share = {.usual = min_u64(even + even / UNEVEN_SHARE, ONE)};
     uint64_t enough = all << MOST_BITS;
 
     while (share.most < enough) {
         uint64_t middle = share.most + (enough - share.most) / 2;
-        struct share less = {.usual = share.usual, .most = middle};
+        struct spread_share less = {.usual = share.usual, .most = middle};
 
-        if (is_enough(pieces, n, class, &less, away))
+        if (is_enough(kinds, n, &less, away))
             enough = middle;
         else
             share.most = middle + 1;
@@ -101,23 +128,64 @@ static struct share find_share(const struct spread_piece *pieces, uint32_t n,
     return share;
 }
 
+uint64_t spread_ring_for(uint64_t chunks, uint64_t budget, uint64_t chunk)
+{
+    uint64_t most = max_u64(budget / RING_SHARE, LEAST_CHUNKS * chunk);
+
+    return min_u64(AT_ONCE * max_u64(chunks, 1) * chunk, most);
+}
+
+/* With no larger one than it takes for what is then away: that is more, the larger it is. */
+uint64_t spread_ring(const struct spread_kind *kinds, uint32_t n, uint64_t room, uint64_t budget,
+                     uint64_t chunk)
+{
+    uint64_t all = bytes_of_kinds(kinds, n);
+    uint64_t wanted = LEAST_CHUNKS * chunk;
+    uint64_t ring;
+
+    if (all <= min_u64(room, budget))
+        return 0;
+    do {
+        struct spread_share share;
+        uint64_t most = 0;
+
+        ring = wanted;
+        if (ring >= budget)
+            return ring;
+        share = spread_share(kinds, n, all - min_u64(min_u64(room, budget - ring), all));
+        for (uint32_t i = 0; i < n; i++)
+            most = max_u64(most, spread_away(&share, kinds[i].length));
+        wanted = spread_ring_for((most + chunk - 1) / chunk, budget, chunk);
+    } while (wanted > ring);
+    return ring;
+}
+
 static uint64_t take_evenly(struct spread_piece *pieces, uint32_t n, enum spread_class class,
                             uint64_t budget)
 {
     uint64_t all = bytes_of(pieces, n, class);
-    struct share share = {0};
+    struct spread_kind *kinds = calloc(n + 1, sizeof(*kinds));
+    struct spread_share share = {.most = UINT64_MAX >> 1};
     unsigned __int128 due = 0;
     unsigned __int128 rounded;
+    uint32_t n_kinds = 0;
     uint64_t taken = 0;
 
-    if (budget < all)
-        share = find_share(pieces, n, class, all, all - budget);
+    for (uint32_t i = 0; kinds && i < n; i++) {
+        if (pieces[i].class == class)
+            spread_add(kinds, &n_kinds, length_of(&pieces[i]), pieces[i].bytes);
+    }
+    if (budget < all && kinds)
+        share = spread_share(kinds, n_kinds, all - budget);
+    else if (budget < all)
+        share.usual = (uint64_t)(((unsigned __int128)(all - budget) << ONE_BITS) / all) + 1;
+    free(kinds);
     for (uint32_t i = 0; i < n; i++) {
         struct spread_piece *piece = &pieces[i];
 
         if (piece->class != class)
             continue;
-        due += (unsigned __int128)piece->bytes * (ONE - away_of(piece, &share));
+        due += (unsigned __int128)piece->bytes * (ONE - away_of(&share, length_of(piece)));
         /* What is due is rounded down: by a little less than a piece it is due all the same. */
         rounded = (unsigned __int128)piece->bytes << (ONE_BITS - ROUNDING_BITS);
         piece->resident = taken + piece->bytes <= budget &&

@@ -34,6 +34,33 @@ struct spread_piece {
     bool resident; /* out */
 };
 
+/* Buffers of one length, or of nearly the same place in the order. */
+struct spread_kind {
+    uint64_t length; /* bytes of one */
+    uint64_t bytes;  /* of all of them */
+};
+
+/* How much of buffers is away. */
+struct spread_share {
+    uint64_t usual; /* 2^-32 of their bytes, */
+    uint64_t most;  /* but of one buffer no more than so many 2^-20 bytes */
+};
+
+/* Adds a buffer to the kinds, of which there are *n; there is room for another one. */
+void spread_add(struct spread_kind *kinds, uint32_t *n, uint64_t length, uint64_t bytes);
+/* When so many bytes of buffers are away, all of which are streamed. */
+struct spread_share spread_share(const struct spread_kind *kinds, uint32_t n, uint64_t away);
+/* Of one buffer of this length, then. */
+uint64_t spread_away(const struct spread_share *share, uint64_t length);
+
+/* Bytes of a ring by which a launch reads what takes `chunks`, while as much arrives. Of a budget
+ * that is for residents, too, it takes no more than a share. */
+uint64_t spread_ring_for(uint64_t chunks, uint64_t budget, uint64_t chunk);
+/* The ring that buffers take of which `room` bytes may stay, and no more than the budget holds
+ * beside it: the more memory there is the smaller, up to its share. 0 when all of them stay. */
+uint64_t spread_ring(const struct spread_kind *kinds, uint32_t n, uint64_t room, uint64_t budget,
+                     uint64_t chunk);
+
 /*
  * Chooses residents of together at most `budget` bytes: the written first, then those that are
  * visited most, then a share of the others, as even as that of long buffers allows, and of those

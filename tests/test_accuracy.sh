@@ -39,7 +39,7 @@ run() {
     # shellcheck disable=SC2086
     env LD_LIBRARY_PATH="$sim" LD_PRELOAD="${LD_PRELOAD:-}${preload:+ $preload}" \
         VRAMSHIM_VRAM="$budget" SIM_VRAM=1GiB SIM_PROFILE=rtx3060 SIM_ORDER=timed \
-        SIM_HOST_RAM=4GiB SIM_STATS="$scratch/stats" "$apps/$program" --model "$model" \
+        SIM_HOST_RAM=4GiB SIM_STATS="$scratch/stats" VRAMSHIM_LOG=info "$apps/$program" --model "$model" \
         $(printf '%s\n' "$@" | sed '/^--shim$/d') >"$scratch/said" 2>&1
 }
 stat() { sed -n "s/^$1 //p" "$scratch/stats"; }
@@ -61,7 +61,8 @@ print($1)"
 }
 near() { awk "BEGIN { d = $1 / $2 - 1; exit !(d <= $3 && d >= -$3) }" </dev/null; }
 
-# judge PROGRAM MODEL FEW MANY TENTHS...: W/B. A run with W/B of 1.1 is learned from.
+# judge PROGRAM MODEL FEW MANY TENTHS TENTHS...: W/B, of which a run with the first is learned from:
+# what the program has beside the whole chunks of its budget.
 judge() {
     program=$1 model=$scratch/$1.gguf few=$3 many=$4
     python3 "$MESON_SOURCE_ROOT/tests/reference/make_random_gguf.py" "$2" "$model"
@@ -69,11 +70,12 @@ judge() {
         python3 -c "import json, sys; print(json.load(sys.stdin)['model']['bytes'])")
     ns=$(pass 8 16 1GiB)
     alone=$(awk "BEGIN { printf \"%.9f\", $ns / 1e9 }" </dev/null)
-    budget=$(((bytes * 10 / 11) >> 20))MiB
+    budget=$(((bytes * 10 / $5) >> 20))MiB
     run "$few" "$budget"
-    beside=$(($(stat device_most) - (${budget%MiB} << 20)))
+    chunk=$(sed -n 's/.* chunk \([0-9]*\) MiB$/\1/p' "$scratch/said")
+    beside=$(($(stat device_most) - (${budget%MiB} / chunk * chunk << 20)))
     [ "$beside" -gt 0 ] || beside=0
-    shift 4
+    shift 5
     for ratio; do
         budget=$(((bytes * 10 / ratio) >> 20))MiB
         ns=$(pass "$few" "$many" "$budget")
@@ -96,7 +98,7 @@ ok "the card is known by its name" has "$out" '"card": "NVIDIA GeForce RTX 3060"
 if [ "$short" ]; then
     skip "generate and encoder" "they take long here, and their figures are those of the gcc build"
 else
-    judge generate llama 16 28 11 15 20
-    judge encoder bert 10 16 15
+    judge generate llama 16 28 15 11 20 40
+    judge encoder bert 10 16 20 15
 fi
 finish

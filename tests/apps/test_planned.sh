@@ -57,7 +57,7 @@ without=$(count kernel_bytes_host)
 expect 0 generate 1 VRAMSHIM_PLAN="$scratch/plan"
 ok "the first token finds its weights: $(count kernel_bytes_host) bytes in place, not $without" \
     test $((10 * $(count kernel_bytes_host))) -lt "$without"
-ok "what is away goes straight to its home" test "$(count bytes_to_host)" -lt 8388608
+ok "what is away goes straight to its home" test "$(count bytes_to_host)" -lt 12582912
 
 expect 0 generate 3 VRAMSHIM_PLAN="$scratch/plan" VRAMSHIM_REPORT="$scratch/report"
 ok "a run with a plan writes a report" test -s "$scratch/report"

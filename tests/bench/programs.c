@@ -436,8 +436,8 @@ const struct program programs[] = {
 };
 const uint32_t n_programs = ARRAY_SIZE(programs);
 
-/* What stays, of all tensors alike, beside what is written and the ring. */
-static uint64_t residents_of(const struct planfile *plan)
+/* What does not stay, beside what is written and the ring. */
+static uint64_t streamed_of(const struct planfile *plan)
 {
     struct place_request request = {
         .budget = plan->device - plan->buffers,
@@ -458,7 +458,7 @@ static uint64_t residents_of(const struct planfile *plan)
     if (!pieces || place_pieces(pieces, plan->n_tensors, &request, &placement))
         exit(1);
     free(pieces);
-    return placement.device;
+    return placement.streamed;
 }
 
 static void add_tensors(struct planfile *plan, const struct component *c)
@@ -477,16 +477,16 @@ static void add_tensors(struct planfile *plan, const struct component *c)
 
 static void share_residents(struct planfile *plan)
 {
-    uint64_t all = residents_of(plan);
-    uint64_t passed = 0;
-    uint64_t taken = 0;
+    uint64_t *bytes = calloc(2 * (size_t)plan->n_tensors, sizeof(*bytes));
+    uint64_t *resident = bytes + plan->n_tensors;
 
-    for (uint32_t i = 0; i < plan->n_tensors; i++) {
-        passed += plan->tensors[i].bytes;
-        plan->tensors[i].resident =
-            (uint64_t)((unsigned __int128)all * passed / plan->weights) - taken;
-        taken += plan->tensors[i].resident;
-    }
+    for (uint32_t i = 0; bytes && i < plan->n_tensors; i++)
+        bytes[i] = plan->tensors[i].bytes;
+    if (!bytes || place_shares(bytes, plan->n_tensors, streamed_of(plan), resident))
+        exit(1);
+    for (uint32_t i = 0; i < plan->n_tensors; i++)
+        plan->tensors[i].resident = resident[i];
+    free(bytes);
 }
 
 bool program_plan(const struct program *program, uint64_t budget, uint64_t written, FILE *out)
