@@ -182,7 +182,7 @@ static void print_why(const struct answer *a, FILE *out)
 
         if (r->kind == STRATEGY_ADVICE && r->fits)
             fprintf(out, "%-16s %s: %s\n", r->name, r->help, r->why);
-        if (r->kind == STRATEGY_LATER || r->kind == STRATEGY_ENGINE)
+        if (r->kind == STRATEGY_ENGINE)
             fprintf(out, "%-16s %s\n", r->name, r->why);
     }
 }
@@ -243,6 +243,8 @@ static void print_next(const struct answer *a, FILE *out)
         fprintf(out, " --story %s", a->given->engine->story);
     if (strcmp(best->name, "in-place") == 0)
         fputs(" --engine none", out);
+    if (strcmp(best->name, "spill") == 0)
+        fputs(" --spill-dir DIRECTORY", out);
     fputs(" -- program arguments\n", out);
 }
 

@@ -14,6 +14,8 @@
 enum {
     STEP = 256, /* tokens */
     BATCH_MOST = 4096,
+    PIXELS = 64, /* images are made of such pieces, */
+    PIXELS_MOST = 16384,
 };
 
 static int fits_with(struct strategy_case *c, size_t row, const struct workload *work, bool *out)
@@ -204,4 +206,17 @@ int change_max_context(struct strategy_case *c, uint64_t *out)
 int change_max_batch(struct strategy_case *c, uint64_t *out)
 {
     return greatest(c, set_batch, BATCH_MOST, out);
+}
+
+static void set_resolution(struct workload *work, uint64_t steps)
+{
+    work->width = work->height = (uint32_t)(steps * PIXELS);
+}
+
+int change_max_resolution(struct strategy_case *c, uint64_t *out)
+{
+    int r = greatest(c, set_resolution, PIXELS_MOST / PIXELS, out);
+
+    *out *= PIXELS;
+    return r;
 }

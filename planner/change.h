@@ -11,3 +11,5 @@ int change_find(struct strategy_case *c, size_t row, struct strategy_result *res
 int change_max_context(struct strategy_case *c, uint64_t *out);
 /* The same for sequences or images at once. */
 int change_max_batch(struct strategy_case *c, uint64_t *out);
+/* The same for pixels on each side of an image. */
+int change_max_resolution(struct strategy_case *c, uint64_t *out);

@@ -304,15 +304,21 @@ static int take_rate(const char *option, const char *text, double *out, char *er
     return -EINVAL;
 }
 
-/* Space where a program would put what fits nowhere else. */
+/* Space where the library puts what fits nowhere else: as it is set, or else could be. */
 static uint64_t free_disk(void)
 {
     const char *folder = getenv("TMPDIR");
+    struct config config;
     struct statvfs stat;
+    uint64_t most;
 
+    config_load(&config, environ);
+    if (config.spill_dir.name[0])
+        folder = config.spill_dir.name;
     if (statvfs(folder && *folder ? folder : "/var/tmp", &stat) != 0)
         return 0;
-    return (uint64_t)stat.f_bavail * stat.f_frsize;
+    most = (uint64_t)stat.f_bavail * stat.f_frsize;
+    return amount_resolve(config.spill, most, most);
 }
 
 /* What the shim itself would take of the host here. */

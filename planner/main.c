@@ -301,22 +301,38 @@ static int answer_check(struct plan *plan)
     return finish(0) ? STATUS_ENVIRONMENT : verdict(plan);
 }
 
+/* What there may be the most of. */
+static const struct most {
+    const char *name;
+    int (*find)(struct strategy_case *, uint64_t *);
+    bool of_images;
+} mosts[] = {
+    {"ctx", change_max_context},
+    {"batch", change_max_batch},
+    {"resolution", change_max_resolution, .of_images = true},
+};
+
 static int answer_max(struct plan *plan)
 {
-    bool context = strcmp(plan->options.max, "ctx") == 0;
-    uint64_t most = 0;
+    const struct most *most = NULL;
+    uint64_t value = 0;
 
-    if (!context && strcmp(plan->options.max, "batch") != 0)
-        return complain(STATUS_USAGE, "--max \"%s\" is neither ctx nor batch", plan->options.max);
+    for (size_t i = 0; i < ARRAY_SIZE(mosts); i++)
+        most = strcmp(plan->options.max, mosts[i].name) == 0 ? &mosts[i] : most;
+    if (!most)
+        return complain(STATUS_USAGE, "--max \"%s\" is neither ctx, batch nor resolution",
+                        plan->options.max);
+    if (most->of_images && plan->subject.kind != SUBJECT_IMAGE)
+        return complain(STATUS_USAGE, "--max resolution is for models that make images");
     if (!plan->given.machine.has_card)
         return complain(STATUS_ENVIRONMENT, "%s; say what to look for with --gpu or --vram",
                         plan->given.machine.why_not);
-    if (context ? change_max_context(&plan->given, &most) : change_max_batch(&plan->given, &most))
+    if (most->find(&plan->given, &value))
         return complain_memory();
-    printf("%" PRIu64 "\n", most);
+    printf(most->of_images ? "%" PRIu64 "x%" PRIu64 "\n" : "%" PRIu64 "\n", value, value);
     if (finish(0))
         return STATUS_ENVIRONMENT;
-    return most ? STATUS_FITS : STATUS_DOES_NOT_FIT;
+    return value ? STATUS_FITS : STATUS_DOES_NOT_FIT;
 }
 
 /* A figure of a run, unless the person gave one. */

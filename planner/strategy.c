@@ -319,7 +319,7 @@ static int judge_spill(const struct row *row, struct strategy_case *c, struct st
     reading = (double)out->disk / c->machine.disk_rate;
     out->bound = reading > total.seconds ? "disk" : bound_of(&total);
     set_seconds(c, reading > total.seconds ? reading : total.seconds, out);
-    snprintf(out->why, sizeof(out->why), "reckoned only: this version has no disk tier");
+    snprintf(out->why, sizeof(out->why), "%.2f GB per pass from the disk", (double)out->disk / 1e9);
     if (out->disk > c->machine.disk)
         lack(out, LACK_DISK, out->disk - c->machine.disk);
     return 0;
@@ -559,6 +559,7 @@ int strategy_place(struct strategy_case *c, const char *name, struct placement *
         {"experts-cached", {.may_stream = true, .cache = true}},
         {"experts-in-place", {.may_stream = true}},
         {"in-place", {.cache = true}},
+        {"spill", {.may_stream = true, .cache = true}},
         {"stream-blocks", {.may_stream = true, .whole_experts = true, .all_away = true}},
         {"stream-all", {.may_stream = true, .whole_experts = true, .all_away = true}},
     };

@@ -16,7 +16,6 @@
 
 enum strategy_kind {
     STRATEGY_OURS,   /* the library does it */
-    STRATEGY_LATER,  /* this version does not do it yet: never recommended */
     STRATEGY_ENGINE, /* the program does it by itself */
     STRATEGY_ADVICE, /* needs another file or other options: never recommended by itself */
 };

@@ -125,13 +125,9 @@ static const struct mapping *mapping_of(uint64_t address)
     return found;
 }
 
-void backing_note(struct backing_uploads *uploads, uint64_t at, const void *from, uint64_t bytes)
+static void add_upload(struct backing_uploads *uploads, const struct backing_upload *upload)
 {
-    uint64_t address = (uint64_t)(uintptr_t)from;
-    const struct mapping *mapping = mapping_of(address);
-
-    if (!mapping || mapping->file == NO_FILE || bytes > mapping->to - address ||
-        uploads->n == UPLOADS_MAX)
+    if (upload->file == NO_FILE || uploads->n == UPLOADS_MAX)
         return;
     if (uploads->n == uploads->capacity) {
         uint32_t capacity = uploads->capacity ? 2 * uploads->capacity : 64;
@@ -142,12 +138,40 @@ void backing_note(struct backing_uploads *uploads, uint64_t at, const void *from
         uploads->all = grown;
         uploads->capacity = capacity;
     }
-    uploads->all[uploads->n++] = (struct backing_upload){
-        .at = at,
-        .bytes = bytes,
-        .offset = mapping->offset + (address - mapping->from),
-        .file = mapping->file,
-    };
+    uploads->all[uploads->n++] = *upload;
+}
+
+void backing_note(struct backing_uploads *uploads, uint64_t at, const void *from, uint64_t bytes)
+{
+    uint64_t address = (uint64_t)(uintptr_t)from;
+    const struct mapping *mapping = mapping_of(address);
+
+    if (!mapping || bytes > mapping->to - address)
+        return;
+    add_upload(uploads, &(struct backing_upload){
+                            .at = at,
+                            .bytes = bytes,
+                            .offset = mapping->offset + (address - mapping->from),
+                            .file = mapping->file,
+                        });
+}
+
+void backing_note_file(struct backing_uploads *uploads, uint64_t at, uint64_t bytes, int fd,
+                       uint64_t offset)
+{
+    const struct backing_upload *last = uploads->n ? &uploads->all[uploads->n - 1] : NULL;
+    char name[32];
+    struct stat st;
+
+    if ((last && last->at == at && last->bytes >= bytes) || fstat(fd, &st))
+        return;
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    add_upload(uploads, &(struct backing_upload){
+                            .at = at,
+                            .bytes = bytes,
+                            .offset = offset,
+                            .file = file_of(name, st.st_dev, st.st_ino),
+                        });
 }
 
 static int by_place(const void *left, const void *right)

@@ -40,6 +40,10 @@ static inline bool backing_is(uint32_t page)
 /* Bytes at `from` are uploaded to `at` of an allocation. Notes it if they are a file's. */
 void backing_note(struct backing_uploads *uploads, uint64_t at, const void *from, uint64_t bytes);
 
+/* The same of bytes that are a file's, open as `fd`, for another reason. */
+void backing_note_file(struct backing_uploads *uploads, uint64_t at, uint64_t bytes, int fd,
+                       uint64_t offset);
+
 /* A page of what is at `at` of the allocation, if a file holds it; `scratch` is as large as it. The
  * checksum is that of the spill file's pages. */
 bool backing_make(const struct backing_uploads *uploads, uint64_t at, const void *bytes, uint64_t n,

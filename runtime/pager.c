@@ -18,6 +18,7 @@
 #include "runtime/experts.h"
 #include "runtime/gate.h"
 #include "runtime/log.h"
+#include "runtime/origin.h"
 #include "runtime/planned.h"
 #include "runtime/recognise.h"
 #include "runtime/room.h"
@@ -535,6 +536,18 @@ void pager_context_gone(const struct driver *drv, CUcontext ctx)
     pthread_mutex_unlock(&pagers.lock);
 }
 
+/* What a plan has found to be a tensor of its file need not be written to another one. */
+static void note_origin(struct range *range, uint64_t offset, uint64_t bytes)
+{
+    struct origin origin;
+
+    while (bytes && residency_spills() && origin_find(range, offset, bytes, &origin)) {
+        backing_note_file(&range->sources, offset, origin.bytes, origin.fd, origin.offset);
+        offset += origin.bytes;
+        bytes -= origin.bytes;
+    }
+}
+
 void pager_upload(const struct driver *drv, CUdeviceptr address, const void *source, uint64_t bytes)
 {
     struct range *range;
@@ -548,6 +561,7 @@ void pager_upload(const struct driver *drv, CUdeviceptr address, const void *sou
         room_follow(range->pager, drv);
         if (recognise_upload(range, address - range->base, source, bytes))
             planned_uploaded(range->pager, drv);
+        note_origin(range, address - range->base, bytes);
     }
     pthread_mutex_unlock(&pagers.lock);
 }

@@ -309,8 +309,7 @@ static uint64_t bytes_wanted(uint64_t least)
 static bool may_start(const struct pager *pager)
 {
     return recognise_plan() && !pager->planned.refuted && pager->planned.attempts < ATTEMPTS &&
-           pagers.config.engine == ENGINE_STREAM && !residency_spills() &&
-           recognise_sum().tensors != 0;
+           pagers.config.engine == ENGINE_STREAM && recognise_sum().tensors != 0;
 }
 
 static void tell(const struct pager *pager)

@@ -111,6 +111,10 @@ expect 2 on 64MiB --for llama.cp
 ok "a mistyped program is answered with the nearest" says "did you mean llama.cpp?"
 expect 0 on 64MiB --max ctx
 ok "the most that fits is a number" test "$out" -gt 0
+expect 2 on 64MiB --max resolution
+ok "only what makes images has a resolution" says "is for models that make images"
+expect 2 on 64MiB --max speed
+ok "what there is no most of is said" says "is neither ctx, batch nor resolution"
 
 # A mixture of experts of which there is no file.
 expect 0 "$plan" --moe 120.67B 12.77B 512 22 --gpu h200 --ram 512GiB --json

@@ -61,13 +61,13 @@ uint32_t *mirror_at(struct model *m, uint64_t offset)
     return &m->mirror[offset / (64 * KIB)];
 }
 
-static struct model start_empty(const char *vram)
+static struct model start_empty(const char *vram, const char *ram)
 {
     struct model m = {.expected = 0};
     uint32_t zero = 0;
 
     setenv("VRAMSHIM_ENGINE", "stream", 1);
-    start_paged(vram, "256MiB");
+    start_paged(vram, ram);
     m.code = load_code();
     sim_register_kernel(&read_kernel);
     sim_register_kernel(&through_kernel);
@@ -93,7 +93,7 @@ static struct model start_empty(const char *vram)
 
 struct model start_model(const char *vram)
 {
-    struct model m = start_empty(vram);
+    struct model m = start_empty(vram, "256MiB");
 
     for (uint64_t i = 0; i < MODEL; i += 64 * KIB)
         ok(cuMemcpyHtoD_v2(m.weights + i, mirror_at(&m, i), 4));
@@ -113,9 +113,9 @@ static void fill(uint32_t *words, uint32_t tensor, bool foreign)
         words[i / sizeof(*words)] = (uint32_t)((tensor * TENSOR + i) * 2654435761u + 12345);
 }
 
-static void write_plan(uint64_t device, uint32_t *words)
+static void write_plan(uint64_t device, uint32_t *words, const char *model)
 {
-    struct planfile_file file = {.path = "/nowhere", .bytes = MODEL, .digest = 1};
+    struct planfile_file file = {.path = (char *)model, .bytes = MODEL};
     struct planfile_tensor tensors[TENSORS];
     struct planfile plan = {.model = "",
                             .card = "",
@@ -133,6 +133,8 @@ static void write_plan(uint64_t device, uint32_t *words)
     char path[64];
     FILE *out;
 
+    fill(words, 0, false);
+    file.digest = planfile_digest(words, PLANFILE_DIGEST);
     for (uint32_t i = 0; i < TENSORS; i++) {
         fill(words, i, false);
         tensors[i] = (struct planfile_tensor){
@@ -159,12 +161,39 @@ struct model start_planned(const char *vram, uint64_t device, bool foreign)
     struct model m;
 
     cr_assert_not_null(words);
-    write_plan(device, words);
+    write_plan(device, words, "/nowhere");
     setenv("SIM_VRAM", "64MiB", 1);
     setenv("VRAMSHIM_VRAM", vram, 1);
-    m = start_empty(vram);
+    m = start_empty(vram, "256MiB");
     for (uint32_t i = 0; i < TENSORS; i++) {
         fill(words, i, foreign);
+        ok(cuMemcpyHtoD_v2(m.weights + (uint64_t)i * TENSOR, words, TENSOR));
+    }
+    free(words);
+    return m;
+}
+
+struct model start_planned_file(const char *vram, const char *ram, uint64_t device)
+{
+    int fd = memfd_create("model", 0);
+    uint32_t *words = malloc(TENSOR);
+    struct model m;
+    char path[64];
+
+    cr_assert_not_null(words);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    for (uint32_t i = 0; i < TENSORS; i++) {
+        fill(words, i, false);
+        cr_assert_eq(write(fd, words, TENSOR), TENSOR);
+    }
+    write_plan(device, words, path);
+    setenv("SIM_VRAM", "64MiB", 1);
+    setenv("VRAMSHIM_VRAM", vram, 1);
+    setenv("VRAMSHIM_SPILL_DIR", ".", 1);
+    setenv("VRAMSHIM_SPILL_FORCE", "1", 1);
+    m = start_empty(vram, ram);
+    for (uint32_t i = 0; i < TENSORS; i++) {
+        cr_assert_eq(pread(fd, words, TENSOR, (off_t)i * TENSOR), TENSOR);
         ok(cuMemcpyHtoD_v2(m.weights + (uint64_t)i * TENSOR, words, TENSOR));
     }
     free(words);

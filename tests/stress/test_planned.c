@@ -151,3 +151,23 @@ Test(planned, memory_that_is_allocated_later_has_the_room_it_was_planned_with)
     ok(cuMemFree_v2(buffers));
     stop_model(&m);
 }
+
+/* What was there before is none of the file's; the allocation begins on the disk. */
+Test(planned, what_is_a_file_of_the_plan_is_not_written_to_the_disk)
+{
+    struct model m = start_planned_file("18MiB", "24MiB", 18 * MIB);
+    uint64_t written = stats_get(bytes_written);
+
+    cr_expect_eq(stats_get(streaming_plans), 1, "before anything was launched");
+    passes(&m, 8);
+    cr_expect_gt(stats_get(launches_redirected), 0);
+    cr_expect_gt(stats_get(bytes_read), 0);
+    cr_expect_leq(stats_get(bytes_written) - written, PAGE);
+    written = stats_get(bytes_written);
+    for (uint32_t i = 0; i < 60; i++)
+        read_tensor(&m, i * 5 % TENSORS);
+    passes(&m, 4);
+    cr_expect_eq(stats_get(bytes_written), written);
+    cr_expect_eq(stats_now().illegal_addresses, 0);
+    stop_model(&m);
+}
