@@ -27,7 +27,8 @@ MIB = 1 << 20
 # name: its file and form; the GiB of its model, the largest first and one for each level of time there
 # is (less on a small card); simulated, its MiB; how many passes it makes; seconds until it begins to
 # load; whether there is another way to run it on less memory, and whether it is run with and without
-# the library in turns; what it is. Those that matter most come first.
+# the library in turns; whether it hides pointers in device memory on purpose; what it is. Those that
+# matter most come first.
 LEVELS = 3
 PROGRAMS = {
     "decoder": {"file": "decoder", "form": "decode", "sizes": (8, 8, 4), "passes": 12, "starts": 2,
@@ -38,7 +39,7 @@ PROGRAMS = {
                   "alternatives": True, "paired": True,
                   "what": "transformers: a dense decoder in bf16, 32 tokens"},
     "cublas-pointers": {"file": "gemms", "form": "pointers", "sizes": (4, 4, 2), "passes": 12,
-                        "simulated": 4, "starts": 3,
+                        "simulated": 4, "starts": 3, "hides": True,
                         "what": "CUDA C++: cuBLAS, batches through arrays of pointers"},
     "torch-eager": {"file": "layers.py", "form": "eager", "sizes": (4, 4, 2), "passes": 12, "starts": 7,
                     "paired": True, "what": "PyTorch: linear layers, eager"},

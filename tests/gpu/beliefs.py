@@ -8,6 +8,7 @@ import os
 import re
 
 import apps
+import looks
 
 FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "beliefs.md")
 
@@ -41,6 +42,15 @@ class Answers:
                       if word in found), "confirmed") if found else "not run"
         return worst, f"under the library: {worst}"
 
+    def of_looks(self, what):
+        found = [step for step in self.steps.values() if step["kind"] == "look" and step["what"] == what]
+        words = [verdict_of(step) for step in found]
+        counts = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
+        decided = [word for word in words if word in ("confirmed", "refuted", "open")]
+        verdict = next((word for word in ("refuted", "open") if word in decided),
+                       "confirmed" if decided else "")
+        return verdict, f"{what}: {counts or 'not run'}"
+
     def of_programs(self):
         compared = [step for step in self.runs if step["same"] is not None]
         wrong = [step["name"] for step in compared if step["same"] is False]
@@ -73,6 +83,8 @@ class Answers:
     def of(self, name, names):
         if name == "shimmed":
             return self.of_shimmed(names)
+        if name in looks.QUESTIONS:
+            return self.of_looks(name)
         if name == "program":
             return self.of_programs()
         if name == "overhead":

@@ -30,6 +30,7 @@ enum kernel {
     KERNEL_FILL,
     KERNEL_ADD,
     KERNEL_POLL,
+    KERNEL_FOLLOW,
     KERNEL_NOTHING,
     KERNEL_MANY, /* sixteen parameters: not for kernel_launch() */
     KERNEL_COUNT,

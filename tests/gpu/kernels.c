@@ -10,6 +10,7 @@
  *   fill     b units of 16 bytes at a, by the seed c
  *   add      one to each of b words of 8 bytes at a, atomically, by every block
  *   poll     reads the word at a for b nanoseconds; how often goes to c
+ *   follow   adds to c the words at b and where the one at a leads, and leaves a and b at d
  *   nothing
  *   many     nothing, of sixteen parameters
  *
@@ -134,6 +135,14 @@ const char kernels_text[] = ".version 5.0\n"
                   "    red.global.add.u64 [%c], %count;\n"
                   "    ret;\n}\n"
 
+    ENTRY("follow") "    ld.global.u64 %at, [%a];\n"
+                    "    ld.global.u64 %low, [%at];\n"
+                    "    ld.global.u64 %high, [%b];\n"
+                    "    add.u64 %low, %low, %high;\n"
+                    "    red.global.add.u64 [%c], %low;\n"
+                    "    st.global.v2.u64 [%d], {%a, %b};\n"
+                    "    ret;\n}\n"
+
     ENTRY("nothing") "    ret;\n}\n"
 
                      ".visible .entry many(.param .u64 p0, .param .u64 p1, .param .u64 p2, .param "
@@ -145,7 +154,8 @@ const char kernels_text[] = ".version 5.0\n"
                      "    .param .u64 p14, .param .u64 p15)\n{\n    ret;\n}\n";
 
 const char *const kernel_names[KERNEL_COUNT] = {
-    [KERNEL_SPIN] = "spin", [KERNEL_READ] = "read",       [KERNEL_STEP] = "step",
-    [KERNEL_ROWS] = "rows", [KERNEL_FILL] = "fill",       [KERNEL_ADD] = "add",
-    [KERNEL_POLL] = "poll", [KERNEL_NOTHING] = "nothing", [KERNEL_MANY] = "many",
+    [KERNEL_SPIN] = "spin", [KERNEL_READ] = "read",     [KERNEL_STEP] = "step",
+    [KERNEL_ROWS] = "rows", [KERNEL_FILL] = "fill",     [KERNEL_ADD] = "add",
+    [KERNEL_POLL] = "poll", [KERNEL_FOLLOW] = "follow", [KERNEL_NOTHING] = "nothing",
+    [KERNEL_MANY] = "many",
 };

@@ -17,7 +17,8 @@ import apps
 SOURCES = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(SOURCES))
 PACKAGES = ("torch", "transformers", "accelerate", "triton", "jax", "cupy")
-WANTED = ("tests/gpu/experiments", "tests/gpu/decoder", "interpose/libvramshim.so", "tools/vramshim")
+WANTED = ("tests/gpu/experiments", "tests/gpu/decoder", "interpose/libvramshim.so", "tools/vramshim",
+          "tests/gpu/libvramshim-look.so")
 
 # Read before they are needed: on a machine that has just started, packages come from a slow disk.
 VERSIONS = """
@@ -136,6 +137,10 @@ class Place:
     def library(self):
         return self.find("interpose/libvramshim.so", "libvramshim.so")
 
+    def looking(self):
+        """The library with something in it that looks at launches."""
+        return self.find("tests/gpu/libvramshim-look.so", "libvramshim-look.so")
+
     # What takes long and needs no card is begun early, beside the first questions.
 
     def begin(self, compute):
@@ -234,13 +239,13 @@ class Place:
                     asked.append(copy)
         return own if os.path.isdir(own) else None
 
-    def shimmed(self, budget=None, engine=None):
+    def shimmed(self, budget=None, engine=None, library=None):
         """The same under the library, with so many bytes of the card for what it pages."""
         log = os.path.join(self.work, "summary")
         if os.path.exists(log):
             os.remove(log)
         environment = self.environment()
-        preloaded = [os.environ.get("LD_PRELOAD", ""), self.library()]
+        preloaded = [os.environ.get("LD_PRELOAD", ""), library or self.library()]
         environment.update(LD_PRELOAD=" ".join(filter(None, preloaded)), VRAMSHIM_SUMMARY="1",
                            VRAMSHIM_LOG_FILE=log, VRAMSHIM_PROFILE=self.profile)
         if budget:
@@ -284,7 +289,8 @@ def build_with_meson(build, simulated, seconds):
 def pack(build, folder):
     """What a machine without the means to build needs: --build FOLDER there."""
     place = Place(build, False, sys.executable)
-    paths = (place.binary("experiments"), place.binary("decoder"), place.tool(), place.library())
+    paths = (place.binary("experiments"), place.binary("decoder"), place.tool(), place.library(),
+             place.looking())
     if not all(paths):
         sys.exit("run: build it first")
     os.makedirs(os.path.join(folder, "lib"), exist_ok=True)

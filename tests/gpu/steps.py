@@ -10,6 +10,7 @@ import sys
 import time
 
 import apps
+import looks
 import schedule
 import tables
 
@@ -339,10 +340,37 @@ class Run:
             if ratio != first:
                 yield from rows(names, lambda name, ratio=ratio: self.on_less(name, ratio))
 
+    # What is foreseen of launches
+
+    def look(self, what, name):
+        program = apps.PROGRAMS[name]
+
+        def guess(level):
+            return 1 if self.card()["simulated"] else program["starts"] + 3
+
+        def work(level, seconds):
+            known = self.known("look", f"named {name}") or {}
+            if what == "touched" and not self.card()["simulated"] and not self.options.faults:
+                raise apps.Skipped("what is touched unforeseen breaks the context; --faults asks")
+            if what == "escapes" and not known.get("sizes"):
+                raise apps.Skipped(known.get("why", "how much memory it takes is not known"))
+            deadline = schedule.Deadline(seconds + schedule.RESERVE, self.deadline.clock)
+            return looks.look(self.place, self.card(), name, self.passes(name), what, deadline,
+                              known.get("sizes"))
+        # An escape is looked for on half the memory that was found to be needed.
+        asked = what != "named" or not self.wants("look", f"escapes {name}")
+        return self.row("look", f"{what} {name}", guess, work, asked=asked,
+                        like=f"look at {program['file']}", program=name, what=what)
+
+    def looks(self):
+        for what in looks.QUESTIONS:
+            for name in list(apps.PROGRAMS)[:FIRST]:
+                yield from self.look(what, name)
+
     # All of it
 
     def rows(self):
-        return [*self.doctor(), *self.experiments(), *self.profile(), *self.programs()]
+        return [*self.doctor(), *self.experiments(), *self.profile(), *self.programs(), *self.looks()]
 
     def go(self):
         schedule.Schedule(self.rows(), self.deadline, apps.LEVELS).go()

@@ -12,13 +12,14 @@ PANEL_WIDTH, PANEL_HEIGHT, MARGIN, TOP, COLUMNS = 250, 170, 40, 30, 3
 LEAST, MOST = 0.8, 40.0
 COLOURS = {"stream": "#1b6ca8", "split": "#5a8f29", "offload": "#c0392b"}
 NOT_PAGED = "not paged: it maps its memory itself"
+JUDGED = ("experiment", "shimmed", "look")  # kinds of steps that end with a verdict
 WAYS = {"stream": "this library", "split": "a split that stays as it is", "offload": "accelerate"}
 
 
 def one_line(step):
     if step["state"] != "done":
         return f"{step['state']}: {step['why']}"
-    if step["kind"] in ("experiment", "shimmed"):
+    if step["kind"] in JUDGED:
         return f"{step['verdict']}: {step['note']}"
     if step["kind"] == "tool":
         return tool_line(step)
@@ -57,7 +58,7 @@ def counts(results):
                            "not run"), 0)
     for step in results["steps"].values():
         state = step["state"]
-        if state == "done" and step["kind"] in ("experiment", "shimmed"):
+        if state == "done" and step["kind"] in JUDGED:
             state = step["verdict"]
         found[state] += 1
     return found
@@ -101,6 +102,15 @@ def number(value):
     if value is None:
         return ""
     return f"{value:.4g}" if abs(value) < 1e6 else f"{value:.3e}"
+
+
+def looked(results):
+    yield from head("program", "question", "verdict", "what was found")
+    for step in steps_of(results, "look"):
+        if step["state"] == "done":
+            yield row(f"`{step['program']}`", step["question"], step["verdict"], step["note"])
+        else:
+            yield row(f"`{step['program']}`", step["what"], step["state"], step["why"])
 
 
 def doctor(results):
@@ -190,6 +200,7 @@ def document(results, picture):
              ("The same under the library", under_the_library),
              ("Programs on less memory", programs),
              ("When everything fits", overhead),
+             ("What launches name, touch and leave behind", looked),
              ("`vramshim doctor`", doctor),
              ("`vramshim bench`: the profile, also in the file beside this one", profile))
     for title, part in parts:

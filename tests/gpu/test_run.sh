@@ -17,7 +17,7 @@ run() {
 json() { python3 -c "import json, sys; r = json.load(open(sys.argv[1])); s = r['steps']
 sys.exit(not ($1))" "$scratch"/simulated-*.json; }
 
-only=tool,link,lookup,decoder,decoder-graph,llm-dense
+only=tool,link,lookup,decoder,decoder-graph,llm-dense,"named decoder","touched decoder"
 others=$(cd "$gpu" && python3 -c 'import apps; print(*apps.PROGRAMS)')
 for name in $others; do
     [ "$short" ] || only="$only,$name stream 2"
@@ -63,6 +63,10 @@ ok "a split that stays as it is takes longer" json \
     "s['program:decoder split 2']['pass_seconds'] > 1.2 * s['program:decoder stream 2']['pass_seconds']"
 ok "with everything on the card the library costs next to nothing" json \
     "all(0.95 < ratio < 1.05 for ratio in s['overhead:decoder']['ratios'])"
+ok "its launches name the weights and the sums, all but one" json \
+    "s['look:named decoder']['found']['ranges'][1:3] == [8, 520]"
+ok "and touch nothing else" json "s['look:touched decoder']['verdict'] == 'confirmed' and \
+    s['look:touched decoder']['found']['chunks'] > 0"
 table=$(cat "$scratch"/simulated-*.md)
 ok "each belief has a row, with what says so" test "$(printf '%s\n' "$table" |
     sed -n '/^## What it says of/,/^## The same/p' | grep -c '^| .* | \(open\|confirmed\|refuted\) | .')" \
@@ -71,6 +75,7 @@ ok "one that experiments alone decide is decided" has "$table" \
     "every row and both stream modes: routing goes by address | confirmed | lookup: confirmed; under the"
 ok "the table says that nothing was measured on a card" has "$table" "Nothing here was measured"
 ok "the table has a row for each experiment" has "$table" '| `lookup` | is what cuGetProcAddress'
+ok "and for what is foreseen of launches" has "$table" '| `decoder` | do launches touch only what'
 ok "and for each program, with what was skipped" has "$table" '| `llm-dense` |  | ample | skipped: its'
 ok "the plot is drawn" has "$(cat "$scratch"/simulated-*.svg)" '<polyline points='
 before=$(json "print(s)" || :)
@@ -175,7 +180,7 @@ sys.path.insert(0, sys.argv[1])
 import apps
 listed = subprocess.run([sys.argv[2], "--list"], text=True, capture_output=True).stdout
 known = {line.split()[0] for line in listed.splitlines()} | set(apps.PROGRAMS)
-known |= {"program", "overhead", "shimmed", "split", "offload"}
+known |= {"program", "overhead", "shimmed", "split", "offload", "named", "escapes", "touched"}
 with open(sys.argv[1] + "/../../docs/beliefs.md", encoding="utf-8") as file:
     rows = [line.split(" | ") for line in file if line.startswith("| ") and line.count(" | ") == 3]
 deciders = [set(re.findall("`([a-z_-]+)`", row[2])) for row in rows[1:] if row[2] != "decided by"]

@@ -5,11 +5,14 @@
  * one allocation; each token reads all of them, the last result and a cache, and writes a row of
  * that.
  *
- *   decoder --weights BYTES --passes N [--form decode|graph|prefill|streams] [--tensor BYTES]
+ *   decoder --weights BYTES --passes N [--form decode|graph|prefill|streams|hides]
+ *          [--tensor BYTES]
  *
  *   graph    the token was captured once and is launched as a graph
  *   prefill  sixteen times as much to compute for each weight
  *   streams  every second tensor is read in a second stream, ordered by events
+ *   hides    of each tensor a word is read by a kernel more, which finds another address in memory
+ *            and leaves its own there
  *
  * Prints one line of JSON: see tests/gpu/README.md.
  */
@@ -26,7 +29,7 @@ enum { PASSES_MOST = 1024, ROW = 64 << 10, CACHE_ROWS = 64 };
 static struct decoder {
     uint64_t weights, tensor, times;
     unsigned int passes;
-    bool graph, streams;
+    bool graph, streams, hides;
     CUdeviceptr at, cache, activations;
     CUstream work[2];
     CUevent joined[2];
@@ -85,6 +88,7 @@ static void start(void)
     load();
     MUST(cu.cuMemsetD8_v2(decoder.cache, 0, (uint64_t)CACHE_ROWS * ROW));
     MUST(cu.cuMemsetD8_v2(decoder.activations, 0, 4096));
+    MUST(cu.cuMemcpyHtoD_v2(decoder.activations + 1024, &decoder.at, sizeof(decoder.at)));
     MUST(cu.cuCtxSynchronize());
 }
 
@@ -92,6 +96,15 @@ static void order(int before, int after)
 {
     MUST(cu.cuEventRecord(decoder.joined[before], decoder.work[before]));
     MUST(cu.cuStreamWaitEvent(decoder.work[after], decoder.joined[before], 0));
+}
+
+/* The same weight again: what is added depends on what was read alone. */
+static void hide(uint64_t tensor)
+{
+    CUdeviceptr lies = decoder.activations + 1024;
+
+    kernel_launch(KERNEL_FOLLOW, 1, decoder.work[0], lies, decoder.at + tensor * decoder.tensor,
+                  decoder.activations, decoder.activations + 2048);
 }
 
 /* What a token does on the device. */
@@ -104,10 +117,13 @@ static void submit(unsigned int number)
                   decoder.activations, 1);
     if (decoder.streams)
         order(0, 1);
-    for (uint64_t i = 0; i < decoder.weights / decoder.tensor; i++)
+    for (uint64_t i = 0; i < decoder.weights / decoder.tensor; i++) {
         kernel_launch(KERNEL_READ, card.blocks, decoder.work[decoder.streams && i % 2],
                       decoder.at + i * decoder.tensor, decoder.tensor / 16,
                       decoder.activations + i % 2 * 8, decoder.times);
+        if (decoder.hides)
+            hide(i);
+    }
     if (decoder.streams)
         order(1, 0);
 }
@@ -172,9 +188,11 @@ static bool read_form(const char *form)
 {
     decoder.graph = !strcmp(form, "graph");
     decoder.streams = !strcmp(form, "streams");
+    decoder.hides = !strcmp(form, "hides");
     if (!strcmp(form, "prefill"))
         decoder.times = 16;
-    return decoder.graph || decoder.streams || decoder.times > 1 || !strcmp(form, "decode");
+    return decoder.graph || decoder.streams || decoder.hides || decoder.times > 1 ||
+           !strcmp(form, "decode");
 }
 
 static bool read_options(int argc, char **argv)
@@ -210,7 +228,7 @@ int main(int argc, char **argv)
 {
     if (!read_options(argc, argv)) {
         fprintf(stderr, "usage: decoder --weights BYTES --passes N [--form decode|graph|prefill|"
-                        "streams] [--tensor BYTES]\n");
+                        "streams|hides] [--tensor BYTES]\n");
         return 2;
     }
     report_as_program("decoder");
