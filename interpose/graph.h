@@ -6,16 +6,24 @@
 #include <stdbool.h>
 #include "runtime/driver.h"
 
-/* Whether something changed by which a call may be accepted that was refused. */
+/* Whether a call may be accepted now that was refused. */
 bool graph_gather_copy(const struct driver *drv, const CUDA_MEMCPY3D *copy);
 bool graph_gather_memset(const struct driver *drv, const CUDA_MEMSET_NODE_PARAMS *set);
 bool graph_gather_params(const struct driver *drv, const CUgraphNodeParams *params);
 bool graph_gather_graph(const struct driver *drv, CUgraph graph);
 
+enum {
+    GATHER_TRIES = 4, /* between gathering and the call other threads may take memory apart again */
+};
+
 /* A call that gives a node its parameters, made again once the memory they name is gathered. */
-#define WITH_GATHERED(gather, call)                                                                \
+#define GATHERED(result, gather, call)                                                             \
     CUresult result = (call);                                                                      \
                                                                                                    \
-    if (result == CUDA_ERROR_INVALID_VALUE && (gather))                                            \
-        result = (call);                                                                           \
+    for (int tries = 0; result == CUDA_ERROR_INVALID_VALUE && tries < GATHER_TRIES && (gather);    \
+         tries++)                                                                                  \
+    result = (call)
+
+#define WITH_GATHERED(gather, call)                                                                \
+    GATHERED(result, gather, call);                                                                \
     return result

@@ -268,10 +268,7 @@ CUresult hook_cuGraphExecUpdate_v2(const struct driver *drv, CUgraphExec graph_e
 
 /* A call that gives a node of an executable graph its parameters; what is known of it follows. */
 #define FOLLOWED(gather, call, follow)                                                             \
-    CUresult result = (call);                                                                      \
-                                                                                                   \
-    if (result == CUDA_ERROR_INVALID_VALUE && (gather))                                            \
-        result = (call);                                                                           \
+    GATHERED(result, gather, call);                                                                \
     if (result == CUDA_SUCCESS)                                                                    \
         follow;                                                                                    \
     return result

@@ -17,7 +17,7 @@ enum {
     NODES_MAX = 1 << 20, /* of a graph that is looked through */
 };
 
-/* Whether something changed by which a copy may be accepted that was refused. */
+/* Whether a copy may be accepted now that was refused. */
 static bool gather_side(const struct driver *drv, CUmemorytype type, CUdeviceptr at, uint64_t bytes)
 {
     bool device = type == CU_MEMORYTYPE_DEVICE || type == CU_MEMORYTYPE_UNIFIED;

@@ -13,7 +13,7 @@
 #include "runtime/pager.h"
 #include "runtime/streaming.h"
 
-/* The blocks of the piece, if some are here and some are away; how many are here. */
+/* The blocks of the piece that are here; their number, 0 when none is away. */
 static size_t blocks_here(struct range *range, CUdeviceptr address, uint64_t bytes,
                           struct block **out)
 {
@@ -43,6 +43,7 @@ static size_t blocks_on_disk(struct range *range, CUdeviceptr address, uint64_t 
     return n;
 }
 
+/* Whether nothing of the piece is on the disk any more. */
 static bool bring(const struct driver *drv, struct range *range, CUdeviceptr address,
                   uint64_t bytes)
 {
@@ -54,11 +55,12 @@ static bool bring(const struct driver *drv, struct range *range, CUdeviceptr add
         return false;
     range->pager->launch++;
     n = blocks_on_disk(range, address, bytes, there);
-    brought = n && cold_need(range->pager, drv, there, n) == 0;
+    brought = !n || cold_need(range->pager, drv, there, n) == 0;
     free(there);
     return brought;
 }
 
+/* Whether what of the piece is in memory is in one tier. */
 static bool gather(const struct driver *drv, struct range *range, CUdeviceptr address,
                    uint64_t bytes)
 {
@@ -66,7 +68,7 @@ static bool gather(const struct driver *drv, struct range *range, CUdeviceptr ad
     struct block **here = calloc(range->n_blocks, sizeof(*here));
     struct mover mover = {.drv = drv, .pools = pager->pools, .access = &pager->access};
     size_t n = here ? blocks_here(range, address, bytes, here) : 0;
-    bool gathered = false;
+    bool gathered = here && !n;
 
     if (n && streaming_make_way(pager, drv, &mover.transfer)) {
         gathered = move_to_host(&mover, here, n) == n;
@@ -85,10 +87,9 @@ bool pager_gather(const struct driver *drv, CUdeviceptr address, uint64_t bytes)
         return false;
     pthread_mutex_lock(&pagers.lock);
     range = residency_range(address);
-    if (range) {
-        gathered = residency_any_on_disk() && bring(drv, range, address, bytes);
-        gathered |= gather(drv, range, address, bytes);
-    }
+    if (range)
+        gathered = (!residency_any_on_disk() || bring(drv, range, address, bytes)) &&
+                   gather(drv, range, address, bytes);
     pthread_mutex_unlock(&pagers.lock);
     return gathered;
 }

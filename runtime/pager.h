@@ -84,7 +84,7 @@ void pager_pool_gone(CUmemoryPool pool);
 bool pager_pool_is_plain(const struct driver *drv, CUmemoryPool pool);
 
 /* Moves what lies in device memory of [address, address + bytes), if the rest of it does not, out
- * as well. True when it did: the driver may now take one call for all of it. */
+ * as well. True when all of it is in one tier: the driver may now take one call for it. */
 bool pager_gather(const struct driver *drv, CUdeviceptr address, uint64_t bytes);
 
 /*

@@ -150,6 +150,25 @@ Test(memory_graphs, a_copy_node_over_both_tiers_is_taken)
     ok(cuGraphExecMemcpyNodeSetParams(exec, node, &copy, context));
 }
 
+/* As when another thread gathers it, or takes it apart, between a call and what makes it possible.
+ */
+Test(memory_graphs, a_node_refused_while_memory_moves_is_asked_for_again)
+{
+    CUcontext context = start_paged("8MiB", "64MiB");
+    struct device_code code = load_code();
+    CUDA_MEMSET_NODE_PARAMS fill = {.value = 7, .elementSize = 1, .width = BYTES, .height = 1};
+    CUdeviceptr pressure;
+    CUgraphNode node;
+    CUgraph graph;
+
+    fill.dst = mixed_memory(&code, &pressure);
+    ok(cuGraphCreate(&graph, 0));
+    for (unsigned int nth = 1; nth <= 3; nth++)
+        sim_fail("cuGraphAddMemsetNode", nth, CUDA_ERROR_INVALID_VALUE);
+    ok(cuGraphAddMemsetNode(&node, graph, NULL, 0, &fill, context));
+    ok(cuGraphDestroy(graph));
+}
+
 Test(memory_graphs, a_memset_node_over_both_tiers_is_taken)
 {
     CUDA_MEMSET_NODE_PARAMS fill = {.value = 3, .elementSize = 4, .width = BYTES / 4, .height = 1};
