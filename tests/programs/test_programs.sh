@@ -5,10 +5,10 @@
 # orders of what may run in any order. Whatever the way, the line they print has to be the same: it has
 # a checksum of all they computed.
 #
-#   test_programs.sh [--short] FOLDER NAME... -- NAME...    built by clang; built by nvcc
+#   test_programs.sh [--short] [--way launches|graph] FOLDER NAME... -- NAME...  by clang; by nvcc
 #   PROGRAM_SEEDS=100                                       how many orders to try
 #
-# --short: as launches, with one engine and in one order, where running one takes long.
+# --short: with one engine and in one order, where running one takes long.
 . "$(dirname "$0")/../tap.sh"
 
 seeds=${PROGRAM_SEEDS:-3}
@@ -17,8 +17,11 @@ ways='launches graph'
 if [ "$1" = --short ]; then
     seeds=1
     engines=stream
-    ways=launches
     shift
+fi
+if [ "$1" = --way ]; then
+    ways=$2
+    shift 2
 fi
 folder=$1
 shift

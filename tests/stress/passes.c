@@ -4,12 +4,13 @@
  * for it, in several orders of what may run in any order. What comes out has to be the same.
  *
  *   passes [--seeds N] [--seed N] [--program NAME] [--ratio R] [--form launches|graphs]
- *          [--every N] [--spill DIRECTORY] [--plan]
+ *          [--every N] [--from K] [--spill DIRECTORY] [--plan]
  *   passes --minutes N
  *
  * Without seeds each program runs once, as launches at half the memory and every third as a graph,
- * too; or only every Nth. With a directory host memory is small as well, and what neither has room
- * for goes to a file there. With --plan there is one, in which the program reads its tensors in the
+ * too; or only every Nth, from the Kth on (0 = the first): builds with K = 0 to N - 1 try all of
+ * them between them. With a directory host memory is small as well, and what neither has room for
+ * goes to a file there. With --plan there is one, in which the program reads its tensors in the
  * order in which it loads them. Output is TAP, a line for each program and form. With minutes the
  * programs that read are run again and again in one process, which must not grow.
  */
@@ -49,7 +50,8 @@ static const double ratios[] = {1.1, 1.5, 2, 4};
 struct options {
     uint32_t seeds; /* 0: a selection */
     int seed;       /* one of them alone, or -1 */
-    uint32_t every; /* of the programs one */
+    uint32_t every; /* of the programs one, */
+    uint32_t from;  /* from this one on */
     const char *program;
     const char *form;
     double ratio;
@@ -385,7 +387,7 @@ static int run_all(const struct options *options)
                 continue;
             if (is_quick(options) && !is_selected(p->name))
                 continue;
-            if (n++ % options->every == 0 && selected(options->program, p->name) &&
+            if (n++ % options->every == options->from && selected(options->program, p->name) &&
                 selected(options->form, form))
                 good &= run_program(options, p, form, ++number);
         }
@@ -439,15 +441,11 @@ static bool can_spill(void)
 int main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        {"seeds", required_argument, NULL, 's'},
-        {"seed", required_argument, NULL, 'o'},
-        {"every", required_argument, NULL, 'e'},
-        {"program", required_argument, NULL, 'p'},
-        {"ratio", required_argument, NULL, 'r'},
-        {"spill", required_argument, NULL, 'd'},
-        {"form", required_argument, NULL, 'f'},
-        {"plan", no_argument, NULL, 'l'},
-        {NULL, 0, NULL, 0},
+        {"seeds", required_argument, NULL, 's'},   {"seed", required_argument, NULL, 'o'},
+        {"every", required_argument, NULL, 'e'},   {"from", required_argument, NULL, 'k'},
+        {"program", required_argument, NULL, 'p'}, {"ratio", required_argument, NULL, 'r'},
+        {"spill", required_argument, NULL, 'd'},   {"form", required_argument, NULL, 'f'},
+        {"plan", no_argument, NULL, 'l'},          {NULL, 0, NULL, 0},
     };
     struct options options = {.seed = -1, .every = 1};
     int option;
@@ -463,6 +461,9 @@ int main(int argc, char **argv)
             break;
         case 'e':
             options.every = (uint32_t)atoi(optarg);
+            break;
+        case 'k':
+            options.from = (uint32_t)atoi(optarg);
             break;
         case 'o':
             options.seed = atoi(optarg);
