@@ -80,10 +80,10 @@ static uint64_t resident_bytes(void)
 static void print(const struct sample *at, uint64_t seconds)
 {
     printf("| %" PRIu64 " | %" PRIu64 " | %.1f | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64
-           " | %" PRIu64 " | %" PRIu64 " |\n",
+           " | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " |\n",
            seconds / 60, soak.rounds, (double)at->resident / (1 << 20), at->heap / 1024,
            at->descriptors, at->sim.device_used, at->sim.host_used, at->sim.mappings,
-           at->sim.handles);
+           at->sim.handles, at->sim.streams, at->sim.events);
     fflush(stdout);
 }
 
@@ -92,8 +92,8 @@ void soak_begin(uint64_t minutes)
     soak.began = now();
     soak.seconds = minutes * 60;
     printf("| minute | rounds | resident MiB | heap KiB | descriptors | device bytes | pinned "
-           "bytes | mappings "
-           "| handles |\n|---|---|---|---|---|---|---|---|---|\n");
+           "bytes | mappings | handles | streams | events |\n"
+           "|---|---|---|---|---|---|---|---|---|---|---|\n");
 }
 
 /* What there was of each while it warmed up: the most. */
@@ -129,7 +129,8 @@ static const char *what_has_grown(const struct sample *at)
     if (at->sim.mappings > most->sim.mappings || at->sim.handles > most->sim.handles)
         return "what is mapped";
     if (at->sim.streams > most->sim.streams || at->sim.events > most->sim.events)
-        return "the number of streams or events";
+        return at->sim.streams > most->sim.streams ? "the number of streams"
+                                                   : "the number of events";
     return NULL;
 }
 
