@@ -61,16 +61,16 @@ const char digest_kernel_text[] = ".version 5.0\n"
                                   "    ret;\n"
                                   "}\n";
 
-uint64_t digest_bytes(const void *bytes, uint64_t n)
+uint64_t digest_bytes(const void *bytes, uint64_t n, uint64_t before)
 {
     const uint64_t *words = bytes;
     uint64_t total = 0;
 
-    for (uint64_t unit = 0; unit < n / 16; unit++) {
-        uint64_t mixed = unit * 0x9e3779b97f4a7c15u ^ words[2 * unit];
+    for (uint64_t i = 0; i < n / 16; i++) {
+        uint64_t mixed = (before / 16 + i) * 0x9e3779b97f4a7c15u ^ words[2 * i];
 
         mixed *= 0xbf58476d1ce4e5b9u;
-        mixed = (mixed ^ mixed >> 29) + words[2 * unit + 1];
+        mixed = (mixed ^ mixed >> 29) + words[2 * i + 1];
         mixed *= 0x94d049bb133111ebu;
         total += mixed ^ mixed >> 32;
     }

@@ -33,8 +33,9 @@ struct digest_span {
     uint64_t digest; /* out */
 };
 
-/* The same digest of bytes in host memory. */
-uint64_t digest_bytes(const void *bytes, uint64_t n);
+/* The same digest of bytes in host memory, which `before` bytes of the piece precede: that of a
+ * piece is the sum of its parts'. */
+uint64_t digest_bytes(const void *bytes, uint64_t n, uint64_t before);
 
 /* Queues the digest of device memory to be added to the word at `to`. 0 or -errno. */
 int digest_note(struct digester *digester, const struct driver *drv, CUstream stream,

@@ -64,10 +64,10 @@ static void copy_run(const void *params)
     }
 }
 
-static const struct sim_native_kernel fill_kernel = {"fill_words", 3, fill_offsets, fill_sizes,
-                                                     fill_run};
-static const struct sim_native_kernel copy_kernel = {"copy_words", 3, copy_offsets, copy_sizes,
-                                                     copy_run};
+static const struct sim_native_kernel fill_kernel = {"fill_words", 3,        fill_offsets,
+                                                     fill_sizes,   fill_run, 0};
+static const struct sim_native_kernel copy_kernel = {"copy_words", 3,        copy_offsets,
+                                                     copy_sizes,   copy_run, 0};
 
 struct device_code {
     CUmodule module;

@@ -26,6 +26,7 @@
 #include "runtime/stats.h"
 #include "runtime/util.h"
 #include "tests/bench/programs.h"
+#include "tests/bench/stand_in.h"
 #include "tests/sim/sim.h"
 
 enum {
@@ -165,6 +166,7 @@ static void measure(const struct program *program, const struct course *course,
     MUST(cuDevicePrimaryCtxRetain(&context, 0));
     MUST(cuCtxSetCurrent(context));
     programs_init();
+    stand_in_register();
     program_fills = true;
     program->start();
     MUST(cuCtxSynchronize());

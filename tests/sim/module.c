@@ -256,10 +256,12 @@ CUresult module_function(struct module *module, const char *name, struct functio
     function = calloc(1, sizeof(*function));
     if (!function)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    if (module->image->native)
-        function->native = native_find(name);
-    else
+    function->native = native_find(name);
+    if (!module->image->native) {
         function->ptx = ptx_module_kernel(module->ptx, name);
+        if (!function->ptx || !function->native || !function->native->stands_in)
+            function->native = NULL;
+    }
     if (!function->native && !function->ptx) {
         free(function);
         return CUDA_ERROR_NOT_FOUND;

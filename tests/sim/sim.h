@@ -90,13 +90,15 @@ void sim_touch_log(int on);
 size_t sim_touches(struct sim_touch *out, size_t capacity);
 
 /* Kernels as C functions, for tests of paging that need no PTX: cuModuleGetFunction of `name` in a
- * module loaded from the string "SIM-NATIVE" finds it. `params` is the packed parameter buffer. */
+ * module loaded from the string "SIM-NATIVE" finds it, and one that stands in for PTX is found
+ * instead of the kernel of that name in any module. `params` is the packed parameter buffer. */
 struct sim_native_kernel {
     const char *name;
     size_t n_params;
     const size_t *param_offsets;
     const size_t *param_sizes;
     void (*run)(const void *params);
+    int stands_in;
 };
 void sim_register_kernel(const struct sim_native_kernel *kernel);
 /* From inside such a kernel: a host pointer to [address, address + bytes), or NULL after recording
