@@ -76,13 +76,16 @@ def steps_of(results, *kinds):
     return [step for step in results["steps"].values() if step["kind"] in kinds]
 
 
+def answer(step, name, unasked=""):
+    if step["state"] == "done":
+        return row(f"`{name}`", step["question"], step["verdict"], step["note"])
+    return row(f"`{name}`", unasked, step["state"], step["why"])
+
+
 def experiments(results):
     yield from head("experiment", "question", "verdict", "what was found")
     for step in steps_of(results, "experiment"):
-        if step["state"] == "done":
-            yield row(f"`{step['name']}`", step["question"], step["verdict"], step["note"])
-        else:
-            yield row(f"`{step['name']}`", "", step["state"], step["why"])
+        yield answer(step, step["name"])
 
 
 def under_the_library(results):
@@ -107,10 +110,7 @@ def number(value):
 def looked(results):
     yield from head("program", "question", "verdict", "what was found")
     for step in steps_of(results, "look"):
-        if step["state"] == "done":
-            yield row(f"`{step['program']}`", step["question"], step["verdict"], step["note"])
-        else:
-            yield row(f"`{step['program']}`", step["what"], step["state"], step["why"])
+        yield answer(step, step["program"], step["what"])
 
 
 def doctor(results):

@@ -282,4 +282,6 @@ void write_while_reading(struct model *m, enum way way, uint32_t n)
         }
         expect_sum(m);
     }
+    cr_expect_gt(stats_get(launches_redirected), 0);
+    cr_expect_eq(stats_now().illegal_addresses, 0);
 }

@@ -46,5 +46,6 @@ void passes(struct model *m, int n);
 enum way { BY_COPY, BY_COPY_IN_STREAM, BY_MEMSET, BY_KERNEL, THROUGH_A_POINTER };
 void write_weight(struct model *m, enum way way, uint32_t tensor, uint32_t value);
 /* In each of so many passes writes a tensor that is being read, has just been read, or is about to
- * be, and so may be staged; the sum must be that of what was written. */
+ * be, and so may be staged; the sum must be that of what was written, and some launches must have
+ * read copies. */
 void write_while_reading(struct model *m, enum way way, uint32_t n);

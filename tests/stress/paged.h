@@ -60,3 +60,18 @@ static inline void expect_nothing_paged(void)
         if (counter_is_gauge(i))
             cr_expect_eq(atomic_load(&stats_counters[i]), 0, "%s", counter_name(i));
 }
+
+/* Nor anything else on any card, when the program has given back what was its own. */
+static inline void expect_nothing_left(void)
+{
+    struct sim_stats now = stats_now();
+
+    expect_nothing_paged();
+    cr_expect_eq(now.device_used, 0);
+    cr_expect_eq(now.host_used, 0);
+    cr_expect_eq(now.mappings, 0);
+    cr_expect_eq(now.handles, 0);
+    cr_expect_eq(now.streams, 0);
+    cr_expect_eq(now.events, 0);
+    cr_expect_leq(now.reservations, 1);
+}

@@ -11,20 +11,6 @@ enum {
     PIECES = 12,
 };
 
-static void expect_nothing_left(void)
-{
-    struct sim_stats now = stats_now();
-
-    expect_nothing_paged();
-    cr_expect_eq(now.device_used, 0);
-    cr_expect_eq(now.host_used, 0);
-    cr_expect_eq(now.mappings, 0);
-    cr_expect_eq(now.handles, 0);
-    cr_expect_eq(now.streams, 0);
-    cr_expect_eq(now.events, 0);
-    cr_expect_leq(now.reservations, 1);
-}
-
 /* The program's own mistake: an address that is nobody's. */
 static void break_context(const struct device_code *code)
 {

@@ -31,8 +31,6 @@ static void write_beside_reading(enum way way)
 
     passes(&m, 5);
     write_while_reading(&m, way, 28);
-    cr_expect_gt(stats_get(launches_redirected), 0);
-    cr_expect_eq(stats_now().illegal_addresses, 0);
     stop_model(&m);
 }
 
