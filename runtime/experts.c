@@ -90,8 +90,12 @@ void experts_end(struct pager *pager, const struct driver *drv, bool alive)
 
 static bool make_record(struct experts_record *record, const struct driver *drv)
 {
-    return drv->cuEventCreate(&record->begin, CU_EVENT_DEFAULT) == CUDA_SUCCESS &&
-           drv->cuEventCreate(&record->end, CU_EVENT_DEFAULT) == CUDA_SUCCESS;
+    if (drv->cuEventCreate(&record->begin, CU_EVENT_DEFAULT) != CUDA_SUCCESS)
+        return false;
+    if (drv->cuEventCreate(&record->end, CU_EVENT_DEFAULT) == CUDA_SUCCESS)
+        return true;
+    (void)drv->cuEventDestroy_v2(record->begin);
+    return false;
 }
 
 /* A first launch makes them: most plans have nothing to look at. */

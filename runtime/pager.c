@@ -679,8 +679,10 @@ void pager_reclaim(const struct driver *drv)
         return;
     pthread_mutex_lock(&pagers.lock);
     own = own_calls_begin(drv);
-    for (int i = 0; i < DEVICES_MAX; i++)
+    for (int i = 0; i < DEVICES_MAX; i++) {
         (void)card_reclaim(&pagers.cards[i], drv, false);
+        streaming_reclaim(&pagers.cards[i], drv);
+    }
     own_calls_end(drv, &own);
     pthread_mutex_unlock(&pagers.lock);
 }

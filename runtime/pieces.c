@@ -261,10 +261,17 @@ void pieces_forget_range(struct streaming *s, const struct range *range)
 
 bool pieces_detach(struct streaming *s, const struct range *range)
 {
+    bool others = false;
+
     for (uint32_t i = 0; i < s->n_pieces; i++) {
-        if (s->pieces[i].block->range == range && s->pieces[i].turn >= 0)
+        const struct piece *piece = &s->pieces[i];
+
+        if (piece->block->range == range && piece->turn >= 0)
             return false;
+        others |= piece->block->range != range && piece_is_there(piece);
     }
+    if (!others)
+        return false;
     for (uint32_t i = 0; i < s->n_pieces; i++) {
         struct piece *piece = &s->pieces[i];
 

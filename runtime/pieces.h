@@ -84,5 +84,6 @@ void pieces_forget(struct streaming *s);
 /* Those of this range. Where copies may be all there is of other ranges, these are kept for the end
  * of the plan. */
 void pieces_forget_range(struct streaming *s, const struct range *range);
-/* The range goes. True when the plan can do without it: none of it takes turns. */
+/* The range goes. True when the plan can do without it: none of it takes turns, and there are
+ * others. */
 bool pieces_detach(struct streaming *s, const struct range *range);

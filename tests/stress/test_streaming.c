@@ -351,3 +351,20 @@ Test(streaming, what_is_not_used_any_more_makes_room_for_the_pass)
     ok(cuMemFree_v2(other));
     stop_model(&m);
 }
+
+/* Events, and the ring, however far the plan has come; a stream and a table stay for the next one.
+ */
+Test(streaming, nothing_of_a_plan_stays_when_its_memory_is_freed)
+{
+    for (uint32_t launches = TENSORS; launches < 4 * TENSORS; launches += TENSORS / 2) {
+        struct model m = start_model("28MiB");
+
+        for (uint32_t i = 0; i < launches; i++)
+            read_tensor(&m, i % TENSORS);
+        expect_sum(&m);
+        stop_model(&m);
+        cr_expect_eq(stats_now().events, 0, "after %u launches", launches);
+        expect_nothing_paged();
+        stop_paged();
+    }
+}
