@@ -9,10 +9,20 @@
  * thread may have been given the same handle anew.
  */
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "interpose/hooks.h"
 #include "runtime/image.h"
 #include "runtime/layout.h"
 #include "runtime/log.h"
+#include "runtime/repute.h"
+#include "runtime/util.h"
+
+#define IMAGE_FILE_MAX ((off_t)(2 * GIB))
 
 /* The current device's, as 90 for 9.0; 0 when it cannot be told. */
 static unsigned int current_arch(const struct driver *drv)
@@ -30,11 +40,50 @@ static unsigned int current_arch(const struct driver *drv)
     return 10 * major + minor;
 }
 
-static void note_load(const struct driver *drv, const void *owner, const void *image)
+/* `image` is NULL when nobody has it; `stays`: it is there for as long as the owner is. */
+static void note_load(const struct driver *drv, const void *owner, const void *image, bool stays)
 {
-    if (!drv->cuFuncGetParamInfo && image_record(owner, image, current_arch(drv)) < 0)
+    image_forget(owner);
+    if (image && !drv->cuFuncGetParamInfo && image_record(owner, image, current_arch(drv)) < 0)
         log_debug("module %p has no cubin that can be read; its kernels stay opaque", owner);
+    if (image && repute_is_open())
+        image_identify(owner, image, stays);
     layout_retry_unknown();
+}
+
+static char *read_image(int fd)
+{
+    struct stat status;
+    size_t size, done = 0;
+    char *image;
+
+    if (fstat(fd, &status) || !S_ISREG(status.st_mode) || status.st_size > IMAGE_FILE_MAX)
+        return NULL;
+    size = (size_t)status.st_size;
+    image = calloc(1, size + 1); /* text ends with a NUL */
+    while (image && done < size) {
+        ssize_t n = read(fd, image + done, size - done);
+
+        if (n <= 0 && !(n < 0 && errno == EINTR)) {
+            free(image);
+            return NULL;
+        }
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return image;
+}
+
+/* The driver has loaded it from a file, which is read once more where what is in it counts. */
+static void note_load_of_file(const struct driver *drv, const void *owner, const char *name)
+{
+    bool counts = !drv->cuFuncGetParamInfo || repute_is_open();
+    int fd = counts ? open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) : -1;
+    char *image = fd >= 0 ? read_image(fd) : NULL;
+
+    if (fd >= 0)
+        close(fd);
+    note_load(drv, owner, image, false);
+    free(image);
 }
 
 static void note_unload(const void *owner)
@@ -43,12 +92,21 @@ static void note_unload(const void *owner)
     layout_forget_all();
 }
 
+CUresult hook_cuModuleLoad(const struct driver *drv, CUmodule *module, const char *fname)
+{
+    CUresult res = drv->cuModuleLoad(module, fname);
+
+    if (res == CUDA_SUCCESS)
+        note_load_of_file(drv, *module, fname);
+    return res;
+}
+
 CUresult hook_cuModuleLoadData(const struct driver *drv, CUmodule *module, const void *image)
 {
     CUresult res = drv->cuModuleLoadData(module, image);
 
     if (res == CUDA_SUCCESS)
-        note_load(drv, *module, image);
+        note_load(drv, *module, image, false);
     return res;
 }
 
@@ -59,7 +117,7 @@ CUresult hook_cuModuleLoadDataEx(const struct driver *drv, CUmodule *module, con
     CUresult res = drv->cuModuleLoadDataEx(module, image, num_options, options, option_values);
 
     if (res == CUDA_SUCCESS)
-        note_load(drv, *module, image);
+        note_load(drv, *module, image, false);
     return res;
 }
 
@@ -69,7 +127,7 @@ CUresult hook_cuModuleLoadFatBinary(const struct driver *drv, CUmodule *module,
     CUresult res = drv->cuModuleLoadFatBinary(module, fat_cubin);
 
     if (res == CUDA_SUCCESS)
-        note_load(drv, *module, fat_cubin);
+        note_load(drv, *module, fat_cubin, false);
     return res;
 }
 
@@ -89,6 +147,16 @@ CUresult hook_cuModuleGetFunction(const struct driver *drv, CUfunction *func, CU
     return res;
 }
 
+/* The program has promised that the image stays. */
+static bool is_preserved(const CUlibraryOption *options, void *const *values, unsigned int n)
+{
+    for (unsigned int i = 0; options && values && i < n; i++) {
+        if (options[i] == CU_LIBRARY_BINARY_IS_PRESERVED && values[i])
+            return true;
+    }
+    return false;
+}
+
 CUresult hook_cuLibraryLoadData(const struct driver *drv, CUlibrary *library, const void *code,
                                 CUjit_option *jit_options, void **jit_options_values,
                                 unsigned int num_jit_options, CUlibraryOption *library_options,
@@ -99,7 +167,23 @@ CUresult hook_cuLibraryLoadData(const struct driver *drv, CUlibrary *library, co
                                library_options, library_option_values, num_library_options);
 
     if (res == CUDA_SUCCESS)
-        note_load(drv, *library, code);
+        note_load(drv, *library, code,
+                  is_preserved(library_options, library_option_values, num_library_options));
+    return res;
+}
+
+CUresult hook_cuLibraryLoadFromFile(const struct driver *drv, CUlibrary *library,
+                                    const char *file_name, CUjit_option *jit_options,
+                                    void **jit_options_values, unsigned int num_jit_options,
+                                    CUlibraryOption *library_options, void **library_option_values,
+                                    unsigned int num_library_options)
+{
+    CUresult res = drv->cuLibraryLoadFromFile(library, file_name, jit_options, jit_options_values,
+                                              num_jit_options, library_options,
+                                              library_option_values, num_library_options);
+
+    if (res == CUDA_SUCCESS)
+        note_load_of_file(drv, *library, file_name);
     return res;
 }
 

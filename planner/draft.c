@@ -282,7 +282,7 @@ static int fill(struct draft *d, const struct strategy_result *way, struct text 
 }
 
 int draft_make(struct strategy_case *c, const struct strategy_result *way, struct text name,
-               char *error, size_t error_size, struct planfile **out)
+               const struct roll *functions, char *error, size_t error_size, struct planfile **out)
 {
     struct draft d = {.c = c, .error = error, .error_size = error_size};
     struct placement placement;
@@ -299,6 +299,8 @@ int draft_make(struct strategy_case *c, const struct strategy_result *way, struc
     d.fixed = calloc(c->subject->n_pieces + 1, sizeof(*d.fixed));
     if (!r)
         r = d.plan && d.sources && d.fixed ? fill(&d, way, name) : -ENOMEM;
+    if (!r && functions)
+        r = roll_add_all(&d.plan->functions, functions);
     for (uint32_t i = 0; !r && i < d.plan->n_phases; i++) {
         const struct planfile_phase *phase = &d.plan->phases[i];
 

@@ -12,12 +12,13 @@
 const struct strategy_result *draft_choose(const struct strategies *strategies);
 
 /*
- * Places every tensor as `way` would, and reads the first bytes of each. 0 and a plan to be freed,
- * or -errno and one line in `error`: -ESTALE for a file that has changed, -EINVAL for a model of
- * which there is no file, -ENOMEM, or what reading gave.
+ * Places every tensor as `way` would, and reads the first bytes of each. `functions`: those that
+ * are known to be harmless, NULL for none. 0 and a plan to be freed, or -errno and one line in
+ * `error`: -ESTALE for a file that has changed, -EINVAL for a model of which there is no file,
+ * -ENOMEM, or what reading gave.
  */
 int draft_make(struct strategy_case *c, const struct strategy_result *way, struct text name,
-               char *error, size_t error_size, struct planfile **out);
+               const struct roll *functions, char *error, size_t error_size, struct planfile **out);
 
 /* To a file of that name, which is there with all of the plan or not at all. 0 or -errno. */
 int draft_write(const struct planfile *plan, const char *path);

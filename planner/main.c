@@ -43,7 +43,8 @@ struct plan {
     struct subject subject;
     struct strategy_case given;
     struct strategies strategies;
-    char figures[3][24]; /* of a report, as options have them */
+    char figures[3][24];   /* of a report, as options have them; */
+    struct roll functions; /* and what else it knows */
 };
 
 static int complain(enum status status, const char *format, ...)
@@ -253,8 +254,8 @@ static int write_plan(struct plan *plan)
                         plan->given.machine.why_not);
     if (!way)
         return complain(STATUS_DOES_NOT_FIT, "%s is not written: nothing fits", path);
-    r = draft_make(&plan->given, way, model ? model->name : (struct text){NULL, 0}, error,
-                   sizeof(error), &draft);
+    r = draft_make(&plan->given, way, model ? model->name : (struct text){NULL, 0},
+                   &plan->functions, error, sizeof(error), &draft);
     if (r)
         return complain(r == -ENOMEM ? STATUS_ENVIRONMENT : STATUS_BAD_MODEL, "%s", error);
     r = draft_write(draft, path);
@@ -356,6 +357,8 @@ static int take_report(struct plan *plan)
     take_figure(plan, 0, account.terms[ACCOUNT_CACHE].actual, &plan->options.cache);
     take_figure(plan, 1, account.terms[ACCOUNT_BUFFERS].actual, &plan->options.buffers);
     take_figure(plan, 2, account.terms[ACCOUNT_UNACCOUNTED].actual, &plan->options.machine.driver);
+    plan->functions = account.functions;
+    account.functions = (struct roll){.n = 0};
     account_fini(&account);
     return 0;
 }
@@ -417,5 +420,6 @@ int main(int argc, char **argv)
     status = run(&plan);
     subject_fini(&plan.subject);
     inputs_fini(&plan.inputs);
+    roll_fini(&plan.functions);
     return status;
 }

@@ -38,6 +38,7 @@ void outcome_print(const struct account *a, const char *path, FILE *out)
             text_size(a->terms[ACCOUNT_UNACCOUNTED].actual, rest));
     fprintf(out, "Recognised       %.1f %% of the plan's bytes, %.1f %% by their size alone\n",
             percent(a->recognised, a->planned), percent(a->by_size, a->planned));
+    fprintf(out, "Functions        %u were seen to be harmless\n", a->functions.n);
     fprintf(out, "Next             vramshim-plan MODEL --report %s\n",
             text_escape(path, strlen(path), text, 200));
 }

@@ -23,7 +23,7 @@ const char *account_term_name(enum account_term term)
 
 void account_print(const struct account *a, FILE *out)
 {
-    fputs("vramshim-report 1\nmodel ", out);
+    fputs("vramshim-report 2\nmodel ", out);
     fields_put_text(out, a->model);
     fprintf(out, "\ncard %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", a->total, a->free, a->ours);
     fprintf(out, "recognised %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", a->recognised, a->by_size,
@@ -31,8 +31,10 @@ void account_print(const struct account *a, FILE *out)
     for (int i = 0; i < ACCOUNT_TERMS; i++)
         fprintf(out, "term %s %" PRIu64 " %" PRIu64 "\n", term_words[i], a->terms[i].predicted,
                 a->terms[i].actual);
-    fprintf(out, "peak %" PRIu64 " %" PRIu64 " %" PRIu64 "\nend\n", a->peak.predicted,
-            a->peak.actual, a->error);
+    fprintf(out, "peak %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", a->peak.predicted, a->peak.actual,
+            a->error);
+    roll_print(&a->functions, out);
+    fputs("end\n", out);
 }
 
 /* The word, then so many numbers, and nothing more. */
@@ -77,6 +79,25 @@ static bool take_terms(struct lines *lines, struct account *a)
     return good;
 }
 
+/* Up to the end. *out_what is written where there is more to say than that a line is wrong. */
+static int take_functions(struct lines *lines, struct roll *out, const char **out_what)
+{
+    struct fields line;
+    bool bad;
+    int r;
+
+    while (lines_next(lines, &line, &bad) && !bad) {
+        if (fields_word(&line, "end"))
+            return fields_end(&line) ? 0 : -EINVAL;
+        if (!fields_word(&line, "function"))
+            return -EINVAL;
+        r = roll_take(out, &line, out_what);
+        if (r || !fields_end(&line))
+            return r ? r : -EINVAL;
+    }
+    return -EINVAL;
+}
+
 int account_parse(const char *name, const char *text, size_t size, char *error, size_t error_size,
                   struct account *out)
 {
@@ -86,20 +107,27 @@ int account_parse(const char *name, const char *text, size_t size, char *error, 
     uint64_t *const recognised[] = {&a.recognised, &a.by_size, &a.planned};
     uint64_t *const peak[] = {&a.peak.predicted, &a.peak.actual, &a.error};
 
-    if (!take(&lines, "vramshim-report", "1", NULL, 0)) {
+    const char *what = NULL;
+    int r = -EINVAL;
+
+    if (!take(&lines, "vramshim-report", "2", NULL, 0)) {
         fields_say(error, error_size, name, lines.number, "not a report of VRAMSHIM_REPORT");
         return -EINVAL;
     }
     if (take_model(&lines, &a) && take(&lines, "card", NULL, card, ARRAY_SIZE(card)) &&
         take(&lines, "recognised", NULL, recognised, ARRAY_SIZE(recognised)) &&
         take_terms(&lines, &a) && take(&lines, "peak", NULL, peak, ARRAY_SIZE(peak)) &&
-        take(&lines, "end", NULL, NULL, 0)) {
+        (r = take_functions(&lines, &a.functions, &what)) == 0) {
         *out = a;
         return 0;
     }
-    fields_say(error, error_size, name, lines.number, "not a line that a report has here");
+    if (r == -ENOMEM)
+        fields_say(error, error_size, name, 0, "out of memory");
+    else
+        fields_say(error, error_size, name, lines.number,
+                   what ? what : "not a line that a report has here");
     account_fini(&a);
-    return -EINVAL;
+    return r;
 }
 
 int account_load(const char *path, char *error, size_t error_size, struct account *out)
@@ -117,6 +145,7 @@ int account_load(const char *path, char *error, size_t error_size, struct accoun
 
 void account_fini(struct account *account)
 {
+    roll_fini(&account->functions);
     free(account->model);
     account->model = NULL;
 }

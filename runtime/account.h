@@ -5,12 +5,13 @@
  * What memory a run took, beside what its plan had said: the report that the library writes at
  * exit, and vramshim-plan reads.
  *
- *   vramshim-report 1
+ *   vramshim-report 2
  *   model "NAME"
  *   card TOTAL FREE OURS              bytes of device memory, when least was free
  *   recognised BYTES BYSIZE OF        of the plan's bytes
  *   term NAME PREDICTED ACTUAL        one for each term, in this order
  *   peak PREDICTED ACTUAL ERROR
+ *   function DIGEST "NAME"            that left alone what is read: see roll.h
  *   end
  *
  * Parsed as plans are: see planfile.h. Pure, but for account_load(). Locking: the caller's.
@@ -20,6 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+
+#include "runtime/roll.h"
 
 enum account_term {
     ACCOUNT_WEIGHTS,     /* wherever they are */
@@ -37,6 +40,7 @@ struct account {
         uint64_t predicted, actual;
     } terms[ACCOUNT_TERMS], peak;
     uint64_t error; /* that the predicted peak was given */
+    struct roll functions;
 };
 
 const char *account_term_name(enum account_term term);

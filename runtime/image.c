@@ -7,7 +7,12 @@
  * The driver is handed images without their length. It has accepted the image by the time it is
  * recorded, so its headers can be believed as far as they lead through mapped memory; how far that
  * goes is asked of the kernel, which answers where a read would fault.
+ *
+ * What an image is said to be is its digest, all bytes of it. So of what is neither ELF image,
+ * fatbin nor text, whose length nobody can tell, nothing is said.
  */
+
+#define XXH_INLINE_ALL
 
 #include <errno.h>
 #include <pthread.h>
@@ -15,6 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <xxhash.h>
 #include "runtime/fatbin.h"
 #include "runtime/image.h"
 #include "runtime/log.h"
@@ -22,9 +28,12 @@
 #include "runtime/util.h"
 
 #define IMAGE_BYTES_MAX (2 * GIB)
+#define PTX_WORD        ".version" /* that all PTX has */
 
 struct owner {
     const void *key;
+    const void *image;     /* that is still to be digested, NULL for none */
+    uint64_t digest;       /* 0: not yet, or not known */
     struct nvinfo **infos; /* one per ELF image, earlier ones first */
     size_t n_infos;
     UT_hash_handle hh;
@@ -35,6 +44,7 @@ struct handle {
     const void *owner;
     const struct nvinfo_kernel *kernel; /* belongs to the owner; NULL when no image tells */
     enum image_handle kind;
+    char *name; /* NULL, unless its owner's image is remembered */
     UT_hash_handle hh;
 };
 
@@ -118,6 +128,7 @@ static void forget_locked(const void *key)
         if (handle->owner != key)
             continue;
         HASH_DEL(handles, handle);
+        free(handle->name);
         free(handle);
     }
     HASH_FIND_PTR(owners, &key, owner);
@@ -152,11 +163,75 @@ int image_record(const void *key, const void *image, unsigned int arch)
     return r == -ENOMEM ? r : -ENOENT;
 }
 
-static const struct nvinfo_kernel *find_kernel_locked(const void *key, const char *name)
+static struct owner *find_owner_locked(const void *key)
 {
     struct owner *owner;
 
     HASH_FIND_PTR(owners, &key, owner);
+    return owner;
+}
+
+/* Bytes of an image, wherever they begin; 0 for what is none. */
+static size_t whole_image(const void **image)
+{
+    size_t limit = readable_bytes(*image);
+    const void *fatbin = fatbin_open(*image, limit);
+    size_t bytes;
+
+    if (fatbin) {
+        *image = fatbin;
+        return fatbin_bytes(fatbin, readable_bytes(fatbin));
+    }
+    bytes = nvinfo_elf_bytes(*image, limit);
+    if (bytes)
+        return bytes;
+    bytes = strnlen(*image, limit);
+    return bytes < limit && strstr(*image, PTX_WORD) ? bytes : 0;
+}
+
+static uint64_t digest_of(const void *image)
+{
+    size_t bytes = whole_image(&image);
+    uint64_t digest = bytes ? XXH3_64bits(image, bytes) : 0;
+
+    return bytes && !digest ? 1 : digest;
+}
+
+static struct owner *make_owner_locked(const void *key)
+{
+    struct owner *owner = find_owner_locked(key);
+
+    if (owner)
+        return owner;
+    owner = calloc(1, sizeof(*owner));
+    if (!owner)
+        return NULL;
+    owner->key = key;
+    HASH_ADD_PTR(owners, key, owner);
+    if (owner->hh.tbl)
+        return owner;
+    owner_free(owner);
+    return NULL;
+}
+
+void image_identify(const void *key, const void *image, bool stays)
+{
+    uint64_t digest = stays ? 0 : digest_of(image);
+    struct owner *owner;
+
+    pthread_mutex_lock(&lock);
+    owner = make_owner_locked(key);
+    if (owner) {
+        owner->image = stays ? image : NULL;
+        owner->digest = digest;
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+static const struct nvinfo_kernel *find_kernel_locked(const void *key, const char *name)
+{
+    const struct owner *owner = find_owner_locked(key);
+
     if (!owner)
         return NULL;
     for (size_t i = 0; i < owner->n_infos; i++)
@@ -174,41 +249,69 @@ static struct handle *find_handle_locked(const void *key)
     return handle;
 }
 
+static bool is_remembered_locked(const void *key)
+{
+    const struct owner *owner = find_owner_locked(key);
+
+    return owner && (owner->image || owner->digest);
+}
+
+static struct handle *make_handle_locked(const void *key)
+{
+    struct handle *handle = calloc(1, sizeof(*handle));
+
+    if (!handle)
+        return NULL;
+    handle->key = key;
+    HASH_ADD_PTR(handles, key, handle);
+    if (handle->hh.tbl)
+        return handle;
+    free(handle);
+    return NULL;
+}
+
 static void attach_locked(const struct handle *what)
 {
     struct handle *handle = find_handle_locked(what->key);
+    char *name = is_remembered_locked(what->owner) && what->name ? strdup(what->name) : NULL;
 
     if (!handle) {
-        handle = calloc(1, sizeof(*handle));
-        if (!handle)
-            return;
-        handle->key = what->key;
-        HASH_ADD_PTR(handles, key, handle);
-        if (!handle->hh.tbl) {
-            free(handle);
+        handle = make_handle_locked(what->key);
+        if (!handle) {
+            free(name);
             return;
         }
     }
     handle->owner = what->owner;
     handle->kernel = what->kernel;
     handle->kind = what->kind;
+    free(handle->name);
+    handle->name = name;
 }
 
 void image_attach(const void *owner, const char *name, const void *handle, enum image_handle kind)
 {
     pthread_mutex_lock(&lock);
-    attach_locked(&(struct handle){handle, owner, find_kernel_locked(owner, name), kind});
+    attach_locked(&(struct handle){.key = handle,
+                                   .owner = owner,
+                                   .kernel = find_kernel_locked(owner, name),
+                                   .kind = kind,
+                                   .name = (char *)name});
     pthread_mutex_unlock(&lock);
 }
 
 void image_attach_function(const void *kernel, const void *function)
 {
-    struct handle *known;
+    const struct handle *known;
+    struct handle what = {.key = NULL};
 
     pthread_mutex_lock(&lock);
     known = find_handle_locked(kernel);
-    attach_locked(&(struct handle){function, known ? known->owner : NULL,
-                                   known ? known->kernel : NULL, IMAGE_HANDLE_FUNCTION});
+    if (known)
+        what = *known;
+    what.key = function;
+    what.kind = IMAGE_HANDLE_FUNCTION;
+    attach_locked(&what);
     pthread_mutex_unlock(&lock);
 }
 
@@ -229,6 +332,36 @@ enum image_handle image_handle_kind(const void *handle)
     kind = known ? known->kind : IMAGE_HANDLE_UNKNOWN;
     pthread_mutex_unlock(&lock);
     return kind;
+}
+
+static uint64_t digest_locked(struct owner *owner)
+{
+    if (owner->image)
+        owner->digest = digest_of(owner->image);
+    owner->image = NULL;
+    return owner->digest;
+}
+
+int image_function(const void *key, uint64_t *out_digest, char **out_name)
+{
+    const struct handle *handle;
+    struct owner *owner;
+    char *name = NULL;
+    int r = -ENOENT;
+
+    pthread_mutex_lock(&lock);
+    handle = find_handle_locked(key);
+    owner = handle && handle->name ? find_owner_locked(handle->owner) : NULL;
+    if (owner && digest_locked(owner)) {
+        name = strdup(handle->name);
+        r = name ? 0 : -ENOMEM;
+    }
+    if (!r) {
+        *out_digest = owner->digest;
+        *out_name = name;
+    }
+    pthread_mutex_unlock(&lock);
+    return r;
 }
 
 int image_params(const void *handle, struct kernel_param *out, size_t max)

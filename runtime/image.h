@@ -10,6 +10,7 @@
  * none to the caller, any thread.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "runtime/nvinfo.h"
@@ -28,6 +29,13 @@ enum image_handle {
  */
 int image_record(const void *owner, const void *image, unsigned int arch);
 
+/*
+ * Remembers what the image of an owner is, so that its functions are known in another run. All of
+ * it is read: now or, if it stays where it is until image_forget(), when somebody asks. Image: as
+ * above, or the text of PTX; of anything else nothing is remembered.
+ */
+void image_identify(const void *owner, const void *image, bool stays);
+
 /* `handle` is the owner's kernel `name`. Replaces what was known of the handle. */
 void image_attach(const void *owner, const char *name, const void *handle, enum image_handle kind);
 
@@ -38,6 +46,12 @@ void image_attach_function(const void *kernel, const void *function);
 void image_forget(const void *owner);
 
 enum image_handle image_handle_kind(const void *handle);
+
+/*
+ * Which function it is: a digest of the image, never 0, and its name, the caller's to free. -ENOENT
+ * when that was not remembered, -ENOMEM.
+ */
+int image_function(const void *handle, uint64_t *out_digest, char **out_name);
 
 /*
  * Copies the parameters of `handle`, at most `max` of them. Their number, which may be greater than

@@ -74,7 +74,7 @@ static int take_header(struct parser *p, struct fields *line)
 
     if (!fields_word(line, "vramshim-plan") || !fields_number(line, &version))
         return complain(p, "not a plan of vramshim-plan; -o FILE writes one");
-    if (version != 1)
+    if (version != 2)
         return complain(p, "version %" PRIu64 " of the plan is not known; write it anew", version);
     return 0;
 }
@@ -217,6 +217,14 @@ static int take_tensor(struct parser *p, struct fields *line)
     return 0;
 }
 
+static int take_function(struct parser *p, struct fields *line)
+{
+    const char *what;
+    int r = roll_take(&p->plan->functions, line, &what);
+
+    return r == -EINVAL ? complain(p, "%s", what) : r;
+}
+
 static int take_end(struct parser *p, struct fields *line)
 {
     const struct planfile *plan = p->plan;
@@ -231,7 +239,7 @@ static int take_end(struct parser *p, struct fields *line)
 
 /* The kinds of lines, and by bits which of them one may follow. */
 #define AFTER(kind) (1u << (kind))
-enum kind { HEADER, MODEL, MACHINE, PREDICT, FILES, PHASE, TENSOR, END, NOTHING };
+enum kind { HEADER, MODEL, MACHINE, PREDICT, FILES, PHASE, TENSOR, FUNCTION, END, NOTHING };
 static const struct line_kind {
     const char *word; /* NULL: the header, whose word is a part of what it says */
     unsigned int after;
@@ -244,7 +252,8 @@ static const struct line_kind {
     [FILES] = {"file", AFTER(PREDICT) | AFTER(FILES), take_file},
     [PHASE] = {"phase", AFTER(FILES) | AFTER(TENSOR), take_phase},
     [TENSOR] = {"tensor", AFTER(PHASE) | AFTER(TENSOR), take_tensor},
-    [END] = {"end", AFTER(TENSOR), take_end},
+    [FUNCTION] = {"function", AFTER(TENSOR) | AFTER(FUNCTION), take_function},
+    [END] = {"end", AFTER(TENSOR) | AFTER(FUNCTION), take_end},
 };
 
 static int take_line(struct parser *p, struct fields *line, enum kind *last)
@@ -325,6 +334,7 @@ struct planfile *planfile_free(struct planfile *plan)
         free(plan->phases[i].name);
     for (uint32_t i = 0; i < plan->n_tensors; i++)
         free(plan->tensors[i].name);
+    roll_fini(&plan->functions);
     free(plan->files);
     free(plan->tensors);
     free(plan->model);
@@ -344,7 +354,7 @@ static void print_tensor(const struct planfile_tensor *tensor, FILE *out)
 
 static void print_head(const struct planfile *plan, FILE *out)
 {
-    fputs("vramshim-plan 1\nmodel ", out);
+    fputs("vramshim-plan 2\nmodel ", out);
     fields_put_text(out, plan->model);
     fprintf(out, "\nmachine %" PRIu64 " %" PRIu64 " %" PRIu64 " ", plan->device, plan->host,
             plan->chunk);
@@ -373,6 +383,7 @@ void planfile_print(const struct planfile *plan, FILE *out)
         for (uint32_t k = 0; k < phase->n; k++)
             print_tensor(&plan->tensors[phase->first + k], out);
     }
+    roll_print(&plan->functions, out);
     fprintf(out, "end %u\n", plan->n_tensors);
 }
 

@@ -4,13 +4,14 @@
 /*
  * The plan file: what vramshim-plan decided about a model, for the library to apply.
  *
- *   vramshim-plan 1
+ *   vramshim-plan 2
  *   model "NAME"
  *   machine DEVICE HOST CHUNK "CARD"                  bytes that were planned with
  *   predict WEIGHTS CACHE BUFFERS DRIVER PEAK ERROR   bytes of device memory asked for
  *   file BYTES DIGEST "PATH"                          one for each file of the model
  *   phase main|beside "NAME"                          tensors that are read in one pass follow
  *   tensor FILE OFFSET BYTES FINGERPRINT TIER RESIDENT "NAME"
+ *   function DIGEST "NAME"                            known to be harmless: see roll.h
  *   end TENSORS
  *
  * Tensors stand in the order in which a pass reads them. FILE counts the lines above, from 0.
@@ -26,6 +27,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+
+#include "runtime/roll.h"
 
 enum {
     PLANFILE_FILES_MAX = 4096,
@@ -76,6 +79,7 @@ struct planfile {
     uint32_t n_phases;
     struct planfile_tensor *tensors;
     uint32_t n_tensors;
+    struct roll functions; /* that left alone what is read, in an earlier run */
 };
 
 /* 0 and a plan to be freed, or -errno and one line in `error` that names the file, the line and

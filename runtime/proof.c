@@ -11,6 +11,7 @@
  */
 #include "runtime/proof.h"
 
+#include "runtime/repute.h"
 #include "runtime/util.h"
 
 enum {
@@ -29,14 +30,28 @@ void proof_checked(struct piece *piece)
     piece->checked = piece->copied;
 }
 
+/* By the plan, which is asked once. */
+static bool is_known(struct streaming *s, struct trusted_function *function)
+{
+    if (function->asked || function->barred)
+        return false;
+    function->asked = true;
+    if (!repute_find((CUfunction)(uintptr_t)function->function))
+        return false;
+    trust_know(&s->trust, function);
+    return true;
+}
+
 bool proof_launch(struct streaming *s, const struct driver *drv, CUfunction function)
 {
     struct trusted_function *found;
 
     if (trust_function(&s->trust, function))
         return true;
-    (void)transfer_wait(s->transfer, drv);
     found = trust_find_function(&s->trust, function);
+    if (found && is_known(s, found))
+        return true;
+    (void)transfer_wait(s->transfer, drv);
     if (!found)
         return false;
     if (!s->rounds) {

@@ -7,8 +7,9 @@
  *
  * What takes turns is copied to the ring once a pass, and the guard compares each copy with the
  * first one there was of it. So a function is known to leave a piece alone when it ran between two
- * copies of it that are alike; when that is so of all pieces, it is trusted. Until then no copy is
- * used that was made before it ran: see streaming.c.
+ * copies of it that are alike; when that is so of all pieces, it is trusted. Until then no
+ * copy is used that was made before it ran: see serve.c. Of whom the plan knows it, by an earlier
+ * run, it need not be shown again.
  *
  * Locking: the pager's.
  */

@@ -20,6 +20,7 @@
 #include <uthash.h>
 #include "runtime/log.h"
 #include "runtime/origin.h"
+#include "runtime/repute.h"
 #include "runtime/stats.h"
 #include "runtime/util.h"
 
@@ -208,6 +209,7 @@ void recognise_open(const char *path)
         return;
     }
     if (open_files() && make_indexes() == 0) {
+        repute_open(&all.plan->functions);
         log_info("a plan for %u tensors, %llu MiB", all.plan->n_tensors,
                  (unsigned long long)(all.plan->weights / MIB));
         return;

@@ -15,6 +15,7 @@
 #include "runtime/log.h"
 #include "runtime/quiet.h"
 #include "runtime/recognise.h"
+#include "runtime/repute.h"
 #include "runtime/util.h"
 
 enum {
@@ -118,7 +119,9 @@ void tally_write(const char *path)
         out = fdopen(fd, "w");
     if (out) {
         predict(plan, &worst);
+        repute_report(&worst.functions);
         account_print(&worst, out);
+        roll_fini(&worst.functions);
     } else if (fd >= 0) {
         close(fd);
     }

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "runtime/repute.h"
+
 struct trusted_function *trust_find_function(const struct trust *trust, CUfunction function)
 {
     uint64_t handle = (uintptr_t)function;
@@ -77,12 +79,21 @@ void trust_bar(struct trust *trust, CUfunction function)
     found = trust_find_function(trust, function);
     if (found)
         found->barred = true;
+    repute_barred(function);
+}
+
+static void earn(struct trusted_function *function)
+{
+    if (function->earned)
+        return;
+    function->earned = true;
+    repute_earned((CUfunction)(uintptr_t)function->function);
 }
 
 void trust_earn(struct trust *trust)
 {
     for (struct trusted_function *f = trust->functions; f; f = f->hh.next)
-        f->earned = true;
+        earn(f);
     for (struct trusted_use *u = trust->uses; u; u = u->hh.next)
         u->earned = true;
     trust->waiting = false;
@@ -101,8 +112,17 @@ static bool is_waiting(const struct trust *trust)
 
 void trust_earn_if(struct trust *trust, trust_proven_fn *proven, void *context)
 {
-    for (struct trusted_function *f = trust->functions; f; f = f->hh.next)
-        f->earned |= proven(context, f);
+    for (struct trusted_function *f = trust->functions; f; f = f->hh.next) {
+        if (proven(context, f))
+            earn(f);
+    }
+    trust->waiting = is_waiting(trust);
+}
+
+void trust_know(struct trust *trust, struct trusted_function *function)
+{
+    function->known = true;
+    earn(function);
     trust->waiting = is_waiting(trust);
 }
 
@@ -117,8 +137,10 @@ bool trust_bar_strangers(struct trust *trust)
     }
     if (!strangers || !others)
         return false;
-    for (struct trusted_function *f = trust->functions; f; f = f->hh.next)
-        f->barred |= !f->earned;
+    for (struct trusted_function *f = trust->functions; f; f = f->hh.next) {
+        if (!f->earned)
+            trust_bar(trust, (CUfunction)(uintptr_t)f->function);
+    }
     return true;
 }
 
@@ -159,6 +181,8 @@ void trust_note_anew(struct trust *trust)
 
 void trust_stop(struct trust *trust)
 {
+    for (struct trusted_function *f = trust->functions; f; f = f->hh.next)
+        f->earned &= !f->known;
     forget_functions(trust, false);
     forget_uses(trust, true);
 }

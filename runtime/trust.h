@@ -35,6 +35,8 @@ struct trusted_use {
 struct trusted_function {
     uint64_t function;
     bool earned;
+    bool known; /* earned because the plan of the user says so, */
+    bool asked; /* if it does */
     bool barred;
     uint64_t early, late; /* two launches of it: see proof.c; 0 for none */
     uint64_t late_moves;  /* of the pass, at the second */
@@ -60,6 +62,9 @@ void trust_earn(struct trust *trust);
 /* Those functions are trusted of which it is true. */
 typedef bool trust_proven_fn(void *context, const struct trusted_function *function);
 void trust_earn_if(struct trust *trust, trust_proven_fn *proven, void *context);
+/* It was noted, and the plan of the user says that it is harmless: it is trusted for as long as the
+ * plan is followed. */
+void trust_know(struct trust *trust, struct trusted_function *function);
 /* What was noted and is not trusted has to be noted again. */
 void trust_note_anew(struct trust *trust);
 /* The function writes elsewhere than where it was given: it is never trusted. */
@@ -67,8 +72,8 @@ void trust_bar(struct trust *trust, CUfunction function);
 /* Somebody does so. If there are functions that have run without, it is one of the others, and
  * they are barred. False: it could be any. */
 bool trust_bar_strangers(struct trust *trust);
-/* Nobody looks any more whether something changes: what was noted is not trusted. Nor are uses,
- * whose blocks have other meanings now. */
+/* Nobody looks any more whether something changes: what was noted is not trusted, nor is what the
+ * plan of the user says. Nor are uses, whose blocks have other meanings now. */
 void trust_stop(struct trust *trust);
 /* Handles have other meanings now. */
 void trust_forget(struct trust *trust);

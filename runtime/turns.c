@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include "runtime/cold.h"
 #include "runtime/proof.h"
+#include "runtime/repute.h"
 #include "runtime/residents.h"
 
 static bool may_take_turns(const struct streaming *s, const struct piece *piece)
@@ -175,6 +176,7 @@ int turns_begin(struct pager *pager, const struct driver *drv)
 static void remember_rewrites(struct streaming *s)
 {
     trust_forget(&s->trust);
+    repute_refute();
     for (uint32_t i = 0; i < s->n_pieces; i++) {
         enum guard_flag flag = guard_flag(&s->guard, i);
 

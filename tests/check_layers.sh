@@ -11,11 +11,11 @@ cd "$MESON_SOURCE_ROOT" || exit 1
 layers='
 0 nvml_abi quiet table util
 1 fields gate heat host_memory indices log nearest nvinfo pass profile spread stats
-2 account config config_types disk driver fatbin planfile watch
-3 costs image spill story vmm
+2 config config_types disk driver fatbin roll watch
+3 account costs image planfile spill story vmm
 3 backing
-4 ahead digest guard layout peek pool space transfer trust
-5 redirect residency ring
+4 ahead digest guard layout peek pool repute space transfer
+5 redirect residency ring trust
 6 evict move origin replay window
 7+ blame card cold cold_in cold_launch cold_out cold_parts cold_plan escape experts experts_learn experts_swap extents fetch gather group pager peer pieces planned prepare proof reach recognise residents room serve side streaming tally trial turns weigh
 '

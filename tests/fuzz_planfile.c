@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     /* So that the search need not find the beginning first. */
     static const char start[] =
-        "vramshim-plan 1\nmodel \"\"\nmachine 99 9 9 \"\"\npredict 9 1 1 1 1 "
+        "vramshim-plan 2\nmodel \"\"\nmachine 99 9 9 \"\"\npredict 9 1 1 1 1 "
         "1\nfile 99 00000000000000ff \"\"\nphase main \"\"\n";
     char *text;
 

@@ -21,6 +21,9 @@ def described(name):
     return gguf([string("general.architecture", arch), *said], [tensor("blk.0.attn_q.weight")], bytes(32))
 
 
+# Behind the head that the target puts before them.
+TENSORS = b'tensor 0 0 5 0123456789abcdef stream 2 "a"\ntensor 0 5 4 - device 4 "b\\x0a"\n'
+FUNCTIONS = b'function 0000000000000001 "f"\nfunction 0000000000000001 "g"\nfunction 0000000000000002 "f"\n'
 INDEX = json.dumps({"metadata": {"total_size": 8}, "weight_map": {"a": "0", "b": "1"}}).encode()
 GGUFS = [described(name) for name in ("Llama-3-8B", "gpt-oss-20b", "Nemotron-3-Nano")]
 SEEDS = {
@@ -30,6 +33,7 @@ SEEDS = {
                     safetensors('{"__metadata__":{"a":"\\u00e9\\ud83d\\ude00"}}')],
     "inputs": [b"\0" + file for file in GGUFS] + [b"\1" + INDEX] +
               [b"\2" + json.dumps(config).encode() for config in CONFIGS],
+    "planfile": [TENSORS + b"end 2\n", TENSORS + FUNCTIONS + b"end 2\n"],
 }
 
 

@@ -7,9 +7,11 @@
 #include "runtime/account.h"
 #include "runtime/util.h"
 
-#define HEAD  "vramshim-report 1\nmodel \"a model\"\ncard 100 20 70\nrecognised 50 5 60\n"
+#define HEAD  "vramshim-report 2\nmodel \"a model\"\ncard 100 20 70\nrecognised 50 5 60\n"
 #define TERMS "term weights 60 50\nterm cache 3 4\nterm buffers 5 6\nterm unaccounted 9 10\n"
-#define GOOD  HEAD TERMS "peak 85 80 6\nend\n"
+#define GOOD                                                                                       \
+    HEAD TERMS "peak 85 80 6\nfunction 00000000000000aa \"attend\"\n"                              \
+               "function 00000000000000ab \"attend\"\nend\n"
 
 static int parse(const char *text, char error[256], struct account *out)
 {
@@ -39,6 +41,9 @@ Test(account, is_read_to_the_last_number)
     cr_expect(a.terms[ACCOUNT_WEIGHTS].predicted == 60 && a.terms[ACCOUNT_WEIGHTS].actual == 50);
     cr_expect(a.terms[ACCOUNT_UNACCOUNTED].predicted == 9);
     cr_expect(a.peak.predicted == 85 && a.peak.actual == 80 && a.error == 6);
+    cr_assert_eq(a.functions.n, 2);
+    cr_expect_str_eq(a.functions.list[1].name, "attend");
+    cr_expect_eq(a.functions.list[1].digest, 0xab);
     account_fini(&a);
 }
 

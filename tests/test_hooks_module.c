@@ -4,6 +4,7 @@
 #include "interpose/hooks.h"
 #include "runtime/image.h"
 #include "runtime/layout.h"
+#include "runtime/repute.h"
 #include "runtime/util.h"
 #include "tests/data/data.h"
 
@@ -15,6 +16,11 @@ static CUresult module_load_data(CUmodule *module, const void *image)
 {
     *module = (CUmodule)&a_module;
     return next_result;
+}
+
+static CUresult module_load(CUmodule *module, const char *fname)
+{
+    return module_load_data(module, fname);
 }
 
 static CUresult module_load_data_ex(CUmodule *module, const void *image, unsigned int num_options,
@@ -38,6 +44,15 @@ static CUresult library_load_data(CUlibrary *library, const void *code, CUjit_op
                                   void **jit_options_values, unsigned int num_jit_options,
                                   CUlibraryOption *library_options, void **library_option_values,
                                   unsigned int num_library_options)
+{
+    *library = (CUlibrary)&a_library;
+    return next_result;
+}
+
+static CUresult library_load_file(CUlibrary *library, const char *file_name,
+                                  CUjit_option *jit_options, void **jit_options_values,
+                                  unsigned int num_jit_options, CUlibraryOption *library_options,
+                                  void **library_option_values, unsigned int num_library_options)
 {
     *library = (CUlibrary)&a_library;
     return next_result;
@@ -80,16 +95,24 @@ static CUresult func_get_param_info(CUfunction func, size_t index, size_t *offse
 }
 
 static const struct driver old_drv = {
+    .cuModuleLoad = module_load,
     .cuModuleLoadData = module_load_data,
     .cuModuleLoadDataEx = module_load_data_ex,
     .cuModuleLoadFatBinary = module_load_data,
     .cuModuleUnload = module_unload,
     .cuModuleGetFunction = module_get_function,
     .cuLibraryLoadData = library_load_data,
+    .cuLibraryLoadFromFile = library_load_file,
     .cuLibraryUnload = library_unload,
     .cuLibraryGetKernel = library_get_kernel,
     .cuKernelGetFunction = kernel_get_function,
 };
+
+static void ok_load(CUmodule *module, const void *image, CUfunction *function)
+{
+    cr_assert_eq(hook_cuModuleLoadData(&old_drv, module, image), CUDA_SUCCESS);
+    cr_assert_eq(hook_cuModuleGetFunction(&old_drv, function, *module, "mixed"), CUDA_SUCCESS);
+}
 
 static uint32_t n_params(const struct driver *drv, const void *handle)
 {
@@ -149,6 +172,55 @@ Test(hooks_module, lets_a_kernel_of_a_library_and_its_function_be_known)
     cr_assert_eq(hook_cuLibraryUnload(&old_drv, library), CUDA_SUCCESS);
     cr_expect_eq(n_params(&old_drv, kernel), UINT32_MAX);
     cr_expect_eq(n_params(&old_drv, function), UINT32_MAX);
+    data_free(&cubin);
+}
+
+static uint64_t digest_of(const void *handle)
+{
+    uint64_t digest = 0;
+    char *name = NULL;
+
+    (void)image_function(handle, &digest, &name);
+    free(name);
+    return digest;
+}
+
+Test(hooks_module, tells_functions_of_images_in_memory_and_in_files_under_a_plan)
+{
+    static const struct roll nobody;
+    struct data cubin = data_load("kernels.sm_75.cubin");
+    CUlibraryOption option = CU_LIBRARY_BINARY_IS_PRESERVED;
+    void *value = &option;
+    CUfunction function;
+    CUlibrary library;
+    uint64_t digest;
+    CUmodule module;
+    CUkernel kernel;
+
+    ok_load(&module, cubin.at, &function);
+    cr_expect_eq(digest_of(function), 0, "nobody asks without a plan");
+    repute_open(&nobody);
+    ok_load(&module, cubin.at, &function);
+    digest = digest_of(function);
+    cr_expect_neq(digest, 0);
+    cr_assert_eq(hook_cuModuleLoad(&old_drv, &module, data_path("kernels.sm_75.cubin")), 0);
+    cr_expect_eq(digest_of(function), 0, "it was of what is gone");
+    cr_assert_eq(hook_cuModuleGetFunction(&old_drv, &function, module, "mixed"), 0);
+    cr_expect_eq(digest_of(function), digest);
+    cr_expect_eq(n_params(&old_drv, function), 8);
+    cr_assert_eq(hook_cuLibraryLoadFromFile(&old_drv, &library, data_path("kernels.sm_75.cubin"),
+                                            NULL, NULL, 0, NULL, NULL, 0),
+                 0);
+    cr_assert_eq(hook_cuLibraryGetKernel(&old_drv, &kernel, library, "mixed"), 0);
+    cr_expect_eq(digest_of(kernel), digest);
+    cr_assert_eq(
+        hook_cuLibraryLoadData(&old_drv, &library, cubin.at, NULL, NULL, 0, &option, &value, 1), 0);
+    cr_assert_eq(hook_cuLibraryGetKernel(&old_drv, &kernel, library, "mixed"), 0);
+    ((unsigned char *)cubin.at)[cubin.bytes - 1] ^= 1;
+    cr_expect_neq(digest_of(kernel), digest, "what the program keeps is read when it is asked for");
+    cr_assert_eq(hook_cuModuleLoad(&old_drv, &module, "/nowhere"), 0);
+    cr_assert_eq(hook_cuModuleGetFunction(&old_drv, &function, module, "mixed"), 0);
+    cr_expect_eq(digest_of(function), 0, "a file that is gone");
     data_free(&cubin);
 }
 

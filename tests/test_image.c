@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -143,4 +144,90 @@ Test(image, reads_nothing_beyond_the_mapping_an_image_lies_in)
     }
     munmap(map, room);
     data_free(&cubin);
+}
+
+static uint64_t digest_of(const void *handle, const char *expected_name)
+{
+    uint64_t digest = 0;
+    char *name = NULL;
+
+    if (image_function(handle, &digest, &name))
+        return 0;
+    cr_expect_str_eq(name, expected_name);
+    free(name);
+    return digest;
+}
+
+Test(image, tells_a_function_by_all_bytes_of_its_image_and_its_name)
+{
+    struct data cubin = data_load("kernels.sm_75.cubin"),
+                other_cubin = data_load("kernels.sm_90.cubin");
+    uint64_t digest;
+
+    image_identify(&module_a, cubin.at, false);
+    image_attach(&module_a, "mixed", &function, IMAGE_HANDLE_FUNCTION);
+    digest = digest_of(&function, "mixed");
+    cr_expect_neq(digest, 0);
+    image_identify(&module_b, cubin.at, false);
+    image_attach(&module_b, "mixed", &other, IMAGE_HANDLE_FUNCTION);
+    cr_expect_eq(digest_of(&other, "mixed"), digest, "wherever it is loaded");
+    image_identify(&module_b, other_cubin.at, false);
+    cr_expect_neq(digest_of(&other, "mixed"), digest, "other code");
+    ((unsigned char *)cubin.at)[cubin.bytes / 2] ^= 1;
+    image_identify(&module_b, cubin.at, false);
+    cr_expect_neq(digest_of(&other, "mixed"), digest, "any bit");
+    image_forget(&module_a);
+    cr_expect_eq(digest_of(&function, "mixed"), 0);
+    data_free(&cubin);
+    data_free(&other_cubin);
+}
+
+Test(image, tells_functions_of_fatbins_and_of_text)
+{
+    struct data fatbin = data_load("pair.zstd.fatbin");
+    struct {
+        uint32_t magic, version;
+        const void *data, *unused;
+    } wrapper = {0x466243b1, 1, fatbin.at, NULL};
+    uint64_t digest;
+
+    image_identify(&module_a, fatbin.at, false);
+    image_attach(&module_a, "pair", &kernel, IMAGE_HANDLE_KERNEL);
+    image_attach_function(&kernel, &function);
+    digest = digest_of(&kernel, "pair");
+    cr_expect_neq(digest, 0, "nothing of it need be understood");
+    cr_expect_eq(digest_of(&function, "pair"), digest);
+    image_identify(&module_b, &wrapper, false);
+    image_attach(&module_b, "pair", &other, IMAGE_HANDLE_KERNEL);
+    cr_expect_eq(digest_of(&other, "pair"), digest, "the wrapper lies elsewhere in each process");
+    image_identify(&module_b, ".version 6.3\n.target sm_75\n", false);
+    image_attach(&module_b, "pair", &other, IMAGE_HANDLE_KERNEL);
+    cr_expect_neq(digest_of(&other, "pair"), 0);
+    data_free(&fatbin);
+}
+
+Test(image, does_not_tell_functions_of_what_has_no_known_end)
+{
+    image_identify(&module_a, "\x7fOTHER", false);
+    image_attach(&module_a, "pair", &function, IMAGE_HANDLE_FUNCTION);
+    cr_expect_eq(digest_of(&function, "pair"), 0);
+    image_attach(&module_b, "pair", &other, IMAGE_HANDLE_FUNCTION);
+    cr_expect_eq(digest_of(&other, "pair"), 0, "nor of what was never shown");
+}
+
+Test(image, reads_an_image_that_stays_when_it_is_asked_for)
+{
+    char text[] = ".version 6.3\n.target sm_75\n";
+    uint64_t digest;
+
+    image_identify(&module_a, text, false);
+    image_attach(&module_a, "f", &function, IMAGE_HANDLE_FUNCTION);
+    digest = digest_of(&function, "f");
+    text[9] = '7';
+    image_identify(&module_b, text, true);
+    image_attach(&module_b, "f", &other, IMAGE_HANDLE_FUNCTION);
+    text[9] = '6';
+    cr_expect_eq(digest_of(&other, "f"), digest, "not before");
+    text[9] = '7';
+    cr_expect_eq(digest_of(&other, "f"), digest, "and once");
 }

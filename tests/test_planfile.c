@@ -25,13 +25,16 @@ static uint64_t dice(uint64_t n)
 }
 
 #define HEAD                                                                                       \
-    "vramshim-plan 1\nmodel \"red \\x1b[31m\"\nmachine 100 200 16 \"a card\"\n"                    \
+    "vramshim-plan 2\nmodel \"red \\x1b[31m\"\nmachine 100 200 16 \"a card\"\n"                    \
     "predict 60 3 4 5 70 6\nfile 1000 00000000000000ff \"/models/a.gguf\"\n"
 #define TENSORS                                                                                    \
     "phase main \"decode\"\n"                                                                      \
     "tensor 0 100 40 0123456789abcdef stream 10 \"blk.0.attn_q.weight\"\n"                         \
     "tensor 0 140 20 - device 20 \"norm\"\n"
-#define GOOD HEAD TENSORS "end 2\n"
+#define FUNCTIONS                                                                                  \
+    "function 0123456789abcdef \"attend\"\nfunction 0123456789abcdef \"multiply\"\n"               \
+    "function 0123456789abcdf0 \"attend\"\n"
+#define GOOD HEAD TENSORS FUNCTIONS "end 2\n"
 
 static int parse(const char *text, char error[256], struct planfile **out)
 {
@@ -68,6 +71,9 @@ Test(planfile, is_read_to_the_last_number)
     cr_expect(plan->tensors[0].resident == 10 && plan->tensors[0].tier == PLANFILE_STREAM);
     cr_expect_eq(plan->tensors[0].fingerprint, 0x0123456789abcdefu);
     cr_expect(plan->tensors[1].tier == PLANFILE_DEVICE && plan->tensors[1].fingerprint == 0);
+    cr_assert_eq(plan->functions.n, 3);
+    cr_expect_str_eq(plan->functions.list[1].name, "multiply");
+    cr_expect_eq(plan->functions.list[2].digest, 0x0123456789abcdf0u);
     planfile_free(plan);
 }
 
@@ -134,6 +140,12 @@ static struct planfile *throw_plan(void)
         for (uint32_t k = 0; k < phase->n; k++)
             throw_tensor(plan, &plan->tensors[plan->n_tensors++]);
     }
+    for (uint64_t n = dice(30); n; n--) {
+        char *name = throw_text();
+
+        cr_assert_eq(roll_add(&plan->functions, 1 + dice(5), name), 0);
+        free(name);
+    }
     return plan;
 }
 
@@ -187,14 +199,14 @@ static const struct {
 } bad[] = {
     {"", "plan: empty"},
     {"{\"a\": 1}\n", "plan:1: not a plan of vramshim-plan; -o FILE writes one"},
-    {"vramshim-plan 2\n", "plan:1: version 2 of the plan is not known; write it anew"},
-    {"vramshim-plan 1\nmodel \"a\n", "plan:2: a text in quotes is missing"},
-    {"vramshim-plan 1\nmodel \"\\x00\"\n", "plan:2: a text in quotes is missing"},
-    {"vramshim-plan 1\nmodel \"\\x4\"\n", "plan:2: a text in quotes is missing"},
-    {"vramshim-plan 1\nmodel \"a\"b\n", "plan:2: a text in quotes is missing"},
-    {"vramshim-plan 1\nmodel \"\xff\"\n", "plan:2: not a line of text"},
-    {"vramshim-plan 1\nmachine 1 1 1 \"\"\n", "plan:2: a line in the wrong place"},
-    {"vramshim-plan 1\nmodule \"\"\n", "plan:2: a line that no plan has"},
+    {"vramshim-plan 1\n", "plan:1: version 1 of the plan is not known; write it anew"},
+    {"vramshim-plan 2\nmodel \"a\n", "plan:2: a text in quotes is missing"},
+    {"vramshim-plan 2\nmodel \"\\x00\"\n", "plan:2: a text in quotes is missing"},
+    {"vramshim-plan 2\nmodel \"\\x4\"\n", "plan:2: a text in quotes is missing"},
+    {"vramshim-plan 2\nmodel \"a\"b\n", "plan:2: a text in quotes is missing"},
+    {"vramshim-plan 2\nmodel \"\xff\"\n", "plan:2: not a line of text"},
+    {"vramshim-plan 2\nmachine 1 1 1 \"\"\n", "plan:2: a line in the wrong place"},
+    {"vramshim-plan 2\nmodule \"\"\n", "plan:2: a line that no plan has"},
     {HEAD "end 0\n", "plan:6: a line in the wrong place"},
     {HEAD TENSORS "end 3\n", "plan:9: lines are missing: 2 tensors were found"},
     {HEAD TENSORS "phase main \"x\"\n", "plan:9: there is more than one main phase"},
@@ -218,7 +230,16 @@ static const struct {
     {TENSOR("0 0 60 - stream 0 \"\" 1"), "plan:7: there is more in the line than belongs there"},
     {TENSOR("0 0 59 - stream 0 \"\""),
      "plan:8: the tensors are not as large together as the weights"},
-    {GOOD "end 2\n", "plan:10: a line in the wrong place"},
+    {HEAD TENSORS FUNCTIONS FUNCTIONS, "plan:12: functions are not in order"},
+    {HEAD TENSORS "function 0123456789abcdef \"a\"\nfunction 0123456789abcdef \"a\"\n",
+     "plan:10: functions are not in order"},
+    {HEAD TENSORS "function - \"a\"\n", "plan:9: the function's digest is missing or none"},
+    {HEAD TENSORS "function 0123456789abcdef a\n", "plan:9: a text in quotes is missing"},
+    {HEAD TENSORS "function 0123456789abcdef \"a\" b\n",
+     "plan:9: there is more in the line than belongs there"},
+    {HEAD "function 0123456789abcdef \"a\"\n", "plan:6: a line in the wrong place"},
+    {HEAD TENSORS FUNCTIONS "tensor 0 0 1 - stream 0 \"\"\n", "plan:12: a line in the wrong place"},
+    {GOOD "end 2\n", "plan:13: a line in the wrong place"},
 };
 
 Test(planfile, answers_each_bad_line_with_its_number_and_what_is_wrong)

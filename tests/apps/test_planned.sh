@@ -33,7 +33,9 @@ generate() {
 }
 count() { sed -n "s/^$1 //p" "$scratch/stats"; }
 plan_for() {
-    "$plan" "$model" --vram "$1" --gpu "RTX 3060" --link gen3x16 --ram 4GiB --driver 2MiB \
+    size=$1
+    shift
+    "$plan" "$model" --vram "$size" "$@" --gpu "RTX 3060" --link gen3x16 --ram 4GiB --driver 2MiB \
         --cache 16KiB --buffers 64KiB -o "$scratch/plan" --check
 }
 
@@ -71,6 +73,20 @@ ok "and the card's memory" has "$out" "the library's,"
 expect 0 "$plan" "$model" --vram 48MiB --link gen3x16 --report "$scratch/report" --json
 ok "the next prediction has the run's figures" test "$taken" = "$(python3 -c 'import json, sys
 print(json.load(sys.stdin)["model"]["demand"]["driver"]["bytes"])' <"$scratch/out")"
+ok "and what it has shown of functions" test "$(grep -c '^function ' "$scratch/report")" -ge 5
+cp "$scratch/logits" "$scratch/right"
+generate 1 VRAMSHIM_PLAN="$scratch/plan" >/dev/null 2>&1
+unknown=$(count clock_ns)
+expect 0 plan_for 48MiB --report "$scratch/report"
+ok "so does a plan that is made with the report" \
+    test "$(grep '^function ' "$scratch/plan")" = "$(grep '^function ' "$scratch/report")"
+generate 1 VRAMSHIM_PLAN="$scratch/plan" >/dev/null 2>&1
+ok "the first token comes sooner then" test "$(count clock_ns)" -lt "$unknown"
+expect 0 generate 3 VRAMSHIM_PLAN="$scratch/plan" VRAMSHIM_REPORT="$scratch/report"
+ok "and nothing else is different" cmp "$scratch/logits" "$scratch/right"
+ok "what is known is known the next time, too" \
+    test "$(grep '^function ' "$scratch/plan")" = "$(grep '^function ' "$scratch/report")"
+expect 0 plan_for 48MiB
 expect 4 "$plan" report "$scratch/plan"
 ok "what is no report is said" has "$err" "not a report of VRAMSHIM_REPORT"
 expect 2 "$plan" report

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "runtime/account.h"
 #include "runtime/util.h"
 #include "tests/bench/measure.h"
 
@@ -41,19 +42,21 @@ static const struct policy {
     const char *engine;
     bool all_away;
     const char *in_place; /* NULL: as it chooses */
-    bool planned;         /* the program has a plan */
+    bool planned;         /* the program has a plan, */
+    bool again;           /* which knows the functions of a run with a plan */
 } policies[] = {
     {"engine", "stream", false},
     {"never-in-place", "stream", false, "never"},
     {"always-in-place", "stream", false, "always"},
     {"planned", "stream", false, NULL, true},
+    {"planned-again", "stream", false, NULL, true, true},
     {"lru", "lru", false},
     {"first-n", "none", false},
     {"in-place", "none", true},
     {"uvm-model", NULL, false},
     {"belady", NULL, false},
 };
-enum { ENGINE, NEVER_IN_PLACE, ALWAYS_IN_PLACE };
+enum { ENGINE, NEVER_IN_PLACE, ALWAYS_IN_PLACE, PLANNED };
 
 struct options {
     bool json;
@@ -82,19 +85,25 @@ struct task {
     bool graph;
     const struct policy *policy; /* NULL: without the shim */
     uint64_t budget, written;
+    int report; /* of the last run with a plan; a file */
 };
 
-/* A file for the plan, which the program writes when it has started. */
-static int make_plan_file(void)
+/* A file of the library's, named by its setting in the child. */
+static int make_file(void)
 {
-    int fd = memfd_create("plan", 0);
-    char path[64];
+    int fd = memfd_create("bench", 0);
 
     if (fd < 0 || fchmod(fd, 0600))
         _exit(126);
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    setenv("VRAMSHIM_PLAN", path, 1);
     return fd;
+}
+
+static void set_file(const char *name, int fd)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    setenv(name, path, 1);
 }
 
 /* In the child: the run, and its figures to the pipe. */
@@ -105,6 +114,7 @@ static void child(const struct task *task, int to)
     char scale[16];
     char form[8];
     char plan[16] = "";
+    char report[16] = "";
     char written[32];
 
     setenv("SIM_PROFILE", task->profile->name, 1);
@@ -118,14 +128,22 @@ static void child(const struct task *task, int to)
         setenv("VRAMSHIM_IN_PLACE", policy->in_place ? policy->in_place : "auto", 1);
         set_number("VRAMSHIM_VRAM", task->budget);
     }
-    if (policy && policy->planned)
-        snprintf(plan, sizeof(plan), "%d", make_plan_file());
+    if (policy && policy->planned) {
+        int fd = make_file(); /* which the program writes when it has started */
+
+        set_file("VRAMSHIM_PLAN", fd);
+        snprintf(plan, sizeof(plan), "%d", fd);
+        if (policy->again)
+            snprintf(report, sizeof(report), "%d", task->report);
+        else
+            set_file("VRAMSHIM_REPORT", task->report);
+    }
     snprintf(number, sizeof(number), "%d", to);
     snprintf(form, sizeof(form), "%d", task->graph);
     snprintf(written, sizeof(written), "%llu", (unsigned long long)task->written);
     snprintf(scale, sizeof(scale), "%u", task->profile->scale);
     execl(self, self, "--measure", task->program->name, form, policy ? "" : "follow", scale, number,
-          plan, written, NULL);
+          plan, written, report, NULL);
     _exit(127);
 }
 
@@ -155,13 +173,29 @@ static bool run(const struct task *task, struct measured *out)
     return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0 && got == sizeof(*out);
 }
 
-/* Before the driver is called for the first time. */
-static bool write_plan(const struct program *program, const char *fd, const char *written)
+static bool load_report(const char *fd, struct account *out)
 {
-    FILE *out = fdopen(dup(atoi(fd)), "w");
-    bool good = out && program_plan(program, strtoull(getenv("VRAMSHIM_VRAM"), NULL, 10),
-                                    strtoull(written, NULL, 10), out);
+    char error[256];
+    char path[64];
 
+    snprintf(path, sizeof(path), "/proc/self/fd/%s", fd);
+    if (!account_load(path, error, sizeof(error), out))
+        return true;
+    fprintf(stderr, "bench: %s\n", error);
+    return false;
+}
+
+/* Before the driver is called for the first time. */
+static bool write_plan(const struct program *program, const char *fd, const char *written,
+                       const char *report)
+{
+    struct account account = {.model = NULL};
+    FILE *out = fdopen(dup(atoi(fd)), "w");
+    bool good = out && (!report[0] || load_report(report, &account)) &&
+                program_plan(program, strtoull(getenv("VRAMSHIM_VRAM"), NULL, 10),
+                             strtoull(written, NULL, 10), &account.functions, out);
+
+    account_fini(&account);
     return (!out || fclose(out) == 0) && good;
 }
 
@@ -181,7 +215,7 @@ static int measure_here(char **argv)
         if (strcmp(programs[i].name, argv[2]))
             continue;
         programs[i].shape();
-        if (argv[7][0] && !write_plan(&programs[i], argv[7], argv[8]))
+        if (argv[7][0] && !write_plan(&programs[i], argv[7], argv[8], argv[9]))
             return 1;
         measure(&programs[i], &options, &measured);
         return write(to, &measured, sizeof(measured)) == sizeof(measured) ? 0 : 1;
@@ -336,13 +370,15 @@ static bool run_ratio(const struct options *options, struct row row, bool graph,
     uint32_t steady = steady_passes(native);
     uint64_t budget = (uint64_t)((double)native->weights / ratios[ratio]) + native->written;
     double ns[ARRAY_SIZE(policies)] = {0};
+    int account = make_file();
+    bool reported = false;
     bool good = true;
 
     row.ratio = ratios[ratio];
     for (size_t i = 0; i < ARRAY_SIZE(policies); i++) {
         const struct policy *policy = &policies[i];
         struct measured m;
-        struct task task = {program, row.profile, graph, policy, budget, native->written};
+        struct task task = {program, row.profile, graph, policy, budget, native->written, account};
 
         if (!selected(options->policy, policy->name) &&
             (strcmp(options->policy, "regret") || i > ALWAYS_IN_PLACE))
@@ -352,6 +388,12 @@ static bool run_ratio(const struct options *options, struct row row, bool graph,
         if (policy->all_away)
             task.budget = native->written + 4 * MIB;
         row.policy = policy->name;
+        if (policy->again && !reported) {
+            task.policy = &policies[PLANNED];
+            good &= run(&task, &m);
+            task.policy = policy;
+        }
+        reported |= i == PLANNED;
         if (!strcmp(policy->name, "uvm-model"))
             m = modelled(native, native->by_age[ratio], UVM_SLOWER_PER_MILLE / 1000.0);
         else if (!strcmp(policy->name, "belady"))
@@ -365,6 +407,7 @@ static bool run_ratio(const struct options *options, struct row row, bool graph,
         ns[i] = mean(m.pass_ns, m.passes, steady);
         fflush(stdout);
     }
+    close(account);
     report_regret(options, &row, ns);
     return good;
 }
@@ -479,7 +522,7 @@ int main(int argc, char **argv)
     int option;
 
     self = "/proc/self/exe";
-    if (argc == 9 && !strcmp(argv[1], "--measure"))
+    if (argc == 10 && !strcmp(argv[1], "--measure"))
         return measure_here(argv);
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         switch (option) {

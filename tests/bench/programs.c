@@ -137,7 +137,7 @@ void programs_init(void)
 
     for (size_t i = 0; i < ARRAY_SIZE(kernels); i++)
         sim_register_kernel(&kernels[i]);
-    MUST(cuModuleLoadData(&module, "SIM-NATIVE"));
+    MUST(cuModuleLoadData(&module, "SIM-NATIVE\n.version 0"));
     for (size_t i = 0; i < ARRAY_SIZE(kernels); i++)
         MUST(cuModuleGetFunction(&functions[i], module, kernels[i].name));
     MUST(cuStreamCreate(&program_stream, CU_STREAM_NON_BLOCKING));
@@ -489,7 +489,8 @@ static void share_residents(struct planfile *plan)
     free(bytes);
 }
 
-bool program_plan(const struct program *program, uint64_t budget, uint64_t written, FILE *out)
+bool program_plan(const struct program *program, uint64_t budget, uint64_t written,
+                  const struct roll *known, FILE *out)
 {
     struct planfile_file file = {.path = "", .digest = 1};
     struct planfile plan = {
@@ -498,6 +499,7 @@ bool program_plan(const struct program *program, uint64_t budget, uint64_t writt
         .device = budget,
         .chunk = program_scale * 2 * MIB,
         .buffers = written,
+        .functions = *known,
         .files = &file,
         .n_files = 1,
         .phases = {{.name = "pass", .is_main = true}},

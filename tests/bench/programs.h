@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "runtime/roll.h"
+
 struct component;
 
 struct program {
@@ -48,8 +50,9 @@ extern bool program_fills;
 extern uint64_t program_sum;
 
 /* A plan of the program, which has its shape, for so much device memory, of which so much is
- * written. False when there can be none. */
-bool program_plan(const struct program *program, uint64_t budget, uint64_t written, FILE *out);
+ * written, and with these functions known. False when there can be none. */
+bool program_plan(const struct program *program, uint64_t budget, uint64_t written,
+                  const struct roll *known, FILE *out);
 
 /* Makes the kernels known; a context is current. */
 void programs_init(void);

@@ -30,16 +30,24 @@ static inline struct data data_cut(const struct data *data, size_t bytes)
     return cut;
 }
 
+/* Where tests/data/NAME is; good until the next call. */
+static inline const char *data_path(const char *name)
+{
+    static char path[4096];
+    const char *root = getenv("MESON_SOURCE_ROOT");
+
+    snprintf(path, sizeof(path), "%s/tests/data/%s", root ? root : ".", name);
+    return path;
+}
+
 /* Reads tests/data/NAME; ends the process with one line when that cannot be done. */
 static inline struct data data_load(const char *name)
 {
-    const char *root = getenv("MESON_SOURCE_ROOT");
+    const char *path = data_path(name);
     struct data data = {0};
-    char path[4096];
     FILE *file;
     long end;
 
-    snprintf(path, sizeof(path), "%s/tests/data/%s", root ? root : ".", name);
     file = fopen(path, "rb");
     if (!file || fseek(file, 0, SEEK_END) || (end = ftell(file)) <= 0)
         goto fail;

@@ -16,6 +16,7 @@
 
 #define ELF_MAGIC    0x464c457fu
 #define MAGIC_BYTES  4
+#define NATIVE       "SIM-NATIVE"
 #define FATBIN_BYTES 24 /* of a fatbin or its wrapper that may be read before either is known */
 
 /* A text may be shorter than a magic number. */
@@ -116,6 +117,13 @@ static const char *error_name(CUresult error)
     }
 }
 
+static bool is_native(const char *text)
+{
+    size_t n = strlen(NATIVE);
+
+    return !strncmp(text, NATIVE, n) && (!text[n] || text[n] == '\n');
+}
+
 CUresult image_open(const void *data, size_t bytes, const struct jit_options *jit,
                     struct image **out)
 {
@@ -130,7 +138,7 @@ CUresult image_open(const void *data, size_t bytes, const struct jit_options *ji
     image = calloc(1, sizeof(*image));
     if (!image)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    image->native = !strcmp(data, "SIM-NATIVE");
+    image->native = is_native(data);
     if (!image->native)
         res = image_fill(image, data, bytes, error, sizeof(error));
     jit_options_tell(jit, error);

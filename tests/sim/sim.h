@@ -90,8 +90,9 @@ void sim_touch_log(int on);
 size_t sim_touches(struct sim_touch *out, size_t capacity);
 
 /* Kernels as C functions, for tests of paging that need no PTX: cuModuleGetFunction of `name` in a
- * module loaded from the string "SIM-NATIVE" finds it, and one that stands in for PTX is found
- * instead of the kernel of that name in any module. `params` is the packed parameter buffer. */
+ * module loaded from the string "SIM-NATIVE", or from a text that begins with that line, finds it,
+ * and one that stands in for PTX is found instead of the kernel of that name in any module.
+ * `params` is the packed parameter buffer. */
 struct sim_native_kernel {
     const char *name;
     size_t n_params;

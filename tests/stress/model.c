@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "runtime/image.h"
 #include "runtime/planfile.h"
 
 /* read_tensor(sum, at, bytes): adds what it finds in every 64 KiB, and at the end. */
@@ -61,6 +62,9 @@ uint32_t *mirror_at(struct model *m, uint64_t offset)
     return &m->mirror[offset / (64 * KIB)];
 }
 
+/* What its functions are loaded from. */
+static const char code[] = "SIM-NATIVE\n.version 1";
+
 static struct model start_empty(const char *vram, const char *ram)
 {
     struct model m = {.expected = 0};
@@ -71,7 +75,7 @@ static struct model start_empty(const char *vram, const char *ram)
     m.code = load_code();
     sim_register_kernel(&read_kernel);
     sim_register_kernel(&through_kernel);
-    ok(cuModuleLoadData(&m.code.module, "SIM-NATIVE"));
+    ok(cuModuleLoadData(&m.code.module, code));
     ok(cuModuleGetFunction(&m.read, m.code.module, "read_tensor"));
     ok(cuModuleGetFunction(&m.through, m.code.module, "write_through"));
     m.stream = new_stream();
@@ -113,7 +117,22 @@ static void fill(uint32_t *words, uint32_t tensor, bool foreign)
         words[i / sizeof(*words)] = (uint32_t)((tensor * TENSOR + i) * 2654435761u + 12345);
 }
 
-static void write_plan(uint64_t device, uint32_t *words, const char *model)
+/* Of the module that is made of such a text. */
+static void add_function(struct roll *roll, const char *text, const char *name)
+{
+    uint64_t digest;
+    char *known;
+
+    image_identify(roll, text, false);
+    image_attach(roll, name, &digest, IMAGE_HANDLE_FUNCTION);
+    cr_assert_eq(image_function(&digest, &digest, &known), 0);
+    cr_assert_eq(roll_add(roll, digest, known), 0);
+    free(known);
+    image_forget(roll);
+}
+
+/* `text`: the module whose functions the plan knows, NULL for none. */
+static void write_plan(uint64_t device, uint32_t *words, const char *model, const char *text)
 {
     struct planfile_file file = {.path = (char *)model, .bytes = MODEL};
     struct planfile_tensor tensors[TENSORS];
@@ -149,19 +168,24 @@ static void write_plan(uint64_t device, uint32_t *words, const char *model)
     cr_assert_eq(fchmod(fd, 0600), 0);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     setenv("VRAMSHIM_PLAN", path, 1);
+    if (text) {
+        add_function(&plan.functions, text, read_kernel.name);
+        add_function(&plan.functions, text, through_kernel.name);
+    }
     out = fdopen(dup(fd), "w");
     cr_assert_not_null(out);
     planfile_print(&plan, out);
+    roll_fini(&plan.functions);
     cr_assert_eq(fclose(out), 0);
 }
 
-struct model start_planned(const char *vram, uint64_t device, bool foreign)
+static struct model start_with(const char *vram, uint64_t device, bool foreign, const char *text)
 {
     uint32_t *words = malloc(TENSOR);
     struct model m;
 
     cr_assert_not_null(words);
-    write_plan(device, words, "/nowhere");
+    write_plan(device, words, "/nowhere", text);
     setenv("SIM_VRAM", "64MiB", 1);
     setenv("VRAMSHIM_VRAM", vram, 1);
     m = start_empty(vram, "256MiB");
@@ -171,6 +195,16 @@ struct model start_planned(const char *vram, uint64_t device, bool foreign)
     }
     free(words);
     return m;
+}
+
+struct model start_planned(const char *vram, uint64_t device, bool foreign)
+{
+    return start_with(vram, device, foreign, NULL);
+}
+
+struct model start_known(const char *vram, uint64_t device, bool other_code)
+{
+    return start_with(vram, device, false, other_code ? "SIM-NATIVE\n.version 2" : code);
 }
 
 struct model start_planned_file(const char *vram, const char *ram, uint64_t device)
@@ -186,7 +220,7 @@ struct model start_planned_file(const char *vram, const char *ram, uint64_t devi
         fill(words, i, false);
         cr_assert_eq(write(fd, words, TENSOR), TENSOR);
     }
-    write_plan(device, words, path);
+    write_plan(device, words, path, NULL);
     setenv("SIM_VRAM", "64MiB", 1);
     setenv("VRAMSHIM_VRAM", vram, 1);
     setenv("VRAMSHIM_SPILL_DIR", ".", 1);

@@ -24,6 +24,9 @@ enum { PLANNED_BUFFERS = 2 * PAGE };
 /* The same with a plan for so many bytes of device memory, of a larger card, and whole tensors
  * uploaded. `foreign`: with other bytes than the plan's. */
 struct model start_planned(const char *vram, uint64_t device, bool foreign);
+/* The same, and the plan knows all functions of the program, or those of other code of these names.
+ */
+struct model start_known(const char *vram, uint64_t device, bool other_code);
 /* The same of a file that is there, which the program reads into memory of its own; what neither
  * memory holds goes to the disk. */
 struct model start_planned_file(const char *vram, const char *ram, uint64_t device);

@@ -11,7 +11,8 @@
  * too; or only every Nth, from the Kth on (0 = the first): builds with K = 0 to N - 1 try all of
  * them between them. With a directory host memory is small as well, and what neither has room for
  * goes to a file there. With --plan there is one, in which the program reads its tensors in the
- * order in which it loads them. Output is TAP, a line for each program and form. With minutes the
+ * order in which it loads them; a second run's plan knows the functions that the first has shown to
+ * be harmless. Output is TAP, a line for each program and form. With minutes the
  * programs that read are run again and again in one process, which must not grow.
  */
 #include "tests/stress/passes.h"
@@ -27,6 +28,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "runtime/account.h"
 #include "runtime/planfile.h"
 #include "runtime/util.h"
 #include "tests/sim/sim.h"
@@ -173,7 +175,8 @@ static void set_number(const char *name, uint64_t value)
 
 /* In the child: of what the program has loaded on an ample card. Of each tensor as much stays as of
  * the others, and a ring's worth less than there is room for. */
-static void write_plan(const struct passes_result *ample, uint64_t budget)
+static void write_plan(const struct passes_result *ample, uint64_t budget,
+                       const struct roll *functions)
 {
     struct planfile_file file = {.path = "/nowhere", .bytes = ample->weights, .digest = 1};
     struct planfile_tensor tensors[PASSES_TENSORS_MAX];
@@ -189,6 +192,7 @@ static void write_plan(const struct passes_result *ample, uint64_t budget)
         .n_phases = 1,
         .tensors = tensors,
         .n_tensors = ample->n_tensors,
+        .functions = *functions,
     };
     double stays = 0.9 * (double)(budget - ample->written - SPARE) / (double)ample->weights;
     int fd = memfd_create("plan", 0);
@@ -212,6 +216,29 @@ static void write_plan(const struct passes_result *ample, uint64_t budget)
     setenv("VRAMSHIM_PLAN", path, 1);
 }
 
+static int report; /* of the run before of the same program on the same card, or empty; a file */
+
+/* With a plan that knows the functions of the report, and another report. */
+static void plan(const struct passes_result *ample, uint64_t budget)
+{
+    struct account account = {.model = NULL};
+    char error[256];
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", report);
+    if (lseek(report, 0, SEEK_END) > 0 && account_load(path, error, sizeof(error), &account)) {
+        printf("# %s\n", error);
+        fflush(stdout);
+        _exit(126);
+    }
+    if (account.functions.n)
+        printf("# %u functions are known\n", account.functions.n);
+    fflush(stdout);
+    setenv("VRAMSHIM_REPORT", path, 1);
+    write_plan(ample, budget, &account.functions);
+    account_fini(&account);
+}
+
 /* `budget`: bytes of the card, 0 for an ample one without the shim. */
 static void child(const struct passes_program *program, const char *form,
                   const struct passes_result *ample, uint64_t budget, uint32_t seed, int to)
@@ -231,7 +258,7 @@ static void child(const struct passes_program *program, const char *form,
         setenv("VRAMSHIM_SPILL_FORCE", "1", 1);
     }
     if (plans && budget && ample->n_tensors)
-        write_plan(ample, budget);
+        plan(ample, budget);
     setenv("VRAMSHIM_CHUNK", "2MiB", 1);
     setenv("VRAMSHIM_SMALL", "64KiB", 1);
     if (budget)
@@ -302,9 +329,9 @@ static const char *why_wrong(const struct passes_program *program, const char *f
 }
 
 /* One card and order. */
-static void run_one(const struct passes_program *program, const char *form,
-                    const struct passes_result *ample, double ratio, uint32_t seed,
-                    struct tally *tally)
+static void run_once(const struct passes_program *program, const char *form,
+                     const struct passes_result *ample, double ratio, uint32_t seed,
+                     struct tally *tally)
 {
     uint64_t budget = (uint64_t)((double)ample->weights / ratio) + ample->written + SPARE;
     struct passes_result result = {0};
@@ -321,6 +348,21 @@ static void run_one(const struct passes_program *program, const char *form,
     }
     tally->wrong++;
     printf("# %s as %s, W/B %g, seed %u: %s\n", program->name, form, ratio, seed, wrong);
+}
+
+/* With a plan twice: the second one knows what the first run has shown. */
+static void run_one(const struct passes_program *program, const char *form,
+                    const struct passes_result *ample, double ratio, uint32_t seed,
+                    struct tally *tally)
+{
+    report = plans ? memfd_create("report", 0) : -1;
+    if (plans && (report < 0 || fchmod(report, 0600)))
+        exit(126);
+    run_once(program, form, ample, ratio, seed, tally);
+    if (!plans)
+        return;
+    run_once(program, form, ample, ratio, seed, tally);
+    close(report);
 }
 
 /* Seeds from 4 on are orders that change all the time. */

@@ -169,7 +169,7 @@ static void reload_module(uint32_t number)
         return;
     MUST(cuCtxSynchronize());
     MUST(cuModuleUnload(stage.module));
-    MUST(cuModuleLoadData(&stage.module, "SIM-NATIVE"));
+    MUST(cuModuleLoadData(&stage.module, "SIM-NATIVE\n.version 0"));
     for (int i = KERNELS - 1; i >= 0; i--)
         MUST(cuModuleGetFunction(&stage.functions[i], stage.module, stage_kernel_names[i]));
     LAUNCH(WRITE_VIA, stage.table, number % TENSORS, TENSOR, number);

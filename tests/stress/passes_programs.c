@@ -147,7 +147,7 @@ static void read_tensor(uint32_t i)
 
 static void load_module(void)
 {
-    MUST(cuModuleLoadData(&module, "SIM-NATIVE"));
+    MUST(cuModuleLoadData(&module, "SIM-NATIVE\n.version 0"));
     for (int i = 0; i < KERNELS; i++)
         MUST(cuModuleGetFunction(&functions[i], module, kernels[i].name));
 }

@@ -10,7 +10,7 @@ void stage_open(void)
 {
     stage_kernels_init();
     MUST(cuCtxGetCurrent(&stage.context));
-    MUST(cuModuleLoadData(&stage.module, "SIM-NATIVE"));
+    MUST(cuModuleLoadData(&stage.module, "SIM-NATIVE\n.version 0"));
     for (int i = 0; i < KERNELS; i++)
         MUST(cuModuleGetFunction(&stage.functions[i], stage.module, stage_kernel_names[i]));
     MUST(cuMemAlloc_v2(&stage.sum, SUMS * 8));

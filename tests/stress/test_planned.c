@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A model larger than the card, of which the user has a plan. */
+#include "runtime/repute.h"
 #include "tests/stress/model.h"
 
 TestSuite(planned, .timeout = 120, .fini = stop_paged);
@@ -101,6 +102,89 @@ Test(planned, after_two_passes_copies_go_on_beside_launches)
     passes(&m, 3);
     cr_expect_eq(stats_get(safe_points), drains);
     cr_expect_eq(stats_get(streaming_plans), 1);
+    stop_model(&m);
+}
+
+static uint32_t n_reported(void)
+{
+    struct roll roll;
+    uint32_t n;
+
+    repute_report(&roll);
+    n = roll.n;
+    roll_fini(&roll);
+    return n;
+}
+
+Test(planned, functions_that_the_plan_knows_find_copies_ahead_from_their_second_launch_on)
+{
+    struct model m = start_known("28MiB", 28 * MIB, false);
+    uint64_t drains = stats_get(safe_points);
+
+    pass(&m);
+    cr_expect_leq(stats_get(safe_points) - drains, 2,
+                  "behind uploads, and for a launch that is timed");
+    cr_expect_leq(stats_now().kernel_bytes_host, TENSOR);
+    passes(&m, 5);
+    cr_expect_leq(stats_get(safe_points) - drains, 2);
+    cr_expect_eq(stats_get(streaming_ends), 0);
+    cr_expect_eq(n_reported(), 1, "so it is the next time, if it was launched");
+    stop_model(&m);
+}
+
+Test(planned, functions_of_other_code_are_not_known_by_their_names)
+{
+    struct model m = start_known("28MiB", 28 * MIB, true);
+
+    cr_expect_eq(n_reported(), 0);
+    pass(&m);
+    cr_expect_geq(stats_get(safe_points), TENSORS);
+    passes(&m, 4);
+    cr_expect_eq(n_reported(), 1, "it has been seen by now");
+    stop_model(&m);
+}
+
+/* As in who_finds_an_address_and_begins_to_write_there_is_noticed_within_a_lap. */
+static void write_as_one_who_is_known(uint32_t passes_before)
+{
+    struct model m = start_known("28MiB", 28 * MIB, false);
+    uint32_t zero = 0;
+
+    passes(&m, (int)passes_before);
+    for (uint32_t tensor = 0; tensor < TENSORS; tensor++)
+        write_weight(&m, THROUGH_A_POINTER, tensor, 77 + tensor);
+    if (!passes_before)
+        read_tensor(&m, 0);
+    passes(&m, 2);
+    ok(cuStreamSynchronize(m.stream));
+    pass(&m);
+    cr_expect_eq(stats_get(streaming_ends), passes_before ? 1 : 0);
+    cr_expect_eq(n_reported(), passes_before ? 0 : 2);
+    ok(cuStreamSynchronize(m.stream));
+    ok(cuMemcpyHtoD_v2(m.sum, &zero, 4));
+    m.expected = 0;
+    passes(&m, 6);
+    expect_sum(&m);
+    cr_expect_eq(stats_now().illegal_addresses, 0);
+    stop_model(&m);
+}
+
+Test(planned, who_is_known_to_be_harmless_and_writes_is_noticed_within_a_lap)
+{
+    write_as_one_who_is_known(1);
+}
+
+Test(planned, who_is_known_to_be_harmless_and_has_written_before_all_copies_has_done_no_harm)
+{
+    write_as_one_who_is_known(0);
+}
+
+Test(planned, who_is_known_and_writes_to_what_he_is_given_is_seen_by_the_next_launch)
+{
+    struct model m = start_known("28MiB", 28 * MIB, false);
+
+    write_while_reading(&m, BY_KERNEL, 28);
+    cr_expect_eq(n_reported(), 0);
     stop_model(&m);
 }
 
