@@ -106,17 +106,16 @@ static int copy_into(const struct driver *drv, struct transfer *transfer, const 
 static int stage(struct ring *ring, const struct driver *drv, struct transfer *transfer,
                  const struct turn *turn, struct slot *slot, struct ahead_buffer *buffer)
 {
-    int r = 0;
+    int r;
 
     slot->holds = false;
-    if (slot->was_used)
-        r = transfer_await(transfer, drv, slot->used);
+    r = transfer_await(transfer, drv, slot->was_used ? slot->used : slot->staged);
     if (!r)
         r = copy_into(drv, transfer, turn, slot, buffer);
-    if (!r && ring->staged)
-        r = ring->staged(ring->context, drv, turn, slot->at);
     if (!r)
         r = transfer_record(transfer, drv, slot->staged);
+    if (!r && ring->staged)
+        r = ring->staged(ring->context, drv, turn, slot);
     if (r)
         return r;
     if (buffer)

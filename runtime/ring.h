@@ -58,9 +58,10 @@ struct ring_cycle {
     uint32_t then; /* cycle that comes after a lap of it, most likely */
 };
 
-/* The copy of a turn was queued to `at`, in the transfer's stream. 0 or -errno. */
+/* The copy of a turn was queued to the slot, and its event `staged` behind that, which may be
+ * recorded once more behind what is done with the copy. 0 or -errno. */
 typedef int ring_staged_fn(void *context, const struct driver *drv, const struct turn *turn,
-                           CUdeviceptr at);
+                           const struct slot *slot);
 
 struct ring {
     ring_staged_fn *staged; /* NULL: nobody wants to know */

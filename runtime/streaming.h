@@ -45,7 +45,8 @@ enum streaming_state {
 
 struct streaming {
     enum streaming_state state;
-    struct transfer *transfer;   /* of the context that streams */
+    struct transfer *transfer;   /* of the context that streams, */
+    struct transfer noter;       /* and another stream of it, for digests of first copies */
     struct pass_learner learner; /* of where buffers begin; then of all their blocks, for a lap */
     struct pass pass;            /* of the same, one after the other */
     struct piece *pieces;        /* all blocks of the ranges that the pass is about */

@@ -127,19 +127,27 @@ static int make_room(struct pager *pager, const struct driver *drv)
     return r;
 }
 
-/* What is in a slot is what its piece is from now on, if nobody has looked before. */
+/* What is in a slot is what its piece is from now on, if nobody has looked before. That is looked
+ * at while the next one is copied. */
 static int note_staged(void *context, const struct driver *drv, const struct turn *turn,
-                       CUdeviceptr at)
+                       const struct slot *slot)
 {
     struct streaming *s = context;
     struct piece *piece = &s->pieces[turn->piece];
+    int r;
 
     proof_copied(s, piece);
     if (!s->by_plan || piece->noted)
         return 0;
     piece->noted = true;
-    return digest_note(&s->digester, drv, s->transfer->stream, at, turn->bytes,
-                       guard_digest(&s->guard, turn->piece));
+    s->noter.ctx = s->transfer->ctx;
+    r = transfer_ready(&s->noter, drv);
+    if (!r)
+        r = transfer_await(&s->noter, drv, slot->staged);
+    if (!r)
+        r = digest_note(&s->digester, drv, s->noter.stream, slot->at, turn->bytes,
+                        guard_digest(&s->guard, turn->piece));
+    return r ? r : transfer_record(&s->noter, drv, slot->staged);
 }
 
 static int make_guard(struct streaming *s, const struct driver *drv)
@@ -199,6 +207,11 @@ void turns_end(struct pager *pager, const struct driver *drv, bool alive)
         remember_rewrites(s);
     if (s->ring.ahead)
         ahead_forget(s->ring.ahead);
+    if (alive) {
+        (void)transfer_wait(&s->noter, drv);
+        transfer_fini(&s->noter, drv);
+    }
+    s->noter = (struct transfer){.ctx = NULL};
     guard_fini(&s->guard, drv, alive);
     free(s->ring.turns);
     s->ring.turns = NULL;
