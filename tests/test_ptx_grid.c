@@ -45,6 +45,9 @@ static const struct {
 } sums[] = {
     {"atom.global.add.u32 %r5, [%rd1], 3;", 5, 5 + 3 * N},
     {"red.global.add.u64 [%rd1], 0x100000001;", 1, 1 + 0x100000001 * N},
+    {"setp.ne.u32 %p1, %r4, 0; @%p1 red.global.add.u32 [%rd1], 1;", 0, N - BLOCKS},
+    {"and.b32 %r5, %r1, 1; mad.wide.u32 %rd3, %r5, 4, %rd1; red.global.add.u32 [%rd3], 1;", 0,
+     N / 2 << 32 | N / 2},
     {"red.add.f32 [%rd1], 0f3f800000;", 0, 0x46480000},
     {"red.global.add.f64 [%rd1], 0d3ff0000000000000;", 0, 0x40c9000000000000},
     {"red.global.min.s32 [%rd1], %r1;", 77777, 0},

@@ -3,7 +3,8 @@
  * Physical memory of the cards and pinned memory of the host, with exact limits.
  *
  * New memory shows MEMORY_PATTERN. It is not filled, but mapped copy-on-write from one small file
- * full of the pattern, so that a large card costs only what is written to it.
+ * full of the pattern, so that a large card costs only what is written to it. Single pages, of
+ * which chunks are made, are kept when they are given back, and filled when they are taken again.
  */
 #include "tests/sim/bulk.h"
 #include "tests/sim/memory.h"
@@ -22,27 +23,31 @@ static uint64_t device_used[MAX_DEVICES];
 static uint64_t device_most; /* of all cards together, ever */
 static uint64_t host_used;
 static int pattern_fd = -1;
+static uint64_t pattern_bytes; /* of the file */
+static uint8_t *spares[32];    /* a page of a card each, that was given back */
+static unsigned int n_spares;
 
-static int pattern_file(void)
+/* The file, with so many bytes of the pattern at least; -1 when there is no room for it. It grows
+ * as it is needed: most processes are short, and need little of it. */
+static int pattern_file(uint64_t bytes)
 {
-    uint8_t *at;
+    uint8_t pattern[64 * KIB];
 
-    if (pattern_fd >= 0)
-        return pattern_fd;
-    pattern_fd = memfd_create("sim-pattern", MFD_CLOEXEC);
-    if (pattern_fd < 0 || ftruncate(pattern_fd, PATTERN_FILE_BYTES))
-        return -1;
-    at = mmap(NULL, PATTERN_FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, pattern_fd, 0);
-    if (at == MAP_FAILED)
-        return -1;
-    memset(at, MEMORY_PATTERN, PATTERN_FILE_BYTES);
-    munmap(at, PATTERN_FILE_BYTES);
+    if (pattern_fd < 0)
+        pattern_fd = memfd_create("sim-pattern", MFD_CLOEXEC);
+    if (pattern_bytes < bytes)
+        memset(pattern, MEMORY_PATTERN, sizeof(pattern));
+    while (pattern_bytes < bytes) {
+        if (pwrite(pattern_fd, pattern, sizeof(pattern), (off_t)pattern_bytes) != sizeof(pattern))
+            return -1;
+        pattern_bytes += sizeof(pattern);
+    }
     return pattern_fd;
 }
 
 static uint8_t *map_pattern(uint64_t bytes)
 {
-    int fd = pattern_file();
+    int fd = pattern_file(min_u64(bytes, PATTERN_FILE_BYTES));
     uint8_t *memory;
 
     if (fd < 0)
@@ -58,6 +63,29 @@ static uint8_t *map_pattern(uint64_t bytes)
         }
     }
     return memory;
+}
+
+/* Filling a page that is there takes a fraction of the copying on write of all of a new one. */
+static uint8_t *take_memory(uint64_t bytes)
+{
+    uint8_t *memory;
+
+    if (bytes != SIM_PAGE_BYTES || !n_spares)
+        return map_pattern(bytes);
+    memory = spares[--n_spares];
+    bulk_fill(memory, MEMORY_PATTERN, bytes);
+    return memory;
+}
+
+static void give_memory(struct physical *physical)
+{
+    if (physical->shared_fd >= 0)
+        close(physical->shared_fd);
+    else if (physical->bytes == SIM_PAGE_BYTES && n_spares < ARRAY_SIZE(spares)) {
+        spares[n_spares++] = physical->memory;
+        return;
+    }
+    munmap(physical->memory, physical->bytes);
 }
 
 static uint64_t *used_of(int device)
@@ -138,7 +166,7 @@ CUresult physical_new(int device, uint64_t bytes, struct physical **out)
     physical = calloc(1, sizeof(*physical));
     if (!physical)
         goto give_back;
-    physical->memory = map_pattern(bytes);
+    physical->memory = take_memory(bytes);
     if (!physical->memory) {
         core_say("the simulator cannot map %llu MiB itself; answering out of memory",
                  (unsigned long long)(bytes >> 20));
@@ -167,9 +195,7 @@ void physical_put(struct physical *physical)
     if (--physical->refs)
         return;
     give(physical->device, physical->bytes);
-    munmap(physical->memory, physical->bytes);
-    if (physical->shared_fd >= 0)
-        close(physical->shared_fd);
+    give_memory(physical);
     free(physical);
 }
 

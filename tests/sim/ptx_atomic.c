@@ -2,7 +2,8 @@
 
 /*
  * atom and red: one lane after the other, in the order of lanes, so sums of floats repeat exactly
- * as long as one host thread runs the launch.
+ * as long as one host thread runs the launch. Whole numbers that a warp reduces into one address
+ * are put together first.
  *
  * Every change is one of the host's compare-and-swaps, whatever the operation: blocks that run in
  * other threads, other launches and the host cannot come between. Each is sequentially consistent,
@@ -12,6 +13,8 @@
 #include "tests/sim/ptx_lanes.h"
 #include "tests/sim/ptx_number.h"
 #include "tests/sim/ptx_opcode.h"
+
+#define WHERE "global shared shared::cta relaxed acquire release acq_rel cta cluster gpu sys noftz"
 
 enum {
     OP_ADD,
@@ -88,10 +91,11 @@ static uint64_t apply(unsigned int op, enum ptx_type type, uint64_t old, uint64_
 static uint64_t read_lane(const struct ptx_warp *warp, uint32_t slot, unsigned int lane,
                           unsigned int bytes)
 {
-    uint64_t bits = 0;
+    const void *lanes = ptx_slot(warp, slot);
 
-    memcpy(&bits, (const uint8_t *)ptx_slot(warp, slot) + lane * bytes, bytes);
-    return bits;
+    if (bytes == 8)
+        return ((const uint64_t *)lanes)[lane];
+    return bytes == 4 ? ((const uint32_t *)lanes)[lane] : ((const uint16_t *)lanes)[lane];
 }
 
 #define CHANGE(n)                                                                                  \
@@ -128,24 +132,79 @@ static uint64_t change_alone(const struct ptx_insn *insn, void *at, uint64_t x, 
     return old;
 }
 
-static enum ptx_step run_atomic(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
+static uint64_t change_one(const struct ptx_insn *insn, void *at, uint64_t x, uint64_t y)
 {
-    bool alone = insn->space == PTX_SPACE_SHARED;
+    return insn->space == PTX_SPACE_SHARED ? change_alone(insn, at, x, y) : change(insn, at, x, y);
+}
+
+static uint64_t change_each(const struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask,
+                            uint8_t *const pointers[PTX_LANES])
+{
     unsigned int bytes = insn->bytes;
-    uint8_t *pointers[PTX_LANES];
     uint64_t old = 0;
 
-    if (ptx_resolve(warp, insn, mask, bytes, true, pointers))
-        return PTX_STEP_STOP;
     EACH_ACTIVE_LANE(lane, mask)
     {
         uint64_t x = read_lane(warp, insn->src[1], lane, bytes);
         uint64_t y = insn->op == OP_CAS ? read_lane(warp, insn->src[2], lane, bytes) : 0;
-        old = alone ? change_alone(insn, pointers[lane], x, y) : change(insn, pointers[lane], x, y);
+        old = change_one(insn, pointers[lane], x, y);
         memcpy((uint8_t *)ptx_slot(warp, insn->dst) + lane * bytes, &old, bytes);
     }
-    if (!alone)
+    return old;
+}
+
+static enum ptx_step run_atomic(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
+{
+    uint8_t *pointers[PTX_LANES];
+    uint64_t old;
+
+    if (ptx_resolve(warp, insn, mask, insn->bytes, true, pointers))
+        return PTX_STEP_STOP;
+    old = change_each(warp, insn, mask, pointers);
+    if (insn->space != PTX_SPACE_SHARED)
         ptx_warp_look(warp, pointers[__builtin_ctz(mask)], old);
+    return PTX_STEP_NEXT;
+}
+
+static bool is_one_address(uint32_t mask, uint8_t *const pointers[PTX_LANES])
+{
+    const uint8_t *first = pointers[__builtin_ctz(mask)];
+
+    EACH_ACTIVE_LANE(lane, mask)
+    {
+        if (pointers[lane] != first)
+            return false;
+    }
+    return true;
+}
+
+/* What all lanes together do to one number; most often they add to it. */
+static uint64_t put_together(const struct ptx_warp *warp, const struct ptx_insn *insn,
+                             uint32_t mask)
+{
+    uint64_t all = read_lane(warp, insn->src[1], (unsigned int)__builtin_ctz(mask), insn->bytes);
+
+    EACH_ACTIVE_LANE(lane, mask & (mask - 1))
+    {
+        uint64_t x = read_lane(warp, insn->src[1], lane, insn->bytes);
+        all = insn->op == OP_ADD ? all + x : apply(insn->op, insn->type, all, x, 0);
+    }
+    return all;
+}
+
+/* What whole numbers come to does not depend on their order, and nobody sees what was there before:
+ * lanes that are all at one address, as those of a sum are, make one change of it. */
+static enum ptx_step run_reduce(struct ptx_warp *warp, const struct ptx_insn *insn, uint32_t mask)
+{
+    uint8_t *pointers[PTX_LANES];
+
+    if (ptx_resolve(warp, insn, mask, insn->bytes, true, pointers))
+        return PTX_STEP_STOP;
+    if (!is_one_address(mask, pointers)) {
+        change_each(warp, insn, mask, pointers);
+        return PTX_STEP_NEXT;
+    }
+    change_one(insn, pointers[__builtin_ctz(mask)], put_together(warp, insn, mask), 0);
     return PTX_STEP_NEXT;
 }
 
@@ -172,21 +231,20 @@ static int decode_atomic(struct ptx_builder *builder, const struct statement *st
     return builder->lex.failed ? -1 : 0;
 }
 
-#define ARITHMETIC                                                                                 \
-    PTX_RUNS([PTX_U32] = run_atomic, [PTX_S32] = run_atomic, [PTX_U64] = run_atomic,               \
-             [PTX_S64] = run_atomic)
-#define SUM                                                                                        \
-    PTX_RUNS([PTX_U32] = run_atomic, [PTX_S32] = run_atomic, [PTX_U64] = run_atomic,               \
-             [PTX_S64] = run_atomic, [PTX_F32] = run_atomic, [PTX_F64] = run_atomic,               \
-             [PTX_F16] = run_atomic, [PTX_F16X2] = run_atomic)
-#define COUNT PTX_RUNS([PTX_U32] = run_atomic)
-#define BITS  PTX_RUNS([PTX_B32] = run_atomic, [PTX_B64] = run_atomic)
-#define SWAP  PTX_RUNS([PTX_B16] = run_atomic, [PTX_B32] = run_atomic, [PTX_B64] = run_atomic)
-#define WHERE "global shared shared::cta relaxed acquire release acq_rel cta cluster gpu sys noftz"
+#define WHOLE(run)      [PTX_U32] = run, [PTX_S32] = run, [PTX_U64] = run, [PTX_S64] = run
+#define FRACTIONS(run)  [PTX_F32] = run, [PTX_F64] = run, [PTX_F16] = run, [PTX_F16X2] = run
+#define WORDS(run)      [PTX_B32] = run, [PTX_B64] = run
+
+#define ARITHMETIC(run) PTX_RUNS(WHOLE(run))
+#define SUM(run)        PTX_RUNS(WHOLE(run), FRACTIONS(run_atomic))
+#define COUNT(run)      PTX_RUNS([PTX_U32] = run_atomic)
+#define BITS(run)       PTX_RUNS(WORDS(run))
+#define SWAP(run)       PTX_RUNS([PTX_B16] = run_atomic, WORDS(run_atomic))
+
 #define ROWS(name, table, operation)                                                               \
-    {"atom." name, WHERE, .decode = decode_atomic, .runs = table, .op = operation},                \
+    {"atom." name, WHERE, .decode = decode_atomic, .runs = table(run_atomic), .op = operation},    \
     {                                                                                              \
-        "red." name, WHERE, .decode = decode_atomic, .runs = table, .op = operation                \
+        "red." name, WHERE, .decode = decode_atomic, .runs = table(run_reduce), .op = operation    \
     }
 
 const struct ptx_opcode ptx_atomic_opcodes[] = {
