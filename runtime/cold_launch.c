@@ -16,8 +16,7 @@ typedef uint64_t reach_fn(const struct range *range, uint64_t address);
 /* What of all that a launch may touch is brought back. */
 struct ambition {
     reach_fn *bytes_from;
-    uint64_t most;  /* from one address */
-    bool whole_way; /* what lies between a pointer and where a number leads */
+    uint64_t most; /* from one address */
 };
 
 struct reached {
@@ -68,6 +67,27 @@ static int reach_from(struct range *range, CUdeviceptr address, uint64_t bytes,
     return reach_extent(&extent, range->pager->launch, out);
 }
 
+/* In the windows of what the launch reads copies of, homes are not touched. */
+static bool is_copied(const struct reached_place *place, const struct extents *extents)
+{
+    for (size_t i = 0; i < extents->n && !place->beyond; i++) {
+        const struct extent *extent = &extents->list[i];
+        uint64_t bytes = range_named_extent(extent->range, extent->address);
+
+        if (extent->staged && extent->range == place->range && extent->address <= place->address &&
+            place->address + place->bytes <= extent->address + bytes)
+            return true;
+    }
+    return false;
+}
+
+static bool is_reached(const struct pager *pager, const struct extents *extents,
+                       const struct reached_place *place, bool optional)
+{
+    return place->range->pager == pager && place->optional == optional &&
+           !is_copied(place, extents);
+}
+
 /* All blocks of the card that the launch reaches, each once. */
 static int reach(struct pager *pager, const struct extents *extents, const struct reaches *reaches,
                  const struct ambition *ambition, struct reached *out)
@@ -85,9 +105,49 @@ static int reach(struct pager *pager, const struct extents *extents, const struc
     for (size_t i = 0; i < reaches->n && !r; i++) {
         const struct reached_place *place = &reaches->list[i];
 
-        if (place->range->pager == pager && (!place->on_the_way || ambition->whole_way))
+        if (is_reached(pager, extents, place, false))
             r = reach_from(place->range, place->address, place->bytes, ambition, out);
     }
+    return r;
+}
+
+static uint64_t not_reached(const struct reached_place *place, uint64_t launch)
+{
+    uint64_t offset = place->address - place->range->base;
+    uint64_t last = (offset + place->bytes - 1) >> residency.slot_shift;
+    uint64_t bytes = 0;
+
+    for (uint64_t i = offset >> residency.slot_shift; i <= last; i++)
+        bytes += place->range->blocks[i].launch == launch ? 0 : place->range->blocks[i].bytes;
+    return bytes;
+}
+
+/* What need not be, the least first, as long as there is memory for it. */
+static int reach_more(struct pager *pager, const struct extents *extents,
+                      const struct reaches *reaches, const struct ambition *ambition,
+                      struct reached *out)
+{
+    const struct reached_place *next;
+    int r = 0;
+
+    do {
+        uint64_t least = UINT64_MAX;
+
+        next = NULL;
+        for (size_t i = 0; i < reaches->n; i++) {
+            const struct reached_place *place = &reaches->list[i];
+            uint64_t bytes =
+                is_reached(pager, extents, place, true) ? not_reached(place, pager->launch) : 0;
+
+            if (!bytes || bytes >= least)
+                continue;
+            least = bytes;
+            next = place;
+        }
+        if (!next || least + out->bytes > cold_memory(pager))
+            break;
+        r = reach_from(next->range, next->address, next->bytes, ambition, out);
+    } while (!r);
     return r;
 }
 
@@ -99,6 +159,8 @@ static int bring_reached(struct pager *pager, const struct driver *drv,
     struct reached reached;
     int r = reach(pager, extents, reaches, ambition, &reached);
 
+    if (!r)
+        r = reach_more(pager, extents, reaches, ambition, &reached);
     if (!r && reached.any_on_disk)
         r = reached.bytes > cold_memory(pager) ? -E2BIG
                                                : cold_need(pager, drv, reached.blocks, reached.n);
@@ -115,21 +177,19 @@ int cold_launch(struct pager *pager, const struct driver *drv, const struct exte
                 const struct reaches *reaches)
 {
     static const struct ambition ambitions[] = {
-        {range_certain_extent, UINT64_MAX, true},
-        {range_certain_extent, UINT64_MAX, false},
-        {range_named_extent, UINT64_MAX, true},
-        {range_named_extent, UINT64_MAX, false},
+        {range_certain_extent, UINT64_MAX},
+        {range_named_extent, UINT64_MAX},
     };
     static bool told;
-    struct ambition least = {range_named_extent, cold_memory(pager), false};
+    struct ambition least = {range_named_extent, cold_memory(pager)};
+    uint64_t enough = max_u64(residency.space.slot_bytes, reaches->farthest);
     int r = -E2BIG;
 
     if (extents->more || reaches->more)
         return cold_all(drv);
     for (size_t i = 0; i < ARRAY_SIZE(ambitions) && (r == -E2BIG || r == -ENOMEM); i++)
         r = bring_reached(pager, drv, extents, reaches, &ambitions[i]);
-    for (bool much = r == -E2BIG; much && least.most >= residency.space.slot_bytes;
-         least.most /= 2) {
+    for (bool much = r == -E2BIG; much && least.most >= enough; least.most /= 2) {
         r = bring_reached(pager, drv, extents, reaches, &least);
         much = r == -E2BIG || r == -ENOMEM;
     }

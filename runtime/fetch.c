@@ -407,6 +407,7 @@ static int look_further(const struct driver *drv, const struct launch *launch,
 
     out->n = 0;
     out->more = false;
+    out->farthest = 0;
     if (!residency_any_on_disk())
         return 0;
     if (!layout_known(launch->layout))

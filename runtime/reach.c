@@ -6,6 +6,11 @@
  * A number is judged by place: the same word of a function's parameters, with the same pointer.
  * Sizes of buffers pass for ways to the next one until the last buffer of an allocation shows that
  * they are none.
+ *
+ * Whether a number is a size, so that all up to where it leads is touched, or an offset, so that it
+ * is not, cannot be seen. It may be an offset only if it has been negative, or if another number,
+ * not above it, may be the size of what lies there; then what lies on the way is done without where
+ * memory has no room for it.
  */
 #include "runtime/reach.h"
 
@@ -22,6 +27,7 @@ enum {
     LOOKS = 4,        /* launches of a function that are looked into */
     SIGHT = 64 << 10, /* bytes of a buffer */
     FUNCTIONS_MAX = 1 << 14,
+    ELEMENT_MAX = 8, /* bytes, of what a number may count */
 };
 
 enum width {
@@ -40,6 +46,7 @@ enum way {
 struct judged {
     uint64_t no_way;   /* it has led out of the allocation */
     uint64_t no_begin; /* or to its very end: nothing begins there, but something may end */
+    uint64_t no_size;  /* of both ways, with those forth: it was negative, and has led somewhere */
 };
 
 struct function {
@@ -101,8 +108,13 @@ static struct function *function_of(const struct launch *launch)
 static void add(struct reaches *reaches, const struct reached_place *place)
 {
     for (size_t i = 0; i < reaches->n; i++) {
-        if (reaches->list[i].address == place->address && reaches->list[i].bytes == place->bytes)
-            return;
+        struct reached_place *other = &reaches->list[i];
+
+        if (other->address != place->address || other->bytes != place->bytes)
+            continue;
+        other->optional &= place->optional;
+        other->beyond |= place->beyond;
+        return;
     }
     reaches->more |= reaches->n == REACHES_MAX;
     if (!reaches->more)
@@ -112,7 +124,10 @@ static void add(struct reaches *reaches, const struct reached_place *place)
 /* The first bytes of a launch's parameters, packed. */
 struct packed {
     uint8_t bytes[CELLS * 4];
-    uint64_t given; /* a bit for each cell: it is a parameter's, and no pointer to our memory */
+    /* A bit for each cell: */
+    uint64_t given; /* it is a parameter's, and no pointer to our memory, */
+    uint64_t whole; /* of a parameter that is one number of 8 bytes, */
+    uint64_t part;  /* or of one that is more than a number */
 };
 
 static void pack(const struct launch *launch, struct packed *out)
@@ -133,8 +148,11 @@ static void pack(const struct launch *launch, struct packed *out)
         if (param.offset >= end || (buffer && end > bytes))
             continue;
         memcpy(out->bytes + param.offset, from, end - param.offset);
-        for (uint64_t cell = (param.offset + 3u) / 4; cell < end / 4; cell++)
+        for (uint64_t cell = (param.offset + 3u) / 4; cell < end / 4; cell++) {
             out->given |= (uint64_t)1 << cell;
+            out->whole |= (uint64_t)(param.bytes == 8) << cell;
+            out->part |= (uint64_t)(param.bytes > 8) << cell;
+        }
     }
 }
 
@@ -148,11 +166,25 @@ static void forget_pointers(const struct extents *extents, struct packed *packed
     }
 }
 
+struct number {
+    int64_t value; /* never 0 */
+    uint32_t cell;
+    enum width width;
+    bool part; /* of a parameter: it may as well be half of something else */
+};
+
+struct numbers {
+    size_t n;
+    struct number list[WIDTHS * CELLS];
+};
+
 static int64_t number_at(const struct packed *packed, enum width width, uint32_t cell)
 {
     int64_t whole = 0;
     int32_t half = 0;
 
+    if (!(packed->given >> cell & 1) || (width == WIDTH_4 && packed->whole >> cell & 1))
+        return 0;
     if (width == WIDTH_4) {
         memcpy(&half, packed->bytes + 4 * cell, sizeof(half));
         return half;
@@ -162,52 +194,122 @@ static int64_t number_at(const struct packed *packed, enum width width, uint32_t
     return whole;
 }
 
-/* A buffer begins there, by what is known. */
-static bool is_begin(const struct range *range, uint64_t offset)
+static void list_numbers(const struct packed *packed, struct numbers *out)
 {
-    return range_begins_at(range, range->base + offset);
+    out->n = 0;
+    for (enum width width = 0; width < WIDTHS; width++) {
+        for (uint32_t cell = 0; cell < CELLS; cell++) {
+            int64_t value = number_at(packed, width, cell);
+
+            if (value && value != INT64_MIN)
+                out->list[out->n++] = (struct number){value, cell, width, packed->part >> cell & 1};
+        }
+    }
+}
+
+static bool overlap(const struct number *a, const struct number *b)
+{
+    return a->cell < b->cell + (b->width == WIDTH_8 ? 2 : 1) &&
+           b->cell < a->cell + (a->width == WIDTH_8 ? 2 : 1);
+}
+
+/* What is asked of one pointer. */
+struct search {
+    struct range *range;
+    uint64_t from; /* both in bytes from its begin: where the pointer leads, */
+    uint64_t end;  /* and where what is named there ends */
+    const struct numbers *numbers;
+    struct judged (*judged)[WAYS];
+    struct reaches *reaches;
+};
+
+/* By what is known a buffer begins or ends there. */
+static bool is_border(const struct range *range, uint64_t offset)
+{
+    return offset == range->bytes ||
+           (offset < range->bytes && range_begins_at(range, range->base + offset));
+}
+
+/* What is read where a number has led to: as far as another may say. True if that is no more than
+ * lies on the way, which then need not be read. */
+static bool follow_sizes(const struct search *search, const struct number *offset, uint64_t to,
+                         uint64_t way)
+{
+    const struct range *range = search->range;
+    bool found = false;
+
+    for (size_t i = 0; i < search->numbers->n; i++) {
+        const struct number *size = &search->numbers->list[i];
+        uint64_t bytes = (uint64_t)size->value;
+
+        if (size->value < 0 || overlap(size, offset) || bytes > range->bytes ||
+            !is_border(range, to + bytes))
+            continue;
+        found |= bytes <= way;
+        add(search->reaches,
+            &(struct reached_place){.range = search->range,
+                                    .address = range->base + to,
+                                    .bytes = bytes,
+                                    .optional = bytes > way,
+                                    .beyond = to < search->from || to + bytes > search->end});
+    }
+    return found;
+}
+
+static void add_way(const struct search *search, const struct number *number, uint64_t to,
+                    bool may_begin)
+{
+    uint64_t no_size = search->judged[number->width][WAY_FORTH].no_size;
+    CUdeviceptr base = search->range->base;
+    uint64_t from = search->from;
+    struct reached_place way = {
+        .range = search->range,
+        .address = base + min_u64(from, to),
+        .bytes = max_u64(from, to) - min_u64(from, to),
+        .beyond = to < from || to > search->end,
+    };
+
+    if (may_begin) {
+        way.optional = follow_sizes(search, number, to, way.bytes) || no_size >> number->cell & 1;
+        add(search->reaches,
+            &(struct reached_place){.range = search->range, .address = base + to, .beyond = true});
+    }
+    add(search->reaches, &way);
+}
+
+/* A number that leads nowhere known may be the size of so much, or count all of the allocation. */
+static void note_size(const struct search *search, uint64_t number)
+{
+    uint64_t whole = search->range->bytes;
+    uint64_t bytes = number;
+
+    for (uint64_t element = 2; element <= ELEMENT_MAX && !search->from; element *= 2)
+        bytes = number == whole / element && whole % element == 0 ? whole : bytes;
+    search->reaches->farthest = max_u64(search->reaches->farthest, bytes);
 }
 
 /* Where the number leads from the pointer, if it is anywhere. */
-static void follow_number(const struct extent *extent, int64_t number, uint32_t cell,
-                          struct judged *judged, struct reaches *reaches)
+static void follow_number(const struct search *search, const struct number *number, enum way way)
 {
-    struct range *range = extent->range;
-    uint64_t from = extent->address - range->base;
-    uint64_t to = from + (uint64_t)number;
-    uint64_t bit = (uint64_t)1 << cell;
-    uint64_t end = from + range_named_extent(range, extent->address);
-    struct reached_place way = {.range = range, .on_the_way = true};
+    struct judged *judged = &search->judged[number->width][way];
+    uint64_t step = way == WAY_FORTH ? (uint64_t)number->value : -(uint64_t)number->value;
+    uint64_t to = search->from + step;
+    uint64_t bit = (uint64_t)1 << number->cell;
 
-    if (to > range->bytes) {
+    if (to > search->range->bytes) {
         judged->no_way |= bit;
         return;
     }
-    if (to == range->bytes)
+    if (to == search->range->bytes)
         judged->no_begin |= bit;
-    if (judged->no_way & bit || (to != range->bytes && !is_begin(range, to)))
+    if (judged->no_way & bit)
         return;
-    way.address = range->base + min_u64(from, to);
-    way.bytes = max_u64(from, to) - min_u64(from, to);
-    if (to < from || to > end)
-        add(reaches, &way);
-    if (!(judged->no_begin & bit))
-        add(reaches, &(struct reached_place){.range = range, .address = range->base + to});
-}
-
-static void follow_numbers(const struct extent *extent, const struct packed *packed,
-                           struct judged judged[WIDTHS][WAYS], struct reaches *reaches)
-{
-    for (enum width width = 0; width < WIDTHS; width++) {
-        for (uint32_t cell = 0; cell < CELLS; cell++) {
-            int64_t number = packed->given >> cell & 1 ? number_at(packed, width, cell) : 0;
-
-            if (!number || number == INT64_MIN)
-                continue;
-            follow_number(extent, number, cell, &judged[width][WAY_FORTH], reaches);
-            follow_number(extent, -number, cell, &judged[width][WAY_BACK], reaches);
-        }
-    }
+    if (is_border(search->range, to) && number->value < 0)
+        search->judged[number->width][WAY_FORTH].no_size |= bit;
+    if (is_border(search->range, to))
+        add_way(search, number, to, !(judged->no_begin & bit));
+    else if (way == WAY_FORTH && number->value > 0 && !number->part)
+        note_size(search, step);
 }
 
 static size_t pointer_number(const struct launch *launch, const struct extent *extent)
@@ -215,9 +317,10 @@ static size_t pointer_number(const struct launch *launch, const struct extent *e
     return (size_t)(extent->word - launch->layout->words);
 }
 
-/* A pointer further on in the same allocation may be where the buffer ends. */
+/* A pointer further on in the same allocation may be where the buffer ends; hardly so when numbers
+ * may say that. */
 static void follow_pointers(const struct launch *launch, const struct extents *extents, size_t from,
-                            struct function *function, struct reaches *reaches)
+                            struct function *function, bool numbered, struct reaches *reaches)
 {
     const struct extent *begin = &extents->list[from];
     uint64_t near = begin->address + range_named_extent(begin->range, begin->address);
@@ -231,11 +334,12 @@ static void follow_pointers(const struct launch *launch, const struct extents *e
             continue;
         if (end->address < begin->address)
             *no_end |= (uint16_t)(1u << pointer);
-        if (end->address > near && !(*no_end >> pointer & 1))
+        if (end->address > begin->address && !(*no_end >> pointer & 1))
             add(reaches, &(struct reached_place){.range = begin->range,
                                                  .address = begin->address,
                                                  .bytes = end->address - begin->address,
-                                                 .on_the_way = true});
+                                                 .optional = numbered,
+                                                 .beyond = end->address > near});
     }
 }
 
@@ -244,18 +348,33 @@ void reach_by_numbers(const struct launch *launch, const struct extents *extents
 {
     struct function *function = extents->n ? function_of(launch) : NULL;
     struct packed packed;
+    struct numbers numbers;
 
     if (!function)
         return;
     pack(launch, &packed);
     forget_pointers(extents, &packed);
+    list_numbers(&packed, &numbers);
     for (size_t i = 0; i < extents->n; i++) {
-        size_t pointer = pointer_number(launch, &extents->list[i]);
+        const struct extent *extent = &extents->list[i];
+        size_t pointer = pointer_number(launch, extent);
+        uint64_t from = extent->address - extent->range->base;
+        struct search search = {
+            .range = extent->range,
+            .from = from,
+            .end = from + range_named_extent(extent->range, extent->address),
+            .numbers = &numbers,
+            .judged = function->judged[pointer % POINTERS],
+            .reaches = reaches,
+        };
 
         if (pointer >= POINTERS)
             continue;
-        follow_numbers(&extents->list[i], &packed, function->judged[pointer], reaches);
-        follow_pointers(launch, extents, i, function, reaches);
+        for (size_t k = 0; k < numbers.n; k++) {
+            follow_number(&search, &numbers.list[k], WAY_FORTH);
+            follow_number(&search, &numbers.list[k], WAY_BACK);
+        }
+        follow_pointers(launch, extents, i, function, numbers.n > 0, reaches);
     }
 }
 
@@ -330,7 +449,8 @@ static void look_into(void *context, const struct layout_word *word, uint64_t va
         if (!range)
             continue;
         asking->found = true;
-        add(asking->reaches, &(struct reached_place){.range = range, .address = known.words[i]});
+        add(asking->reaches,
+            &(struct reached_place){.range = range, .address = known.words[i], .beyond = true});
     }
 }
 
@@ -375,23 +495,30 @@ int reach_by_addresses(const struct driver *drv, const struct launch *launch,
     return 0;
 }
 
+/* As far as it certainly may reach. */
+static bool is_away(const struct reached_place *place)
+{
+    uint64_t offset = place->address - place->range->base;
+    uint64_t bytes =
+        place->bytes ? place->bytes : range_certain_extent(place->range, place->address);
+    uint64_t last = (offset + max_u64(bytes, 1) - 1) >> residency.slot_shift;
+
+    for (uint64_t i = offset >> residency.slot_shift; i <= last && i < place->range->n_blocks;
+         i++) {
+        const struct block *block = &place->range->blocks[i];
+
+        if (block_tier(block) == TIER_DISK ||
+            atomic_load_explicit(&block->takes_turns, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
 bool reach_leads_away(const struct reaches *reaches)
 {
     for (size_t i = 0; i < reaches->n; i++) {
-        const struct reached_place *place = &reaches->list[i];
-        uint64_t offset = place->address - place->range->base;
-        uint64_t bytes =
-            place->bytes ? place->bytes : range_certain_extent(place->range, place->address);
-        uint64_t last = (offset + max_u64(bytes, 1) - 1) >> residency.slot_shift;
-
-        for (uint64_t k = offset >> residency.slot_shift; k <= last && k < place->range->n_blocks;
-             k++) {
-            const struct block *block = &place->range->blocks[k];
-
-            if (block_tier(block) == TIER_DISK ||
-                atomic_load_explicit(&block->takes_turns, memory_order_relaxed))
-                return true;
-        }
+        if (reaches->list[i].beyond && is_away(&reaches->list[i]))
+            return true;
     }
     return reaches->more;
 }

@@ -28,13 +28,15 @@ enum {
 struct reached_place {
     struct range *range;
     CUdeviceptr address;
-    uint64_t bytes;  /* 0: as far as from a pointer */
-    bool on_the_way; /* lies between a pointer and where a number leads */
+    uint64_t bytes; /* 0: as far as from a pointer */
+    bool optional;  /* there is reason to believe that it is not touched */
+    bool beyond;    /* what the launch names */
 };
 
 struct reaches {
     size_t n;
-    bool more; /* there are others that are not in the list */
+    bool more;         /* there are others that are not in the list */
+    uint64_t farthest; /* bytes: the largest number that stays within an allocation */
     struct reached_place list[REACHES_MAX];
 };
 

@@ -69,8 +69,12 @@ static const char *const spilled[] = {
     "realloc",   "reset",           "cache",   "contexts",
     "edges",     "two_threads",     "far",     "far_later",
     "slices",    "between_far",     "stored",  "by_copy_between_late",
-    "from_base", "experts_updated", NULL,
+    "from_base", "experts_updated", "large",   "far_back",
+    NULL,
 };
+
+/* Of these, those for which memory is least. */
+static const char *const spilled_to_least[] = {"edges", "large", "far_back", NULL};
 
 /* And these with a plan: those that write what it says is only read, and by ways nobody sees. */
 static const char *const planned[] = {"decode-slab", "by_offset_often", "via_pointer_often", NULL};
@@ -115,6 +119,9 @@ static const char *const refused_in_capture[] = {
     "by_copy_2d_late",
     NULL,
 };
+
+/* And these where memory is least: one launch touches more than that, or may. */
+static const char *const refused_when_least[] = {"large", "much", "far_back", NULL};
 
 static bool is_in(const char *const *names, const char *name)
 {
@@ -298,9 +305,10 @@ struct tally {
     uint64_t in_place;
 };
 
-static bool may_be_refused(const char *name, const char *form)
+static bool may_be_refused(const char *name, const char *form, double ratio)
 {
-    return is_in(refused, name) || (is_graph(form) && is_in(refused_in_capture, name));
+    return is_in(refused, name) || (is_graph(form) && is_in(refused_in_capture, name)) ||
+           (ratio > 2 && is_in(refused_when_least, name));
 }
 
 static const char *why_wrong(const struct passes_program *program, const char *form,
@@ -314,7 +322,7 @@ static const char *why_wrong(const struct passes_program *program, const char *f
     if (got->faults)
         return "illegal addresses";
     if (got->refused)
-        return spill && may_be_refused(program->name, form) ? NULL : "out of memory";
+        return spill && may_be_refused(program->name, form, ratio) ? NULL : "out of memory";
     if (got->sum != ample->sum)
         return "another result";
     if (got->left)
@@ -366,14 +374,18 @@ static void run_one(const struct passes_program *program, const char *form,
 }
 
 /* Seeds from 4 on are orders that change all the time. */
-static bool is_wanted(const struct options *options, const char *form, double ratio, uint32_t seed,
-                      uint32_t number)
+static bool is_wanted(const struct options *options, const char *name, const char *form,
+                      double ratio, uint32_t seed, uint32_t number)
 {
+    double usual = is_graph(form) ? 1.5 : 2;
+
+    if (spill && is_in(spilled_to_least, name))
+        usual = 4;
     if (options->ratio != 0 && options->ratio != ratio)
         return false;
     if (options->seed >= 0)
         return (uint32_t)options->seed == seed;
-    return options->seeds || (ratio == (is_graph(form) ? 1.5 : 2) && seed == 4 + number % 3);
+    return options->seeds || (ratio == usual && seed == 4 + number % 3);
 }
 
 static bool run_program(const struct options *options, const struct passes_program *program,
@@ -391,7 +403,7 @@ static bool run_program(const struct options *options, const struct passes_progr
     }
     for (size_t i = 0; i < ARRAY_SIZE(ratios); i++) {
         for (uint32_t seed = 0; seed < seeds; seed++) {
-            if (is_wanted(options, form, ratios[i], seed, number))
+            if (is_wanted(options, program->name, form, ratios[i], seed, number))
                 run_one(program, form, &ample, ratios[i], seed, &tally);
         }
     }

@@ -415,6 +415,7 @@ Test(disk, addresses_that_lead_to_more_than_memory_holds_refuse_the_launch)
     cr_expect_eq(stats_now().illegal_addresses, 0);
 }
 
+/* The first is negative, so it cannot be how much is read, for which memory has no room. */
 Test(disk, what_a_number_leads_to_is_brought_back)
 {
     struct device_code code = start_spilling();
@@ -426,7 +427,7 @@ Test(disk, what_a_number_leads_to_is_brought_back)
 
         ok(cuMemcpyHtoD_v2(all + i * PAGE, &value, sizeof(value)));
     }
-    for (uint32_t i = 0; i < 2 * MANY; i++) {
+    for (uint32_t i = 4; i < 2 * MANY; i++) {
         uint32_t page = i * 5 % MANY;
         uint32_t from = i * 3 % MANY;
 
@@ -434,6 +435,21 @@ Test(disk, what_a_number_leads_to_is_brought_back)
                            (uint64_t)((int64_t)page - from) * PAGE));
         cr_expect_eq(read_word(out), value_of(page), "page %u", page);
     }
+    cr_expect_eq(stats_now().illegal_addresses, 0);
+}
+
+/* By what it is told: all of the allocation in bytes or in words, or three quarters of it. */
+Test(disk, a_launch_that_may_touch_more_than_memory_holds_is_refused)
+{
+    static const uint64_t sizes[] = {MANY * PAGE, MANY * PAGE / 4, MANY * PAGE / 4 * 3};
+    struct device_code code = start_spilling();
+    CUdeviceptr all = alloc(MANY * PAGE);
+
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+        cr_expect_eq(launch_fill(&code, all, sizes[i], 1, NULL), CUDA_ERROR_OUT_OF_MEMORY,
+                     "size %zu", i);
+    ok(launch_fill(&code, all, 64, 1, NULL));
+    cr_expect_eq(read_word(all), 1);
     cr_expect_eq(stats_now().illegal_addresses, 0);
 }
 
