@@ -138,11 +138,16 @@ void card_unmap(struct pager *pager, const struct driver *drv, struct range *ran
  * left to wait for. */
 bool card_reclaim(struct pager *pager, const struct driver *drv, bool wait);
 
+enum card_leave_for {
+    CARD_LEAVE_FOR_HOST,
+    CARD_LEAVE_FOR_DISK, /* what may go there, and is not of the current launch; */
+    CARD_LEAVE_BESIDE,   /* of that, what the plan that is running does not use */
+};
+
 /* The least recently used blocks whose home is in `tier`, worth `bytes`, other than those of
- * request `except`; fewer when there are no more. `to_disk`: that may go there, and are not of the
- * current launch. *out is the caller's to free. */
+ * request `except`; fewer when there are no more. *out is the caller's to free. */
 size_t card_oldest(struct pager *pager, enum tier tier, uint64_t bytes, uint64_t except,
-                   bool to_disk, struct block ***out);
+                   enum card_leave_for to, struct block ***out);
 
 /* Evicts least recently used blocks, other than those of request `except`, worth `bytes`. Between
  * card_enter() and card_leave(). Bytes freed. */

@@ -46,7 +46,7 @@ void cold_forget(struct block *block);
 size_t cold_out(struct mover *mover, struct block *const *blocks, size_t n);
 /* The same for the least recently used ones whose home is in `tier`, until `bytes` are free. */
 uint64_t cold_evict(struct pager *pager, struct mover *mover, enum tier tier, uint64_t bytes,
-                    uint64_t except);
+                    uint64_t except, enum card_leave_for to);
 
 /* At a safe point: brings back what there is room for in that memory, in order; how many. */
 size_t cold_in(struct pager *pager, struct mover *mover, struct block *const *blocks, size_t n,

@@ -59,6 +59,19 @@ static uint64_t reserve(const struct pager *pager)
     return pager->pools[TIER_HOST].budget / slot >= RESERVE_FROM ? RESERVE * slot : 0;
 }
 
+/* While a plan runs, of what is no part of it; so the plan need not end. */
+static bool make_room_beside(struct pager *pager, const struct driver *drv, struct mover *mover,
+                             uint64_t bytes)
+{
+    uint64_t evicted;
+
+    if (!streaming_is_running(pager) || !card_enter(pager, drv, &mover->transfer))
+        return false;
+    evicted = cold_evict(pager, mover, TIER_HOST, bytes, 0, CARD_LEAVE_BESIDE);
+    card_leave(drv);
+    return evicted >= bytes;
+}
+
 static bool make_room(struct pager *pager, const struct driver *drv, uint64_t bytes)
 {
     struct mover mover = {.drv = drv, .pools = pager->pools, .access = &pager->access};
@@ -69,11 +82,15 @@ static bool make_room(struct pager *pager, const struct driver *drv, uint64_t by
         room = room_for_homes(pager);
     if (room >= bytes)
         return true;
+    if (make_room_beside(pager, drv, &mover, bytes - room))
+        return true;
+    room = room_for_homes(pager);
     bytes += reserve(pager);
     if (!enter(pager, drv, &mover.transfer))
         return false;
     for (int tier = TIER_HOST; tier >= TIER_DEVICE && room + evicted < bytes; tier--)
-        evicted += cold_evict(pager, &mover, (enum tier)tier, bytes - room - evicted, 0);
+        evicted += cold_evict(pager, &mover, (enum tier)tier, bytes - room - evicted, 0,
+                              CARD_LEAVE_FOR_DISK);
     card_leave(drv);
     return evicted > 0;
 }
@@ -244,7 +261,8 @@ int cold_take_over(struct pager *pager, const struct driver *drv, struct transfe
 
     block->launch = ++pager->launch;
     if (room_for_homes(pager) < block->bytes)
-        (void)cold_evict(pager, &mover, TIER_HOST, residency.space.slot_bytes, 0);
+        (void)cold_evict(pager, &mover, TIER_HOST, residency.space.slot_bytes, 0,
+                         CARD_LEAVE_FOR_DISK);
     r = place(pager, drv, transfer, block, TIER_COUNT, &filling);
     /* Whatever the page says now is not what the program wrote. */
     if (r && block->page && backing_is(block->page - 1))

@@ -140,10 +140,10 @@ size_t cold_out(struct mover *mover, struct block *const *blocks, size_t n)
 }
 
 uint64_t cold_evict(struct pager *pager, struct mover *mover, enum tier tier, uint64_t bytes,
-                    uint64_t except)
+                    uint64_t except, enum card_leave_for to)
 {
     struct block **victims;
-    size_t n = card_oldest(pager, tier, bytes, except, true, &victims);
+    size_t n = card_oldest(pager, tier, bytes, except, to, &victims);
     uint64_t evicted = 0;
 
     n = cold_out(mover, victims, n);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a plan keeps on the disk: what takes turns and has no room in host memory. All else that it
- * names comes back, at the safe point at which it is made.
+ * What a plan keeps on the disk: what takes turns and has no room in host memory, first of all what
+ * is read once in many passes. All else that it names comes back, at the safe point at which it is
+ * made.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,21 +14,29 @@
 
 enum {
     ROUNDS_MAX = 64,
-    LEFT_FREE = 2, /* slots of host memory, for what is named in another way than the plan knows */
+    LEFT_FREE = 2,  /* slots of host memory, for what is named in another way than the plan knows */
+    LEFT_SHARE = 8, /* part of it that is left free for what is no part of the plan, at most */
 };
 
 /* Where the pieces are, as seen from where they should be. */
 enum wish {
     WISH_RESIDENT,
     WISH_STREAMED, /* anywhere but on the device */
+    WISH_SELDOM,   /* the same, and not in every pass */
     WISH_HOME,     /* mapped */
 };
 
 static enum wish wish_of(const struct streaming *s, const struct piece *piece)
 {
+    enum spread_class class = piece_class(s, piece);
+
     if (piece->stays)
         return WISH_RESIDENT;
-    return piece_may_stream(s, piece) ? WISH_STREAMED : WISH_HOME;
+    if (class == SPREAD_IDLE && !piece->block->range->escaped)
+        return WISH_SELDOM;
+    if (!piece_may_stream(s, piece))
+        return WISH_HOME;
+    return class == SPREAD_SELDOM ? WISH_SELDOM : WISH_STREAMED;
 }
 
 static size_t pick(const struct streaming *s, enum tier tier, enum wish wish, struct block **out)
@@ -64,22 +73,33 @@ static void spread(struct block **blocks, size_t n, size_t wanted)
     }
 }
 
+/* Of those that take turns in one memory, so many chunks: what is read in every pass first, or
+ * last. */
+static size_t pick_streamed(const struct streaming *s, enum tier tier, enum wish first, size_t most,
+                            struct block **out)
+{
+    enum wish second = first == WISH_STREAMED ? WISH_SELDOM : WISH_STREAMED;
+    size_t n = pick(s, tier, first, out);
+    size_t more;
+
+    spread(out, n, most);
+    if (n >= most)
+        return most;
+    more = pick(s, tier, second, out + n);
+    spread(out + n, more, most - n);
+    return min_u64(n + more, most);
+}
+
 /* Moves streamed pieces from host memory to the disk until so much is free there. */
 static size_t free_host(struct pager *pager, struct mover *mover, uint64_t bytes,
                         struct block **blocks)
 {
-    const struct streaming *s = pager->streaming;
     uint64_t room = pool_room(&pager->pools[TIER_HOST]);
     uint64_t slot = residency.space.slot_bytes;
-    size_t n;
-    size_t wanted;
+    size_t wanted = room < bytes ? (bytes - room + slot - 1) / slot : 0;
 
-    if (room >= bytes)
-        return 0;
-    n = pick(s, TIER_HOST, WISH_STREAMED, blocks);
-    wanted = (bytes - room + slot - 1) / slot;
-    spread(blocks, n, wanted);
-    return cold_out(mover, blocks, wanted < n ? wanted : n);
+    return cold_out(mover, blocks,
+                    pick_streamed(pager->streaming, TIER_HOST, WISH_SELDOM, wanted, blocks));
 }
 
 /* One round of moves, each of which may make room for another. */
@@ -94,23 +114,63 @@ static size_t settle(struct pager *pager, struct mover *mover, struct block **bl
     n = pick(s, TIER_DISK, WISH_HOME, blocks);
     moved += free_host(pager, mover, bytes_of(blocks, n), blocks);
     moved += cold_in(pager, mover, blocks, pick(s, TIER_DISK, WISH_HOME, blocks), TIER_HOST);
-    moved += move_to_host(mover, blocks, pick(s, TIER_DEVICE, WISH_STREAMED, blocks));
-    moved += cold_out(mover, blocks, pick(s, TIER_DEVICE, WISH_STREAMED, blocks));
+    n = pick_streamed(s, TIER_DEVICE, WISH_STREAMED, s->n_pieces, blocks);
+    moved += move_to_host(mover, blocks, n);
+    n = pick_streamed(s, TIER_DEVICE, WISH_SELDOM, s->n_pieces, blocks);
+    moved += cold_out(mover, blocks, n);
     moved += move_to_device(mover, blocks, pick(s, TIER_HOST, WISH_RESIDENT, blocks));
     moved += cold_in(pager, mover, blocks, pick(s, TIER_DISK, WISH_RESIDENT, blocks), TIER_DEVICE);
     return moved;
 }
 
-/* What of host memory is left over saves reading. */
-static void fill_host(struct pager *pager, struct mover *mover, struct block **blocks)
+static bool is_away_beside(const struct streaming *s, const struct range *range)
+{
+    for (uint32_t i = 0; i < range->n_blocks; i++) {
+        if (block_tier(&range->blocks[i]) == TIER_DISK && pieces_is_beside(s, &range->blocks[i]))
+            return true;
+    }
+    return false;
+}
+
+static uint64_t longest_buffer(const struct range *range)
+{
+    uint64_t longest = range_named_extent(range, range->base);
+
+    for (uint32_t i = 0; i < range->named.n; i++)
+        longest = max_u64(longest, range_named_extent(range, range->base + range->named.at[i]));
+    return longest;
+}
+
+/* For what is no part of the plan: that it can be brought back, a buffer at a time, without ending
+ * the plan. */
+static uint64_t left_free(const struct pager *pager)
 {
     uint64_t slot = residency.space.slot_bytes;
-    uint64_t room = pool_room(&pager->pools[TIER_HOST]);
-    size_t n = pick(pager->streaming, TIER_DISK, WISH_STREAMED, blocks);
-    size_t wanted = room > (LEFT_FREE + 1) * slot ? room / slot - LEFT_FREE - 1 : 0;
+    uint64_t most = pager->pools[TIER_HOST].budget / LEFT_SHARE;
+    uint64_t bytes = 0;
 
-    spread(blocks, n, wanted);
-    (void)cold_in(pager, mover, blocks, wanted < n ? wanted : n, TIER_HOST);
+    for (const struct range *range = residency.ranges; range; range = range->next) {
+        if (range->pager == pager && is_away_beside(pager->streaming, range))
+            bytes = max_u64(bytes, longest_buffer(range) + slot);
+    }
+    return LEFT_FREE * slot + align_up(min_u64(bytes, most), slot);
+}
+
+/* What of host memory is left over saves reading, the more so what is read in every pass. */
+static void fill_host(struct pager *pager, struct mover *mover, struct block **blocks)
+{
+    uint64_t left = left_free(pager);
+    const struct streaming *s = pager->streaming;
+    uint64_t slot = residency.space.slot_bytes;
+    uint64_t room, wanted;
+    size_t often = pick(s, TIER_DISK, WISH_STREAMED, blocks);
+    size_t seldom = pick(s, TIER_HOST, WISH_SELDOM, blocks);
+
+    (void)cold_out(mover, blocks, min_u64(often, seldom));
+    room = pool_room(&pager->pools[TIER_HOST]);
+    wanted = room > left + slot ? (room - left) / slot - 1 : 0;
+    (void)cold_in(pager, mover, blocks, pick_streamed(s, TIER_DISK, WISH_STREAMED, wanted, blocks),
+                  TIER_HOST);
 }
 
 int cold_settle(struct pager *pager, const struct driver *drv)
@@ -126,7 +186,7 @@ int cold_settle(struct pager *pager, const struct driver *drv)
         return -ENOMEM;
     while (settle(pager, &mover, blocks) && ++rounds < ROUNDS_MAX)
         ;
-    (void)free_host(pager, &mover, LEFT_FREE * residency.space.slot_bytes, blocks);
+    (void)free_host(pager, &mover, left_free(pager), blocks);
     fill_host(pager, &mover, blocks);
     left = pick(s, TIER_DISK, WISH_HOME, blocks);
     free(blocks);

@@ -153,26 +153,31 @@ static uint64_t effective_use(const struct range *range, uint32_t index, uint32_
 }
 
 /* Whether the block may be moved out. */
-static bool may_go(const struct block *block, enum tier tier, uint64_t except, bool to_disk)
+static bool may_go(const struct block *block, enum tier tier, uint64_t except,
+                   enum card_leave_for to)
 {
     const struct range *range = block->range;
 
     if (block_tier(block) != tier || (except && block->needed == except))
         return false;
-    return !to_disk || (!range->escaped && block->launch != range->pager->launch);
+    if (to == CARD_LEAVE_BESIDE && !pieces_is_beside(range->pager->streaming, block))
+        return false;
+    return to == CARD_LEAVE_FOR_HOST || (!range->escaped && block->launch != range->pager->launch);
 }
 
 static size_t candidates_of(const struct range *range, enum tier tier, uint64_t except,
-                            bool to_disk, struct evict_candidate *out)
+                            enum card_leave_for to, struct evict_candidate *out)
 {
     uint32_t mark = 0;
     size_t n = 0;
 
+    if (to == CARD_LEAVE_BESIDE && range_takes_turns(range, 0, range->n_blocks - 1))
+        return 0;
     for (uint32_t i = 0; i < range->n_blocks; i++) {
         struct block *block = (struct block *)&range->blocks[i];
         uint64_t last_use = effective_use(range, i, &mark);
 
-        if (!may_go(block, tier, except, to_disk))
+        if (!may_go(block, tier, except, to))
             continue;
         out[n++] =
             (struct evict_candidate){.block = block, .last_use = last_use, .bytes = block->bytes};
@@ -190,7 +195,7 @@ static size_t count_blocks(const struct pager *pager)
 }
 
 size_t card_oldest(struct pager *pager, enum tier tier, uint64_t bytes, uint64_t except,
-                   bool to_disk, struct block ***out)
+                   enum card_leave_for to, struct block ***out)
 {
     size_t all = count_blocks(pager);
     struct evict_candidate *candidates = calloc(all + 1, sizeof(*candidates));
@@ -199,7 +204,7 @@ size_t card_oldest(struct pager *pager, enum tier tier, uint64_t bytes, uint64_t
     *out = calloc(all + 1, sizeof(**out));
     for (struct range *range = residency.ranges; range && candidates && *out; range = range->next) {
         if (range->pager == pager)
-            n += candidates_of(range, tier, except, to_disk, candidates + n);
+            n += candidates_of(range, tier, except, to, candidates + n);
     }
     n = evict_choose(candidates, n, bytes);
     for (size_t i = 0; i < n; i++)
@@ -218,8 +223,8 @@ uint64_t card_evict(struct pager *pager, const struct driver *drv, struct transf
     size_t n;
 
     if (residency_spills() && room < bytes)
-        (void)cold_evict(pager, &mover, TIER_HOST, bytes - room, except);
-    n = card_oldest(pager, TIER_DEVICE, bytes, except, false, &victims);
+        (void)cold_evict(pager, &mover, TIER_HOST, bytes - room, except, CARD_LEAVE_FOR_DISK);
+    n = card_oldest(pager, TIER_DEVICE, bytes, except, CARD_LEAVE_FOR_HOST, &victims);
     n = move_to_host(&mover, victims, n);
     for (size_t i = 0; i < n; i++)
         evicted += victims[i]->bytes;

@@ -43,6 +43,14 @@ bool piece_may_stream(const struct streaming *s, const struct piece *piece)
            pass_find(&s->pass, piece_key(piece->block));
 }
 
+bool pieces_is_beside(const struct streaming *s, const struct block *block)
+{
+    const struct piece *piece = piece_of(s, block);
+
+    return !piece || (!piece->named && !piece->changed && !piece->beside &&
+                      !pass_find(&s->pass, piece_key(block)));
+}
+
 enum spread_class piece_class(const struct streaming *s, const struct piece *piece)
 {
     const struct pass_place *place = pass_find(&s->pass, piece_key(piece->block));

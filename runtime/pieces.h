@@ -51,6 +51,8 @@ static inline uint64_t piece_key(const struct block *block)
 bool piece_is_there(const struct piece *piece);
 bool piece_is_clean(const struct piece *piece);
 bool piece_may_stream(const struct streaming *s, const struct piece *piece);
+/* Nobody in the pass reads or writes it; so is what is no piece. */
+bool pieces_is_beside(const struct streaming *s, const struct block *block);
 enum spread_class piece_class(const struct streaming *s, const struct piece *piece);
 
 /* All blocks of a range become pieces. 0 or -ENOMEM. */

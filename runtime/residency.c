@@ -294,6 +294,15 @@ bool range_begins_at(const struct range *range, uint64_t address)
     return !offset || (at > 0 && range->marks.at[at - 1] == offset);
 }
 
+bool range_takes_turns(const struct range *range, uint32_t first, uint32_t last)
+{
+    for (uint32_t i = first; i <= last && i < range->n_blocks; i++) {
+        if (atomic_load_explicit(&range->blocks[i].takes_turns, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
 bool residency_takes_turns(uint64_t address, uint64_t bytes)
 {
     const struct block *block = residency_block(address);
@@ -304,11 +313,7 @@ bool residency_takes_turns(uint64_t address, uint64_t bytes)
         return false;
     range = block->range;
     last = (address - range->base + bytes - 1) >> residency.slot_shift;
-    for (uint64_t i = block->index; i <= last && i < range->n_blocks; i++) {
-        if (atomic_load_explicit(&range->blocks[i].takes_turns, memory_order_relaxed))
-            return true;
-    }
-    return false;
+    return range_takes_turns(range, block->index, (uint32_t)min_u64(last, range->n_blocks));
 }
 
 uint64_t residency_run(uint64_t address, uint64_t bytes)

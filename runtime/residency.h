@@ -223,6 +223,9 @@ uint64_t range_extent(const struct range *range, uint64_t address);
 /* The same, going by what launches named alone. */
 uint64_t range_named_extent(const struct range *range, uint64_t address);
 
+/* Whether launches read copies of one of these blocks of it. */
+bool range_takes_turns(const struct range *range, uint32_t first, uint32_t last);
+
 /* Whether a buffer is known to begin there. */
 bool range_begins_at(const struct range *range, uint64_t address);
 

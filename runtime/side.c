@@ -58,11 +58,8 @@ static bool is_in_pass(const struct streaming *s, const struct extent *extent)
 /* Neither in the pass nor in use all the time, and it may be read over the link. */
 static bool is_beside(const struct streaming *s, const struct extent *extent)
 {
-    const struct piece *piece = piece_of(s, block_of(extent));
-
-    if (!piece)
-        return range_is_away(extent->range);
-    return !piece->named && !piece->changed && !piece->beside && !is_in_pass(s, extent);
+    return (piece_of(s, block_of(extent)) || range_is_away(extent->range)) &&
+           pieces_is_beside(s, block_of(extent));
 }
 
 /* Whether the range is back after laps without it. */

@@ -218,22 +218,14 @@ void turns_end(struct pager *pager, const struct driver *drv, bool alive)
     ring_fini(&s->ring, drv, &pager->pools[TIER_DEVICE], alive);
 }
 
-static bool has_turns(const struct range *range, uint32_t first, uint32_t last)
-{
-    for (uint32_t i = first; i <= last && i < range->n_blocks; i++) {
-        if (atomic_load_explicit(&range->blocks[i].takes_turns, memory_order_relaxed))
-            return true;
-    }
-    return false;
-}
-
 void turns_window(struct pager *pager, const struct driver *drv, struct range *range,
                   const struct stretch *stretch)
 {
     struct streaming *s = pager->streaming;
     struct window *window;
 
-    if (has_turns(range, stretch->first, stretch->last) && !window_find(&s->windows, stretch))
+    if (range_takes_turns(range, stretch->first, stretch->last) &&
+        !window_find(&s->windows, stretch))
         (void)window_open(&s->windows, drv, &pager->access, range, stretch, turns_chunk, s,
                           &window);
 }

@@ -54,7 +54,7 @@ static const struct course {
     double once;      /* and that one of a round does */
 } courses[] = {
     {"decode", 6, 1, 1, 0},
-    {"pipeline", 24, 12, 16.0 / 24, 8.0 / 24},
+    {"pipeline", 36, 12, 16.0 / 24, 8.0 / 24},
 };
 
 struct figures {
@@ -193,7 +193,7 @@ static void settings(const struct options *options, uint64_t weights)
 {
     setenv("SIM_VRAM", "8GiB", 1);
     setenv("VRAMSHIM_DISABLE", weights ? "0" : "1", 1);
-    setenv("VRAMSHIM_LOG", "error", 1);
+    setenv("VRAMSHIM_LOG", "error", 0);
     if (!weights)
         return;
     set_number("VRAMSHIM_CHUNK", options->chunk);

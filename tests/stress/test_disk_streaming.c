@@ -67,6 +67,66 @@ Test(disk_streaming, so_it_is_when_memory_holds_half_of_the_model)
     expect_reads(&memory_cases[1]);
 }
 
+/* Another allocation, that is read once in some passes. */
+enum { BESIDE = 4 * TENSOR, LAPS = 4 };
+
+static void read_beside(struct model *m, CUdeviceptr beside)
+{
+    for (uint32_t i = 0; i < BESIDE / TENSOR; i++) {
+        CUdeviceptr at = beside + (uint64_t)i * TENSOR;
+        uint64_t bytes = TENSOR;
+        void *params[] = {&m->sum, &at, &bytes};
+
+        ok(cuLaunchKernel(m->read, 1, 1, 1, 1, 1, 1, 0, m->stream, params, NULL));
+        for (uint64_t k = 0; k < TENSOR; k += 64 * KIB)
+            m->expected = m->expected * 33 + 7 + i;
+    }
+}
+
+static CUdeviceptr load_beside(void)
+{
+    CUdeviceptr beside = alloc(BESIDE);
+    uint32_t *words = malloc(TENSOR);
+
+    for (uint32_t i = 0; i < BESIDE / TENSOR; i++) {
+        for (uint32_t k = 0; k < TENSOR / sizeof(*words); k++)
+            words[k] = 7 + i;
+        ok(cuMemcpyHtoD_v2(beside + (uint64_t)i * TENSOR, words, TENSOR));
+    }
+    free(words);
+    return beside;
+}
+
+static void rounds(struct model *m, CUdeviceptr beside, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        passes(m, LAPS);
+        read_beside(m, beside);
+    }
+    expect_sum(m);
+}
+
+Test(disk_streaming, what_is_read_once_in_some_passes_is_read_once_then)
+{
+    struct model m = start_spilled("18MiB", "36MiB");
+    CUdeviceptr beside = load_beside();
+    uint64_t read, written, ends;
+
+    rounds(&m, beside, 6);
+    read = stats_get(bytes_read);
+    written = stats_get(bytes_written);
+    ends = stats_get(streaming_ends);
+    rounds(&m, beside, 3);
+    cr_expect_eq(stats_get(streaming_ends), ends);
+    cr_expect_eq(stats_get(bytes_written), written);
+    cr_expect_leq(stats_get(bytes_read) - read, 3 * (LAPS * (MODEL - 32 * MIB) + BESIDE),
+                  "read %lu a round", (unsigned long)(stats_get(bytes_read) - read) / 3);
+    cr_expect_eq(stats_now().illegal_addresses, 0);
+    stop_model(&m);
+    ok(cuMemFree_v2(beside));
+    expect_nothing_paged();
+}
+
 Test(disk_streaming, without_io_uring_it_is_read_when_it_is_needed)
 {
     struct model m = start_spilled("18MiB", "24MiB");
