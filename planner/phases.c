@@ -3,15 +3,28 @@
  * In every phase what is written has its room first. Residents stay where they are from phase to
  * phase; those of the main one are chosen first, the others get what it leaves. What has to make
  * way for another phase is brought in again once per picture.
+ *
+ * Where not all phases fit together the library has one ring for all of them, as large as any
+ * wants, and what has no room beside that takes turns in it: see runtime/residents.c, whose rule
+ * this is.
  */
 #include "planner/phases.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
+#include "runtime/spread.h"
 #include "runtime/util.h"
 
+/* How phases share the device that stream through one ring. */
+struct shared {
+    uint64_t ring; /* 0: they do not */
+    uint64_t main; /* bytes of residents of the main phase */
+    double others; /* part of the others' bytes */
+};
+
 enum {
+    SLOTS_LEAST = 2,
     GRANULARITY = 2 << 20, /* of physical memory, on every card so far */
     LEAST_CHUNKS = 16,     /* that a budget is cut into, as in runtime/card.c */
 };
@@ -42,8 +55,94 @@ static void copy_pieces(struct place_piece *to, const struct strategy_case *c, s
     }
 }
 
+/* Buffers by their kinds. */
+struct lot {
+    struct spread_kind *kinds;
+    uint32_t n;
+    uint64_t bytes;
+};
+
+/* Those of the main phase, or of all others, that are read whole. -ENOENT when some of the main one
+ * are not: it may be better to keep these. */
+static int lot_init(struct lot *lot, struct strategy_case *c, const struct phases_way *way,
+                    bool main, struct place_piece *scratch)
+{
+    const struct subject *s = c->subject;
+    int r = 0;
+
+    *lot = (struct lot){.kinds = calloc(s->n_pieces + 1, sizeof(*lot->kinds))};
+    if (!lot->kinds)
+        return -ENOMEM;
+    for (size_t i = 0; i < s->n_phases; i++) {
+        if ((i == s->main_phase) != main)
+            continue;
+        copy_pieces(scratch, c, i, way);
+        for (size_t k = 0; k < s->phases[i].n; k++) {
+            if (!scratch[k].dense) {
+                r = main ? -ENOENT : 0;
+                continue;
+            }
+            spread_add(lot->kinds, &lot->n, scratch[k].bytes, scratch[k].bytes);
+            lot->bytes += scratch[k].bytes;
+        }
+    }
+    return r;
+}
+
+/* Of the longest buffer, what is away when so many bytes of them stay. */
+static uint64_t lot_away(const struct lot *lot, uint64_t stays)
+{
+    struct spread_share share = spread_share(lot->kinds, lot->n, less_u64(lot->bytes, stays));
+    uint64_t most = 0;
+
+    for (uint32_t i = 0; stays < lot->bytes && i < lot->n; i++)
+        most = max_u64(most, spread_away(&share, lot->kinds[i].length));
+    return most;
+}
+
+/* With no larger ring than it takes for what is then away. */
+static struct shared share_room(const struct lot *main, const struct lot *others, uint64_t room,
+                                uint64_t chunk)
+{
+    struct shared shared = {.ring = 0};
+    uint64_t wanted = SLOTS_LEAST * chunk;
+
+    while (main->bytes + others->bytes > room && wanted > shared.ring && wanted < room) {
+        uint64_t left, most;
+
+        shared.ring = wanted;
+        shared.main = min_u64(main->bytes, room - wanted);
+        left = min_u64(others->bytes, room - wanted - shared.main);
+        shared.others = others->bytes ? (double)left / (double)others->bytes : 0;
+        most = max_u64(lot_away(main, shared.main), lot_away(others, left));
+        wanted = spread_ring_for((most + chunk - 1) / chunk, room, chunk);
+    }
+    return shared;
+}
+
+static int share_device(struct strategy_case *c, const struct phases_way *way,
+                        struct place_piece *scratch, struct shared *out)
+{
+    const struct subject *s = c->subject;
+    uint64_t room = less_u64(c->machine.device, subject_written(s, s->main_phase, NULL));
+    struct lot main, others = {.kinds = NULL};
+    int r;
+
+    *out = (struct shared){.ring = 0};
+    if (!way->may_stream || way->ring || way->all_away || s->n_phases < 2)
+        return 0;
+    r = lot_init(&main, c, way, true, scratch);
+    if (!r)
+        r = lot_init(&others, c, way, false, scratch);
+    if (!r)
+        *out = share_room(&main, &others, room, strategy_chunk(c));
+    free(main.kinds);
+    free(others.kinds);
+    return r == -ENOENT ? 0 : r;
+}
+
 static int place_phase(struct strategy_case *c, size_t phase, uint64_t budget,
-                       const struct phases_way *way, struct place_piece *pieces,
+                       const struct phases_way *way, uint64_t ring, struct place_piece *pieces,
                        struct placement *out, struct subject_cost *cost)
 {
     struct subject *s = c->subject;
@@ -56,7 +155,8 @@ static int place_phase(struct strategy_case *c, size_t phase, uint64_t budget,
         .may_stream = way->may_stream,
         .cache = way->cache,
         .all_away = way->all_away,
-        .ring = way->ring,
+        .ring = ring ? ring : way->ring,
+        .keeps_ring = ring != 0,
     };
     int r;
 
@@ -74,20 +174,24 @@ static int place_phase(struct strategy_case *c, size_t phase, uint64_t budget,
 /* Device memory for weights of a phase, when those of others hold some of it: residents stay for
  * good, but they make way for a ring, and for what is written. What makes way is brought in again.
  */
-static uint64_t budget_of(const struct strategy_case *c, size_t phase,
+static uint64_t budget_of(const struct strategy_case *c, size_t phase, const struct shared *shared,
                           const struct phases_total *total, uint64_t *out_moved)
 {
+    uint64_t bytes = c->subject->phases[phase].bytes;
     uint64_t room = less_u64(c->machine.device, subject_written(c->subject, phase, NULL));
-    uint64_t least = min_u64(2 * strategy_chunk(c), c->subject->phases[phase].bytes);
+    uint64_t least = min_u64(max_u64(shared->ring, SLOTS_LEAST * strategy_chunk(c)), bytes);
     uint64_t beside = less_u64(c->machine.device, total->written + total->placement.ring);
 
     *out_moved = 0;
     if (phase == c->subject->main_phase)
-        return room;
+        return shared->ring ? shared->main + shared->ring : room;
     if (room < total->held + least) {
         *out_moved = min_u64(total->held, total->held + least - room);
         return min_u64(room, least);
     }
+    if (shared->ring)
+        return min_u64(room - total->held,
+                       (uint64_t)((double)bytes * shared->others) + shared->ring);
     return max_u64(least, less_u64(min_u64(room, beside), total->held));
 }
 
@@ -123,14 +227,15 @@ static void add_phase(struct strategy_case *c, size_t phase, const struct placem
 }
 
 static int run_phase(struct strategy_case *c, size_t phase, const struct phases_way *way,
-                     struct place_piece *pieces, struct place_piece *keep, struct phases_total *out)
+                     const struct shared *shared, struct place_piece *pieces,
+                     struct place_piece *keep, struct phases_total *out)
 {
     const struct subject_phase *p = &c->subject->phases[phase];
     struct placement placement;
     struct subject_cost cost;
     uint64_t moved;
-    uint64_t budget = budget_of(c, phase, out, &moved);
-    int r = place_phase(c, phase, budget, way, pieces, &placement, &cost);
+    uint64_t budget = budget_of(c, phase, shared, out, &moved);
+    int r = place_phase(c, phase, budget, way, shared->ring, pieces, &placement, &cost);
 
     if (r)
         return r;
@@ -146,14 +251,15 @@ int phases_run(struct strategy_case *c, const struct phases_way *way, struct pla
 {
     struct subject *s = c->subject;
     struct place_piece *pieces = calloc(s->n_pieces + 1, sizeof(*pieces));
-    int r = pieces ? 0 : -ENOMEM;
+    struct shared shared;
+    int r = pieces ? share_device(c, way, pieces, &shared) : -ENOMEM;
 
     *out = (struct phases_total){.fits = true, .computing_bound = "nothing"};
     if (!r)
-        r = run_phase(c, s->main_phase, way, pieces, keep, out);
+        r = run_phase(c, s->main_phase, way, &shared, pieces, keep, out);
     for (size_t i = 0; !r && i < s->n_phases; i++)
         if (i != s->main_phase)
-            r = run_phase(c, i, way, pieces, keep, out);
+            r = run_phase(c, i, way, &shared, pieces, keep, out);
     out->host = less_u64(s->bytes, less_u64(out->held, out->moved));
     free(pieces);
     return r;

@@ -58,7 +58,7 @@ uint64_t place_least_ring(const struct place_request *request)
 static uint64_t ring_bytes(const struct place_request *request, const struct sums *sums,
                            uint64_t room)
 {
-    if (sums->dense <= room || !request->may_stream)
+    if ((sums->dense <= room && !request->keeps_ring) || !request->may_stream)
         return 0;
     return request->ring
                ? request->ring

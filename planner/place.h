@@ -43,6 +43,7 @@ struct place_request {
     bool cache;      /* sparse pieces may be on the device, else none is */
     bool all_away;   /* no dense piece stays */
     uint64_t ring;   /* bytes; 0: as the shim chooses */
+    bool keeps_ring; /* also where nothing of these streams: others do */
 };
 
 /* Bytes are what the shim will have where: it moves chunks, and does not care for the borders of

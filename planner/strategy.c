@@ -477,24 +477,42 @@ static int judge_kv_q8(const struct row *row, struct strategy_case *c, struct st
     return r;
 }
 
-static int judge_vae_tiling(const struct row *row, struct strategy_case *c,
-                            struct strategy_result *out)
+enum {
+    TILES = 8,
+};
+
+/* Decoding in so many parts, one after the other. */
+static int judge_decoding(struct strategy_case *c, uint64_t parts, struct strategy_result *out)
 {
     struct subject *s = c->subject;
     size_t last = s->n_phases - 1;
     struct term before;
     int r;
 
+    if (parts < 2)
+        return 0;
     if (s->kind != SUBJECT_IMAGE || s->n_phases < 2 || strcmp(s->phases[last].name, "decode") != 0)
         return 0;
     before = s->phases[last].compute;
-    s->phases[last].compute = (struct term){before.bytes / 8, before.error / 8};
+    s->phases[last].compute = (struct term){before.bytes / parts, before.error / parts};
     r = judge_best(c, out);
     s->phases[last].compute = before;
     if (!r && out->fits)
         snprintf(out->why, sizeof(out->why), "decoding takes %.2f GB instead of %.2f GB",
-                 (double)before.bytes / 8e9, (double)before.bytes / 1e9);
+                 (double)(before.bytes / parts) / 1e9, (double)before.bytes / 1e9);
     return r;
+}
+
+static int judge_vae_slicing(const struct row *row, struct strategy_case *c,
+                             struct strategy_result *out)
+{
+    return judge_decoding(c, c->subject->work.batch, out);
+}
+
+static int judge_vae_tiling(const struct row *row, struct strategy_case *c,
+                            struct strategy_result *out)
+{
+    return judge_decoding(c, TILES, out);
 }
 
 size_t strategy_count(void)

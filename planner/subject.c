@@ -209,6 +209,18 @@ static void judge_draft(const struct arch *arch, const struct workload *work, st
     out->compute.error += draft.compute.error;
 }
 
+/* What was measured is the most that any phase took. */
+static struct term buffers_of(const struct subject *s, size_t phase)
+{
+    struct term term = s->demand.compute;
+
+    if (phase < s->main_phase)
+        term = (struct term){ENCODING, ENCODING};
+    else if (phase > s->main_phase)
+        term = demand_decode(&s->work);
+    return s->measured.compute && term.bytes > s->measured.compute ? s->demand.compute : term;
+}
+
 void subject_judge(struct subject *s, const struct workload *work)
 {
     const struct family *family = family_find(s->arch->name);
@@ -231,9 +243,7 @@ void subject_judge(struct subject *s, const struct workload *work)
         s->demand.compute = (struct term){s->measured.compute, s->measured.compute / 50};
     touch_pieces(s);
     for (size_t i = 0; i < s->n_phases; i++)
-        s->phases[i].compute = i < s->main_phase   ? (struct term){ENCODING, ENCODING}
-                               : i > s->main_phase ? demand_decode(work)
-                                                   : s->demand.compute;
+        s->phases[i].compute = buffers_of(s, i);
     for (size_t i = 0; i < s->n_phases; i++)
         s->phases[i].runs = i == s->main_phase ? 1 : 1.0 / (work->steps ? work->steps : 1);
 }

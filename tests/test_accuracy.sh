@@ -3,9 +3,10 @@
 # What vramshim-plan predicts, against what programs then take on the simulated card: memory within a
 # fiftieth, time of a pass within 15 in a hundred.
 #
-#   test_accuracy.sh [--short] APPS PLANNER
+#   test_accuracy.sh [--short] APPS PLANNER [BENCH]
 #
-# --short: without the programs, where running one takes long.
+# --short: without the programs, where running one takes long. BENCH: the pipeline of tests/bench as well,
+# which takes minutes.
 #
 # One run on a card that is large enough gives the planner the time of a pass; one under the library
 # what the program has beside that is not paged. Everything else is predicted.
@@ -18,6 +19,7 @@ if [ "$1" = --short ]; then
 fi
 apps=$1
 plan=$2
+bench=${3:-}
 sim=$MESON_BUILD_ROOT/tests/sim
 shim=$MESON_BUILD_ROOT/interpose/libvramshim.so
 unset VRAMSHIM_RAM VRAMSHIM_CHUNK VRAMSHIM_DISABLE VRAMSHIM_ENGINE
@@ -51,13 +53,18 @@ pass() {
     run "$2" "$3" || return 1
     echo $((($(stat clock_ns) - before) / ($2 - $1)))
 }
-predict() {
-    "$plan" "$model" --json --gpu "RTX 3060" --link gen3x16 --ram 4GiB --vram "$budget" \
-        --driver "$beside" --cache 16KiB --buffers 64KiB --ubatch 64 --pass "$alone" |
-        python3 -c "import json, sys
+# answer EXPRESSION: of the last answer, in which s is streaming.
+answer() {
+    python3 -c "import json, sys
 r = json.load(sys.stdin)
 s = next(s for s in r['strategies'] if s['name'] == 'stream')
-print($1)"
+print($1)" <"$scratch/predicted"
+}
+predict() {
+    "$plan" "$model" --json --gpu "RTX 3060" --link gen3x16 --ram 4GiB --vram "$budget" \
+        --driver "$beside" --cache 16KiB --buffers 64KiB --ubatch 64 --pass "$alone" \
+        >"$scratch/predicted"
+    answer "$1"
 }
 near() { awk "BEGIN { d = $1 / $2 - 1; exit !(d <= $3 && d >= -$3) }" </dev/null; }
 
@@ -88,6 +95,54 @@ judge() {
     done
 }
 
+# A component of tests/bench/programs.c: COMPONENT ARCHITECTURE PREFIX LAYERS, with headers alone.
+component() {
+    python3 - "$MESON_SOURCE_ROOT/tests" "$scratch/$1.gguf" "$2" "$3" "$4" <<'END'
+import sys
+
+sys.path.insert(0, sys.argv[1])
+from formats import gguf, string, tensor
+
+tensors, at = [], 0
+for layer in range(int(sys.argv[5])):
+    for i, share in enumerate((9, 2, 2, 9, 24, 24, 24)):
+        tensors.append(tensor(f"{sys.argv[4]}.{layer}.part{i}.weight", (160 * share, 1024), offset=at))
+        at += 640 * 1024 * share
+with open(sys.argv[2], "wb") as out:
+    out.write(gguf([string("general.architecture", sys.argv[3])], tensors, b""))
+    out.truncate(out.tell() + at)
+END
+}
+
+# measure FIGURE: of the pipeline at $ratio, by the last run of the bench.
+measure() { sed -n "s/.*\"policy\": \"engine\", \"figure\": \"$1\", \"value\": \([-+.e0-9]*\)}.*/\1/p" "$scratch/json"; }
+# The bench gives the mean of a round of twelve steps, in which the encoder and the decoder run once.
+judge_pipeline() {
+    component pipeline flux double_blocks 16
+    component text t5encoder blk 6
+    component pixels vae decoder.up 2
+    beside=
+    for ratio in 1.5 1.1 2 4; do
+        "$bench" --json --profile rtx3060 --program pipeline --form eager --policy engine \
+            --ratio "$ratio" >"$scratch/json"
+        took=$(measure pass_seconds)
+        peak=$(measure device_bytes)
+        alone=$(awk "BEGIN { printf \"%.9f\", $(measure pass_seconds_alone) * 64 / (64 + 6 / 12 + 4 / 12) }" </dev/null)
+        vram=$(awk "BEGIN { printf \"%d\", 24 * 94 * 640 * 1024 / $ratio + 4 * 1048576 }" </dev/null)
+        [ "$beside" ] || beside=$(awk "BEGIN { printf \"%d\", $peak - int($vram / 2097152) * 2097152 }" </dev/null)
+        VRAMSHIM_CHUNK=2MiB "$plan" "$scratch/pipeline.gguf" --encoder "$scratch/text.gguf" \
+            --decoder "$scratch/pixels.gguf" --json --gpu "RTX 3060" --link gen3x16 --ram 16GiB \
+            --vram "$vram" --driver "$beside" --buffers 4MiB --cache 1 --steps 12 --image 16x16 \
+            --pass "$alone" >"$scratch/predicted"
+        p=$(answer "s['peak_device_bytes']")
+        t=$(answer "(s['pass_seconds']['low'] + s['pass_seconds']['high']) / 2")
+        ok "pipeline, W/B $ratio: peak $p of $peak" near "$p" "$peak" 0.02
+        ok "pipeline, W/B $ratio: a step $t of $took s" near "$t" "$took" 0.15
+        ok "pipeline, W/B $ratio: streaming is recommended" \
+            test "$(answer "r['recommended']")" = stream
+    done
+}
+
 # The card that is here is asked.
 python3 "$MESON_SOURCE_ROOT/tests/reference/make_random_gguf.py" llama "$scratch/any.gguf"
 out=$(env LD_LIBRARY_PATH="$sim" SIM_VRAM=2GiB SIM_PROFILE=rtx3060 "$plan" "$scratch/any.gguf" --json)
@@ -101,4 +156,5 @@ else
     judge generate llama 16 28 15 11 20 40
     judge encoder bert 10 16 20 15
 fi
+[ -z "$bench" ] || judge_pipeline
 finish

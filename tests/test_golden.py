@@ -100,7 +100,11 @@ def check_pipeline(tap, model, encoder, decoder, how):
     tap.equal(f"and do not where two have to stay together{how}",
               tap.strategy("swap-encoder").get("fits"), False)
     tap.equal(f"tiles make decoding smaller{how}", tap.strategy("vae-tiling").get("fits"), True)
-    return tap.report
+    report = tap.report
+    tap.equal(f"of one picture there is nothing to decode one by one{how}", tap.strategy("vae-slicing"), {})
+    tap.answer(model, *parts, *arguments, "--batch", "4", "--image", "512x512")
+    tap.equal(f"of several there is{how}", tap.strategy("vae-slicing").get("quality"), "identical")
+    return report
 
 
 def check_picture(tap):

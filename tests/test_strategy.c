@@ -144,6 +144,54 @@ Test(strategy, is_never_slower_with_more_device_memory)
     }
 }
 
+/* What was thrown, in three phases: a picture's text, its steps and its decoding. */
+static void cut_into_phases(void)
+{
+    struct subject_phase *phases = subject.phases;
+    size_t ends[] = {subject.n_pieces / 4, subject.n_pieces - subject.n_pieces / 8,
+                     subject.n_pieces};
+    size_t at = 0;
+
+    subject.n_phases = ARRAY_SIZE(ends);
+    subject.main_phase = 1;
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+        phases[i] = (struct subject_phase){.name = "part", .first = at, .n = ends[i] - at};
+        phases[i].runs = i == 1 ? 1 : 1.0 / (double)(1 + dice(50));
+        phases[i].compute = (struct term){dice(64 * MIB), 0};
+        for (; at < ends[i]; at++)
+            phases[i].bytes += subject.pieces[at].bytes;
+    }
+}
+
+Test(strategy, in_phases_is_never_slower_with_more_memory_and_takes_no_more_than_there_is)
+{
+    int n_fits = 0;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t more = 1 + dice(2 * GIB);
+
+        throw_case();
+        cut_into_phases();
+        for (size_t row = 0; row < strategy_count(); row++) {
+            struct strategy_result first, second;
+
+            cr_assert_eq(strategy_judge(&given, row, &first), 0);
+            given.machine.device += more;
+            cr_assert_eq(strategy_judge(&given, row, &second), 0);
+            given.machine.device -= more;
+            if (!first.applies || !first.fits || !second.applies)
+                continue;
+            cr_assert(second.fits, "round %d: %s", round, first.name);
+            cr_assert_leq(second.high, first.high * (1 + 1e-9), "round %d: %s", round, first.name);
+            cr_assert_leq(first.peak, given.machine.device + given.machine.driver, "%s",
+                          first.name);
+            n_fits++;
+        }
+        subject_fini(&subject);
+    }
+    cr_expect_gt(n_fits, ROUNDS);
+}
+
 Test(strategy, takes_no_more_than_there_is)
 {
     for (int round = 0; round < ROUNDS; round++) {
