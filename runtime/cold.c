@@ -104,7 +104,7 @@ void cold_reset(void)
 uint64_t cold_room(void)
 {
     const struct spill *spill = &pagers.cold.spill;
-    uint64_t held = atomic_load(&residency.on_disk) * residency.space.slot_bytes;
+    uint64_t held = (atomic_load(&residency.on_disk) + TURNING) * residency.space.slot_bytes;
 
     return spill->budget > held ? spill->budget - held : 0;
 }

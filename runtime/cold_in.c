@@ -283,14 +283,18 @@ static size_t those_on_disk(struct block *const *blocks, size_t n, struct block 
     return there;
 }
 
-/* Making room ends a plan, which may bring some of them back itself. */
+/* Making room ends a plan, which may bring some of them back itself. Where the disk is full it is
+ * made for as many at a time as there are pages left. */
 static int bring_all(struct pager *pager, const struct driver *drv, struct block **blocks, size_t n)
 {
+    size_t least = n + 1;
     int r = 0;
 
     for (int attempt = 0; attempt < ATTEMPTS && (n = those_on_disk(blocks, n, blocks)); attempt++) {
         size_t done = 0;
 
+        attempt = n < least ? 0 : attempt;
+        least = n < least ? n : least;
         if (!make_room(pager, drv, n * residency.space.slot_bytes))
             return -ENOMEM;
         n = those_on_disk(blocks, n, blocks);

@@ -8,7 +8,8 @@
 #include "runtime/cold.h"
 
 enum {
-    BOUNCES = 2, /* buffers between memory and disk, which take turns */
+    BOUNCES = 2,       /* buffers between memory and disk, which take turns */
+    TURNING = BOUNCES, /* pages that no home is promised: what is to come back needs others to go */
 };
 
 char *cold_bounce(size_t i);

@@ -92,12 +92,34 @@ Test(disk, is_full_at_its_budget)
 {
     CUdeviceptr all;
 
-    setenv("VRAMSHIM_SPILL", "8MiB", 1);
+    setenv("VRAMSHIM_SPILL", "12MiB", 1);
     start_spilling();
     cr_expect_eq(cuMemAlloc_v2(&all, MANY * PAGE), CUDA_ERROR_OUT_OF_MEMORY);
     ok(cuMemAlloc_v2(&all, (MANY - 5) * PAGE));
     ok(cuMemFree_v2(all));
     expect_nothing_paged();
+}
+
+/* Two pages are left, by which all of memory changes places. */
+Test(disk, that_is_full_still_gives_back_what_is_there)
+{
+    struct device_code code;
+    CUdeviceptr out;
+    CUdeviceptr more;
+
+    setenv("VRAMSHIM_SPILL", "22MiB", 1);
+    code = start_spilling();
+    out = alloc(64);
+    fill_pages();
+    cr_expect_eq(stats_get(disk_bytes), 9 * PAGE);
+    cr_expect_eq(cuMemAlloc_v2(&more, PAGE), CUDA_ERROR_OUT_OF_MEMORY);
+    for (uint32_t i = 0; i < 3 * MANY; i++) {
+        ok(launch_copy(&code, out, at[i * 7 % MANY], 16, NULL));
+        cr_expect_eq(read_word(out), value_of(i * 7 % MANY));
+        ok(cuMemsetD32_v2(at[i * 5 % MANY] + 4096, i, 1));
+    }
+    expect_pages();
+    cr_expect_eq(stats_now().illegal_addresses, 0);
 }
 
 Test(disk, gives_launches_what_they_name)

@@ -234,6 +234,29 @@ Test(planned, memory_that_is_allocated_later_has_the_room_it_was_planned_with)
     stop_model(&m);
 }
 
+/* W/(B + H) of 2: of the model's 56 MiB memory takes 28. That is too little for first launches to
+ * read in place beside the plan, so that it is learned anew. */
+Test(planned, a_model_file_is_read_at_most_once_in_a_pass_and_nothing_is_written)
+{
+    struct model m = start_planned_file("14MiB", "14MiB", 14 * MIB);
+    uint64_t written, read;
+
+    passes(&m, 7);
+    cr_expect_geq(stats_get(streaming_plans), 1);
+    written = stats_get(bytes_written);
+    for (uint32_t i = 0; i < 6; i++) {
+        read = stats_get(bytes_read);
+        pass(&m);
+        expect_sum(&m);
+        read = stats_get(bytes_read) - read;
+        cr_expect(read > MODEL / 4 && read <= MODEL, "pass %u reads %lu", i, (unsigned long)read);
+    }
+    cr_expect_eq(stats_get(bytes_written), written);
+    cr_expect_leq(written, PAGE, "what was there before is none of the file's");
+    cr_expect_eq(stats_now().illegal_addresses, 0);
+    stop_model(&m);
+}
+
 /* What was there before is none of the file's; the allocation begins on the disk. */
 Test(planned, what_is_a_file_of_the_plan_is_not_written_to_the_disk)
 {
