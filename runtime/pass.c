@@ -50,11 +50,13 @@ static uint64_t enough(const struct pass_learner *learner)
     return max_u64(PASS_LEAST, min_u64(learner->period / 4, SURE));
 }
 
+/* A distance that is near moves the guess by one visit at most: it may be that of a piece which is
+ * visited twice, and those that agreed before would then be far from it. */
 static void judge(struct pass_learner *learner, uint64_t distance)
 {
     if (learner->period &&
         apart_u64(distance, learner->period) <= 1 + learner->period / TOLERANCE_SHARE) {
-        learner->period = distance;
+        learner->period += (distance > learner->period) - (distance < learner->period);
         learner->agreed = min_u64(learner->agreed + 1, enough(learner));
         return;
     }

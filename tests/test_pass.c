@@ -110,6 +110,18 @@ Test(pass, a_piece_that_several_layers_share_is_not_taken_for_the_pass)
     cr_expect_eq(learner.period, 24 * 8);
 }
 
+/* Two layers after each other share one: it is back six visits before the pass is over. */
+Test(pass, a_distance_that_is_near_does_not_lead_away_from_the_others)
+{
+    for (uint64_t n = 0; n < 2 * 162; n++) {
+        uint64_t layer = n / 6 % 27;
+
+        launch(n % 6 == 5 ? 1 + layer / 2 : 100 + 5 * layer + n % 6);
+    }
+    cr_expect(pass_learner_knows(&learner));
+    cr_expect_eq(learner.period, 162);
+}
+
 Test(pass, a_change_of_what_is_read_is_learned_anew)
 {
     read_model(100, 5, 1);
