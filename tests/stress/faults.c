@@ -5,16 +5,18 @@
  * and so on, with each of several errors; the program must end with success or with the driver's
  * own error.
  *
- *   faults [--markdown] PROGRAM [CALL [N ERROR]]
+ *   faults [--markdown] [--every N] [--from K] PROGRAM [CALL [N ERROR]]
  *
- * all; of one call only, "malloc" being one of them; one case in this process, for a debugger. The
- * program "calls" does a little of everything; others are those of passes.h.
+ * all, or every Nth from the Kth on (0 = the first); of one call only, "malloc" being one of them;
+ * one case in this process, for a debugger. The program "calls" does a little of everything; others
+ * are those of passes.h.
  *
  * One process per case. Every other case has streams that run on by themselves. Long rows of calls
  * are sampled, all of them are tried with FAULTS_ALL=1.
  */
 #include "tests/stress/faults.h"
 
+#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,7 +65,8 @@ static const char *const outcomes[OUTCOME_COUNT] = {
 };
 
 struct tally {
-    unsigned int cases;
+    unsigned int met;   /* cases there are, */
+    unsigned int cases; /* and that were tried */
     unsigned int violations;
 };
 
@@ -75,6 +78,8 @@ static bool is_violation(enum outcome outcome)
 static const char *program;
 static bool is_pass; /* the program is one of passes.h */
 static bool markdown;
+static unsigned int every = 1; /* of the cases one, */
+static unsigned int from;      /* from this one on */
 
 /* Shared with the process of a case. */
 static struct shared {
@@ -163,8 +168,11 @@ static uint64_t next_of(uint64_t nth, uint64_t calls, bool memory)
 static void print_row(const char *symbol, uint64_t calls, const struct error *error,
                       const unsigned int *seen)
 {
+    static const unsigned int nothing[OUTCOME_COUNT];
     const char *between = "";
 
+    if (!memcmp(seen, nothing, sizeof(nothing)))
+        return;
     printf(markdown ? "| %s | %llu | %s | " : "%-32s %6llu  %-14s  ", symbol,
            (unsigned long long)calls, error->name);
     for (int i = 0; i < OUTCOME_COUNT; i++) {
@@ -184,8 +192,11 @@ static void try_row(const char *symbol, uint64_t calls, const struct error *erro
     unsigned int seen[OUTCOME_COUNT] = {0};
 
     for (uint64_t nth = 1; nth <= calls; nth = next_of(nth, calls, memory)) {
-        struct report report = watch(symbol, (unsigned int)nth, error->result, false);
+        struct report report;
 
+        if (tally->met++ % every != from)
+            continue;
+        report = watch(symbol, (unsigned int)nth, error->result, false);
         tally->cases++;
         seen[report.outcome]++;
         if (!is_violation(report.outcome))
@@ -274,25 +285,44 @@ static int try_one(const char *called, const char *nth, const char *name)
     return 2;
 }
 
+static int usage(void)
+{
+    fprintf(stderr, "usage: faults [--markdown] [--every N] [--from K] PROGRAM [CALL [N ERROR]]\n");
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
+    static const struct option options[] = {
+        {"markdown", no_argument, NULL, 'm'},
+        {"every", required_argument, NULL, 'e'},
+        {"from", required_argument, NULL, 'k'},
+        {NULL, 0, NULL, 0},
+    };
+    int option;
+
+    while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+        if (option == 'm')
+            markdown = true;
+        else if (option == 'e')
+            every = (unsigned int)atoi(optarg);
+        else if (option == 'k')
+            from = (unsigned int)atoi(optarg);
+        else
+            return usage();
+    }
+    argv += optind;
+    argc -= optind;
+    if (argc < 1 || !every)
+        return usage();
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED) {
         perror("faults");
         return 2;
     }
-    if (argc > 1 && !strcmp(argv[1], "--markdown")) {
-        markdown = true;
-        argv++;
-        argc--;
-    }
-    if (argc < 2) {
-        fprintf(stderr, "usage: faults [--markdown] PROGRAM [CALL [N ERROR]]\n");
-        return 2;
-    }
-    program = argv[1];
+    program = argv[0];
     is_pass = strcmp(program, "calls") != 0;
-    if (argc == 5)
-        return try_one(argv[2], argv[3], argv[4]);
-    return try_all(argc == 3 ? argv[2] : NULL);
+    if (argc == 4)
+        return try_one(argv[1], argv[2], argv[3]);
+    return try_all(argc == 2 ? argv[1] : NULL);
 }
