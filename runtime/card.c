@@ -34,6 +34,7 @@ enum {
     ATTEMPTS = 3,      /* of a call that has no reason to fail */
     LEAST_BLOCKS = 16, /* a budget is cut into at least so many chunks, granularity permitting */
     SMALL_SHARE = 64,  /* and what is more than one of so many parts of it is paged */
+    LATER_SHARE = 4,   /* of the card that a process may come to have that finds it full */
 };
 
 struct pagers pagers = {
@@ -140,7 +141,9 @@ static int open_pools(struct pager *pager, const struct driver *drv, uint64_t de
                       uint64_t host_budget, const CUmemAllocationProp *host)
 {
     CUmemAllocationProp device = prop_at(CU_MEM_LOCATION_TYPE_DEVICE, pager->device);
-    uint64_t chunk = chunk_bytes(pagers.config.chunk, device_budget, pager->granularity);
+    uint64_t later = amount_resolve(pagers.config.vram, pager->total_bytes, pager->total_bytes);
+    uint64_t measure = max_u64(device_budget, later / LATER_SHARE);
+    uint64_t chunk = chunk_bytes(pagers.config.chunk, measure, pager->granularity);
     uint64_t bounces;
     uint64_t slot;
 
@@ -156,8 +159,8 @@ static int open_pools(struct pager *pager, const struct driver *drv, uint64_t de
         pool_init(&pager->pools[TIER_HOST], TIER_HOST, host, pager->device, host_budget,
                   pager->granularity, slot))
         return refuse(pager, "cannot be managed: no host memory for the tables");
-    if (device_budget / SMALL_SHARE < atomic_load(&pagers.small))
-        atomic_store(&pagers.small, device_budget / SMALL_SHARE);
+    if (measure / SMALL_SHARE < atomic_load(&pagers.small))
+        atomic_store(&pagers.small, measure / SMALL_SHARE);
     log_info("device %d: paging, device budget %llu MiB, host budget %llu MiB, chunk %llu MiB",
              pager->device, (unsigned long long)(device_budget / MIB),
              (unsigned long long)(host_budget / MIB), (unsigned long long)(slot / MIB));
@@ -204,6 +207,17 @@ int card_open(const struct driver *drv, CUdevice device, struct pager **out)
         return r ? r : PAGER_E_NATIVE;
     *out = pager;
     return 0;
+}
+
+const unsigned char *card_identity(struct pager *pager, const struct driver *drv)
+{
+    static const CUuuid unasked;
+
+    if (memcmp(&pager->identity, &unasked, sizeof(unasked)) == 0 &&
+        (!drv->cuDeviceGetUuid_v2 ||
+         drv->cuDeviceGetUuid_v2(&pager->identity, pager->device) != CUDA_SUCCESS))
+        pager->identity = pager->uuid;
+    return (const unsigned char *)pager->identity.bytes;
 }
 
 struct transfer *card_transfer(struct pager *pager, CUcontext ctx)

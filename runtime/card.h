@@ -56,7 +56,9 @@ enum card_state {
 struct pager {
     enum card_state state;
     CUdevice device;
-    CUuuid uuid;
+    CUuuid uuid; /* of the whole card */
+    CUuuid
+        identity; /* of what this process has of it; nothing but zeroes before it was asked for */
     uint64_t total_bytes; /* of the card */
     uint64_t granularity;
     struct profile costs; /* what is known of them; may be nothing */
@@ -105,6 +107,9 @@ static inline bool card_capture_is_open(void)
 /* Looks at the device once: can it page, what are its budgets. 0 or PAGER_E_NATIVE. A context of it
  * is current. */
 int card_open(const struct driver *drv, CUdevice device, struct pager **out);
+
+/* The card, or the part of it that is one by itself, as every process knows it. */
+const unsigned char *card_identity(struct pager *pager, const struct driver *drv);
 
 /* Pinned host memory that all cards together may take. */
 uint64_t card_host_budget(const struct config *config);

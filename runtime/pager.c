@@ -15,6 +15,7 @@
 #include <utlist.h>
 #include "runtime/card.h"
 #include "runtime/cold.h"
+#include "runtime/company.h"
 #include "runtime/experts.h"
 #include "runtime/gate.h"
 #include "runtime/log.h"
@@ -566,6 +567,15 @@ void pager_upload(const struct driver *drv, CUdeviceptr address, const void *sou
     pthread_mutex_unlock(&pagers.lock);
 }
 
+void pager_hear(const struct driver *drv)
+{
+    if (!company_has_news())
+        return;
+    pthread_mutex_lock(&pagers.lock);
+    room_hear(drv);
+    pthread_mutex_unlock(&pagers.lock);
+}
+
 /* With the lock, so that no home is moving; and not while somebody waits. */
 void pager_capture_began(void)
 {
@@ -651,6 +661,7 @@ void pager_reset_after_fork(void)
     recognise_reset();
     gate_reset();
     watch_reset();
+    company_reset();
 }
 
 static struct story_facts facts_of(const struct pager *pager, uint64_t card_free,

@@ -127,6 +127,10 @@ void pager_context_gone(const struct driver *drv, CUcontext ctx);
 void pager_upload(const struct driver *drv, CUdeviceptr address, const void *source,
                   uint64_t bytes);
 
+/* What company_is_due() for: when there is news, makes room for others on the card, or takes what
+ * they left. Outside of the gate. */
+void pager_hear(const struct driver *drv);
+
 /* What cuMemGetInfo tells: on entry the driver's own figures. */
 void pager_memory_info(const struct driver *drv, uint64_t *free_bytes, uint64_t *total_bytes);
 /* What cuDeviceTotalMem tells; the driver's own figure in, the story's out. */

@@ -11,6 +11,7 @@ static const struct room_facts facts = {
     .held = 6 * GIB,
     .used = 6 * GIB,
     .ceiling = 9 * GIB,
+    .share = ROOM_ALL,
 };
 
 static void expect(struct room_facts given, uint64_t ceiling, uint64_t evict, bool more)
@@ -60,4 +61,59 @@ Test(room, a_little_more_changes_nothing)
 
     given.ceiling = 9 * GIB - 256 * MIB;
     expect(given, 9 * GIB - 256 * MIB, 0, false);
+}
+
+Test(room, in_company_homes_go_that_are_more_than_a_share)
+{
+    struct room_facts given = facts;
+
+    given.share = 4 * GIB;
+    expect(given, 4 * GIB, 2 * GIB, false);
+}
+
+Test(room, a_little_more_than_a_share_stays)
+{
+    struct room_facts given = facts;
+
+    given.share = 6 * GIB - 256 * MIB;
+    expect(given, 6 * GIB, 0, false);
+}
+
+Test(room, a_share_that_is_not_free_yet_cannot_be_had_yet)
+{
+    struct room_facts given = facts;
+
+    given.free = 2 * GIB;
+    given.held = given.used = given.ceiling = 0;
+    given.share = 4 * GIB;
+    expect(given, GIB, 0, true);
+}
+
+/* Of 12 GiB. */
+static const struct {
+    const char *who;
+    uint64_t wanted;
+    struct company_claim others[3];
+    size_t n;
+    uint64_t share;
+} shares[] = {
+    {"alone", 20 * GIB, {{0}}, 0, 12 * GIB},
+    {"two who want more", 20 * GIB, {{0, 30 * GIB}}, 1, 6 * GIB},
+    {"four who want more", 20 * GIB, {{0, 30 * GIB}, {0, 9 * GIB}, {0, 8 * GIB}}, 3, 3 * GIB},
+    {"beside one who wants little", 20 * GIB, {{0, 2 * GIB}}, 1, 10 * GIB},
+    {"beside two who want little", 20 * GIB, {{0, 2 * GIB}, {0, GIB}}, 2, 9 * GIB},
+    {"beside little, more and much",
+     20 * GIB,
+     {{0, GIB}, {0, 4 * GIB}, {0, 9 * GIB}},
+     3,
+     11 * GIB / 3},
+    {"who wants little", 2 * GIB, {{0, 30 * GIB}}, 1, ROOM_ALL},
+    {"where there is enough for all", 5 * GIB, {{0, 3 * GIB}, {0, 4 * GIB}}, 2, ROOM_ALL},
+};
+
+Test(room, what_not_everybody_can_have_is_shared_evenly)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(shares); i++)
+        cr_expect_eq(room_share(12 * GIB, shares[i].wanted, shares[i].others, shares[i].n),
+                     shares[i].share, "%s", shares[i].who);
 }

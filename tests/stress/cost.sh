@@ -71,7 +71,7 @@ if [ -z "$why" ]; then
     out=$(cat "$scratch/log")
     ok 'the counted launch did name paged memory' has "$out" 'paged_ranges 400'
 fi
-limit download 'a download of memory that is not paged' 30
+limit download 'a download of memory that is not paged' 40
 limit upload 'an upload to memory that is not paged' 30
 limit attribute 'a question about memory that is not paged' 30
 limit fill 'a memset of memory that is not paged' 30

@@ -5,13 +5,16 @@
  *   hoard MIB [ROUNDS [LEAVE]]
  *
  * Takes MIB of memory in pieces of 2 MiB, as many as it is given, writes words into each of them by
- * a kernel and reads them back, in each round. Then it ends as LEAVE says, with work in flight:
+ * a kernel and reads them back, in each round; ROUNDS of 0 are as many as come until it is asked to
+ * terminate. Then it ends as LEAVE says, with work in flight:
  * return (the default, with nothing in flight), exit, quick (_exit), exec (of itself), fork (a
  * child that ends by exit), or stay, which is until it is killed.
  *
  * Ends with 0 when all that it was given held what was written; a line says how much that was.
  */
 #include <cuda.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +32,7 @@ static CUdeviceptr pieces[PIECES_MAX];
 static size_t n_pieces;
 static struct kernels kernels;
 static CUstream stream;
+static volatile sig_atomic_t asked; /* to terminate */
 
 static void must(CUresult result, const char *call)
 {
@@ -128,14 +132,21 @@ static int leave(const char *how)
     exit(status != 0);
 }
 
+static void note_signal(int number)
+{
+    asked = number;
+}
+
 int main(int argc, char **argv)
 {
     size_t mib = argc > 1 ? strtoul(argv[1], NULL, 10) : 32;
     unsigned long rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 1;
 
+    if (!rounds)
+        signal(SIGTERM, note_signal);
     start();
     take(mib / 2);
-    for (unsigned long i = 0; i < rounds; i++)
+    for (unsigned long i = 0; rounds ? i < rounds : !asked; i++)
         round_of((uint32_t)i * 7 + 1);
     printf("hoard: %zu MiB were right\n", 2 * n_pieces);
     return leave(argc > 3 ? argv[3] : "return");

@@ -111,4 +111,37 @@ for name in a b c; do
         test "$(sed -n 's/^device_most //p' "$scratch/stats.$name")" -ge 4194304
 done
 
+# Nobody has said who may have how much. The first one has all of it before the others come, and
+# does nothing for which it would have to ask for memory.
+rm -f "$SIM_SHARED"
+unset VRAMSHIM_VRAM
+export VRAMSHIM_ENGINE=lru VRAMSHIM_RAM=64MiB
+started=
+begin() {
+    env LD_PRELOAD="$shim" "$hoard" "$1" 0 >"$scratch/said.$2" 2>&1 &
+    started="$started $!"
+}
+# How many have so many bytes of the card: a row of nine numbers for each, after one for all.
+have() {
+    od -v -A n -t u8 -w72 -j 8 "$SIM_SHARED" | awk -v least="$1" '$1 >= least { n++ } END { print n + 0 }'
+}
+wait_for() {
+    for _ in $(seq 200); do
+        [ "$(have "$2")" -ge "$1" ] && return
+        sleep 0.1
+    done
+}
+begin 14 first
+wait_for 1 14680064
+begin 24 second
+begin 24 third
+wait_for 3 4194304
+ok "those who find a card full soon have a share of it, without being told to" test "$(have 4194304)" = 3
+# shellcheck disable=SC2086
+kill $started
+wait
+for name in first second third; do
+    ok "and what they have is right" grep -q "MiB were right" "$scratch/said.$name"
+done
+
 finish

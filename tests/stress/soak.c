@@ -22,6 +22,7 @@ enum {
     GROWTH = 4 << 20,  /* and bytes of it */
     KEPT = 128 << 10, /* bytes that malloc() may keep for later, of each thread's; it would adapt */
     HEAP = 24 << 20,  /* bytes in use: what is learned, until it is given up and begun anew */
+    TABLE = 2 << 20,  /* of device memory, which the first plan makes for all that follow */
 };
 
 struct sample {
@@ -126,7 +127,7 @@ static const char *what_has_grown(const struct sample *at)
         return "resident memory";
     if (at->descriptors > most->descriptors)
         return "the number of descriptors";
-    if (at->sim.device_used > most->sim.device_used)
+    if (at->sim.device_used > max_u64(most->sim.device_used, TABLE))
         return "device memory";
     if (at->sim.host_used > most->sim.host_used)
         return "pinned memory";
