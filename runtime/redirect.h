@@ -30,7 +30,8 @@ struct redirect {
     struct pager *pager;
     uint64_t plan;
     CUstream stream;
-    struct probe *probe; /* the launch is timed, nothing else */
+    struct probe *probe; /* the launch is timed, nothing else; NULL, or there as long as */
+    uint64_t weighing;   /* streaming.weighing is this */
     struct trial *trial; /* it is the first of its function, and is timed */
     uint32_t n_slots;
     uint32_t slots[REDIRECT_SLOTS_MAX];

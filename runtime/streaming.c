@@ -368,8 +368,8 @@ void streaming_launched(const struct driver *drv, struct redirect *redirect)
         return;
     if (redirect->trial && s->state == STREAMING_RUNNING && card_may_drain())
         trial_launched(s, drv, redirect);
-    if (redirect->probe && (s->state == STREAMING_COMPARING || s->side.on))
-        weigh_launched(drv, redirect);
+    if (s->state == STREAMING_COMPARING || s->side.on)
+        weigh_launched(s, drv, redirect);
     if (s->state != STREAMING_RUNNING)
         return;
     if (redirect->unguarded) {

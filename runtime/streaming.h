@@ -62,6 +62,7 @@ struct streaming {
     struct digester digester;
     struct probe *probes; /* launches that were timed */
     uint32_t n_probes;
+    uint64_t weighing;        /* times that all of them were dropped */
     CUfunction launched;      /* last, while changes are explained */
     bool blamed;              /* some function, for one of them */
     bool hopeless;            /* there is somebody who writes and was not found */

@@ -113,6 +113,7 @@ struct redirect *weigh_launch(struct streaming *s, const struct driver *drv,
     redirect->plan = s->plan;
     redirect->stream = launch->stream;
     redirect->probe = probe;
+    redirect->weighing = s->weighing;
     probe->function = (uintptr_t)launch->function;
     probe->next = s->probes;
     s->probes = probe;
@@ -120,10 +121,12 @@ struct redirect *weigh_launch(struct streaming *s, const struct driver *drv,
     return redirect;
 }
 
-void weigh_launched(const struct driver *drv, struct redirect *redirect)
+/* Another thread may have made something of what was timed in the meantime. */
+void weigh_launched(const struct streaming *s, const struct driver *drv, struct redirect *redirect)
 {
-    redirect->probe->ended =
-        drv->cuEventRecord(redirect->probe->end, redirect->stream) == CUDA_SUCCESS;
+    if (redirect->probe && redirect->weighing == s->weighing)
+        redirect->probe->ended =
+            drv->cuEventRecord(redirect->probe->end, redirect->stream) == CUDA_SUCCESS;
 }
 
 void weigh_look_again(struct streaming *s)
@@ -306,4 +309,5 @@ void weigh_forget(struct streaming *s, const struct driver *drv, bool alive)
         probe_free(drv, probe, alive);
     }
     s->n_probes = 0;
+    s->weighing++;
 }

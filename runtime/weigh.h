@@ -21,7 +21,7 @@ struct redirect *weigh_launch(struct streaming *s, const struct driver *drv,
                               const struct launch *launch, const struct extents *extents,
                               struct pager *pager);
 /* It was given to the driver. */
-void weigh_launched(const struct driver *drv, struct redirect *redirect);
+void weigh_launched(const struct streaming *s, const struct driver *drv, struct redirect *redirect);
 
 /* More buffers have been named since, so that it is known better where those end that were timed.
  */
