@@ -18,7 +18,7 @@
 enum {
     RESERVE = 2,        /* slots, */
     RESERVE_FROM = 16,  /* of so many or more */
-    ATTEMPTS = 4,       /* at making room: somebody else may take it */
+    ATTEMPTS = 4,       /* at making room: somebody else may take it; and at a safe point */
     PATIENCE_MS = 2000, /* for a host function of the program to return */
 };
 
@@ -40,15 +40,27 @@ static uint64_t room_for_homes(const struct pager *pager)
            align_down(host_room(pager), slot);
 }
 
-/* A safe point, waited for while a host function of the program runs. */
-static bool enter(struct pager *pager, const struct driver *drv, struct transfer **out)
+/* Waited for while a host function of the program runs. */
+static bool may_drain_soon(void)
 {
     for (int waited = 0; waited < PATIENCE_MS && !card_may_drain(); waited++) {
         if (card_capture_is_open() || atomic_load(&pagers.value_waits))
             return false;
         usleep(1000);
     }
-    return streaming_pause(pager, drv, out);
+    return card_may_drain();
+}
+
+/* A safe point. Without it the program is told that there is no memory, so a thread that is slow to
+ * submit what it has begun to, on a machine with much to do, is waited for longer than elsewhere.
+ */
+static bool enter(struct pager *pager, const struct driver *drv, struct transfer **out)
+{
+    for (int attempt = 0; attempt < ATTEMPTS && may_drain_soon(); attempt++) {
+        if (streaming_pause(pager, drv, out))
+            return true;
+    }
+    return false;
 }
 
 /* Made free with the rest, for a time when there can be no safe point. */

@@ -16,6 +16,7 @@ enum {
     ROUNDS_MAX = 64,
     LEFT_FREE = 2,  /* slots of host memory, for what is named in another way than the plan knows */
     LEFT_SHARE = 8, /* part of it that is left free for what is no part of the plan, at most */
+    ATTEMPTS = 4,   /* at a safe point without which the program is told that there is no memory */
 };
 
 /* Where the pieces are, as seen from where they should be. */
@@ -253,10 +254,13 @@ int cold_settle_copies(struct pager *pager, const struct driver *drv, struct blo
     }
     if (!unclear && !guard_noticed(&s->guard))
         return 0;
-    if (!streaming_make_way(pager, drv, &transfer))
-        return -ENOMEM;
-    card_leave(drv);
-    return 0;
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        if (!streaming_make_way(pager, drv, &transfer))
+            continue;
+        card_leave(drv);
+        return 0;
+    }
+    return -ENOMEM;
 }
 
 void cold_came_back(struct pager *pager, const struct block *block)
