@@ -34,7 +34,10 @@ enum {
     ATTEMPTS = 3,      /* of a call that has no reason to fail */
     LEAST_BLOCKS = 16, /* a budget is cut into at least so many chunks, granularity permitting */
     SMALL_SHARE = 64,  /* and what is more than one of so many parts of it is paged */
-    LATER_SHARE = 4,   /* of the card that a process may come to have that finds it full */
+    ADDRESS_SHARE = 4, /* of the address space that a limit leaves, for homes, */
+    PINNED_SHARE =
+        8,           /* and of it for pinned memory, whose chunks have addresses of their own too */
+    LATER_SHARE = 4, /* of the card that a process may come to have that finds it full */
 };
 
 struct pagers pagers = {
@@ -126,7 +129,8 @@ static int refuse(struct pager *pager, const char *why)
     return PAGER_E_NATIVE;
 }
 
-static int space_ready(const struct driver *drv, uint64_t budgets, uint64_t slot_bytes)
+static int space_ready(const struct driver *drv, uint64_t budgets, uint64_t most,
+                       uint64_t slot_bytes)
 {
     uint64_t bytes = 64 * GIB;
 
@@ -134,7 +138,22 @@ static int space_ready(const struct driver *drv, uint64_t budgets, uint64_t slot
         return 0;
     while (bytes < 8 * budgets)
         bytes *= 2;
+    while (bytes > most)
+        bytes /= 2;
     return residency_init(drv, bytes, slot_bytes, slot_bytes);
+}
+
+/* Reserved addresses count for RLIMIT_AS, as memory does that nobody uses. More than a share of
+ * what is left is not taken, or the program would find none. */
+static void tell_if_cramped(const struct pager *pager, uint64_t budgets)
+{
+    uint64_t space = atomic_load(&residency.bytes);
+
+    if (space < budgets)
+        log_warn("device %d: only %llu MiB of address space can be reserved for %llu MiB of memory "
+                 "(ulimit -v); what finds no addresses is left to the driver",
+                 pager->device, (unsigned long long)(space / MIB),
+                 (unsigned long long)(budgets / MIB));
 }
 
 static int open_pools(struct pager *pager, const struct driver *drv, uint64_t device_budget,
@@ -144,12 +163,18 @@ static int open_pools(struct pager *pager, const struct driver *drv, uint64_t de
     uint64_t later = amount_resolve(pagers.config.vram, pager->total_bytes, pager->total_bytes);
     uint64_t measure = max_u64(device_budget, later / LATER_SHARE);
     uint64_t chunk = chunk_bytes(pagers.config.chunk, measure, pager->granularity);
+    uint64_t addresses = host_memory_addresses();
+    uint64_t budgets;
     uint64_t bounces;
     uint64_t slot;
 
-    if (space_ready(drv, device_budget + host_budget + cold_wish(device_budget + host_budget),
-                    chunk))
-        return refuse(pager, "has no address space to spare");
+    host_budget = min_u64(host_budget, addresses / PINNED_SHARE);
+    budgets = device_budget + host_budget;
+    if (budgets > addresses / ADDRESS_SHARE)
+        return refuse(pager, "has too little address space (ulimit -v)");
+    if (space_ready(drv, budgets + cold_wish(budgets), addresses / ADDRESS_SHARE, chunk))
+        return refuse(pager, "has no address space to spare (ulimit -v)");
+    tell_if_cramped(pager, budgets);
     slot = residency.space.slot_bytes;
     bounces = cold_open(drv, slot, host_budget);
     host_budget = host_budget > 2 * bounces ? host_budget - bounces : host_budget;

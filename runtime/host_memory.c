@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "runtime/util.h"
 
@@ -255,4 +257,20 @@ uint64_t host_memory_available(const char *root)
 uint64_t host_memory_total(const char *root)
 {
     return meminfo(root, "MemTotal");
+}
+
+uint64_t host_memory_addresses(void)
+{
+    FILE *file;
+    struct rlimit limit;
+    uint64_t pages = 0;
+
+    if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY)
+        return UINT64_MAX;
+    file = fopen("/proc/self/statm", "re");
+    if (file && fscanf(file, "%" SCNu64, &pages) != 1)
+        pages = 0;
+    if (file)
+        fclose(file);
+    return less_u64(limit.rlim_cur, pages * (uint64_t)sysconf(_SC_PAGESIZE));
 }

@@ -20,6 +20,10 @@ uint64_t host_memory_available(const char *root);
 /* The total size of host memory in bytes, 0 when unknown. */
 uint64_t host_memory_total(const char *root);
 
+/* Bytes of address space that the process may still take; UINT64_MAX when RLIMIT_AS sets no limit.
+ */
+uint64_t host_memory_addresses(void);
+
 /* The pieces, which read no file. Each returns false, output untouched, when there is no answer. */
 
 /* A line "KEY: 12 kB" or "KEY 12", as bytes. */

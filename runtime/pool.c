@@ -2,7 +2,10 @@
 #include "runtime/pool.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include "runtime/log.h"
 #include "runtime/stats.h"
 #include "runtime/vmm.h"
 
@@ -30,6 +33,20 @@ int pool_init(struct pool *pool, enum tier tier, const CUmemAllocationProp *prop
     return pool->spare ? 0 : -ENOMEM;
 }
 
+/* Once: it is a limit, and will be met again. */
+static void tell_of_limit(void)
+{
+    static atomic_bool told;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        !atomic_exchange(&told, true))
+        log_warn(
+            "no addresses are left for more pinned memory (ulimit -v %llu); what is pinned has "
+            "to do",
+            (unsigned long long)limit.rlim_cur / 1024);
+}
+
 static int alias_map(struct pool *pool, const struct driver *drv, struct chunk *chunk)
 {
     struct vmm_access access = {.n = 0};
@@ -37,6 +54,8 @@ static int alias_map(struct pool *pool, const struct driver *drv, struct chunk *
     int r;
 
     r = driver_errno(drv->cuMemAddressReserve(&alias, chunk->bytes, 0, 0, 0));
+    if (r == -ENOMEM)
+        tell_of_limit();
     if (r)
         return r;
     vmm_access_add(&access, pool->device);

@@ -92,7 +92,7 @@ int space_take(struct space *space, uint64_t n_slots, CUdeviceptr *out_address)
         space->n_runs++;
         return 0;
     }
-    return -ENOMEM;
+    return -ENOSPC;
 }
 
 void space_give(struct space *space, uint64_t address, uint64_t n_slots)

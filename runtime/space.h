@@ -25,7 +25,7 @@ struct space {
  * a power of two. -ENOMEM when not even `least_bytes` can be had. */
 int space_init(struct space *space, const struct driver *drv, uint64_t bytes, uint64_t least_bytes,
                uint64_t slot_bytes);
-/* Locking for both: the caller's. -ENOMEM when no run of `n_slots` is free. */
+/* Locking for both: the caller's. -ENOSPC when no run of `n_slots` is free; -ENOMEM. */
 int space_take(struct space *space, uint64_t n_slots, CUdeviceptr *out_address);
 /* Never fails: room for one more hole was reserved by space_take(). */
 void space_give(struct space *space, uint64_t address, uint64_t n_slots);

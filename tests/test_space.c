@@ -38,7 +38,7 @@ Test(space, gives_out_what_it_reserved_and_no_more)
     CUdeviceptr address;
 
     cr_assert_eq(take(8), space.base);
-    cr_assert_eq(space_take(&space, 1, &address), -ENOMEM);
+    cr_assert_eq(space_take(&space, 1, &address), -ENOSPC);
 }
 
 Test(space, joins_neighbours_that_come_back_in_any_order)

@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "runtime/util.h"
 #include "tests/sim/calls.h"
@@ -37,6 +38,30 @@ struct vmm_mapping *vmm_mapping_at(uint64_t address)
     return mmu_holds(address) ? mmu_page(address)->mapping : NULL;
 }
 
+/* A driver reserves addresses of the process, where they count for RLIMIT_AS. Those of the window
+ * have been counted already, so as much again is taken elsewhere. */
+static bool count_addresses(struct reservation *reservation)
+{
+    struct rlimit limit;
+    void *at;
+
+    if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY)
+        return true;
+    at = mmap(NULL, reservation->range.bytes, PROT_NONE,
+              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED)
+        return false;
+    reservation->counted = at;
+    return true;
+}
+
+static void reservation_free(struct reservation *reservation)
+{
+    if (reservation->counted)
+        munmap(reservation->counted, reservation->range.bytes);
+    free(reservation);
+}
+
 CUresult sim_cuMemAddressReserve(CUdeviceptr *ptr, size_t size, size_t alignment, CUdeviceptr addr,
                                  unsigned long long flags)
 {
@@ -53,9 +78,10 @@ CUresult sim_cuMemAddressReserve(CUdeviceptr *ptr, size_t size, size_t alignment
     if (!reservation)
         return CUDA_ERROR_OUT_OF_MEMORY;
     reservation->range.bytes = size;
-    reservation->range.base = mmu_take_region(size, alignment, addr);
+    if (count_addresses(reservation))
+        reservation->range.base = mmu_take_region(size, alignment, addr);
     if (!reservation->range.base) {
-        free(reservation);
+        reservation_free(reservation);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     if (!ranges_insert(&reservations, &reservation->range))
@@ -86,7 +112,7 @@ CUresult sim_cuMemAddressFree(CUdeviceptr ptr, size_t size)
         return CUDA_ERROR_INVALID_VALUE;
     ranges_remove(&reservations, &reservation->range);
     mmu_give_region(ptr);
-    free(reservation);
+    reservation_free(reservation);
     counters.reservations--;
     return CUDA_SUCCESS;
 }

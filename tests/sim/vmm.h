@@ -10,6 +10,7 @@
 
 struct reservation {
     struct range range;
+    void *counted; /* by the kernel, under a limit; NULL without */
 };
 extern struct ranges reservations;
 

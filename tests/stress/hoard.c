@@ -86,6 +86,10 @@ static void round_of(uint32_t key)
 {
     uint8_t *bytes = malloc(PIECE);
 
+    if (!bytes) {
+        printf("hoard: there is no host memory\n");
+        exit(3);
+    }
     for (size_t i = 0; i < n_pieces; i++) {
         memset(bytes, (int)(key + i), PIECE);
         MUST(cuMemcpyHtoD, pieces[i], bytes, PIECE);
