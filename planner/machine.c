@@ -290,9 +290,7 @@ static int parse_size(const char *option, const char *text, uint64_t *out, char 
 {
     if (!text || config_parse_size(text, out))
         return 0;
-    snprintf(error, size,
-             "%s \"%s\" is no size such as 8GiB (a share would need a card to look at)", option,
-             text);
+    snprintf(error, size, "%s \"%s\" is no size such as 8GiB", option, text);
     return -EINVAL;
 }
 
@@ -349,6 +347,28 @@ static int take_host(const struct machine_request *request, struct machine *m, c
     return r;
 }
 
+/* As VRAMSHIM_VRAM: so much, or all but so much of what is there. */
+static int take_vram(const char *text, struct machine *m, char *error, size_t size)
+{
+    struct amount amount;
+
+    if (!text)
+        return 0;
+    if (!config_parse_amount(text, &amount)) {
+        snprintf(error, size, "--vram \"%s\" is no size such as 8GiB, share such as 80%%, or -1GiB",
+                 text);
+        return -EINVAL;
+    }
+    if (!m->has_card && (amount.percent || amount.leave_free)) {
+        snprintf(error, size, "--vram \"%s\" of which card? name one with --gpu", text);
+        return -EINVAL;
+    }
+    m->device = amount.percent || amount.leave_free
+                    ? amount_resolve(amount, less_u64(m->free, m->driver), m->memory)
+                    : amount.value;
+    return 0;
+}
+
 /* The driver's share goes off what is free; what was asked for is taken as it is. */
 static int take_device(const struct machine_request *request, struct machine *m, char *error,
                        size_t size)
@@ -359,8 +379,8 @@ static int take_device(const struct machine_request *request, struct machine *m,
         return r;
     if (request->driver)
         m->driver_error = 0;
-    m->device = m->free > m->driver ? (uint64_t)((double)(m->free - m->driver) * BUDGET_SHARE) : 0;
-    r = parse_size("--vram", request->vram, &m->device, error, size);
+    m->device = (uint64_t)((double)less_u64(m->free, m->driver) * BUDGET_SHARE);
+    r = take_vram(request->vram, m, error, size);
     if (!r && request->vram && !m->has_card) {
         m->has_card = true;
         snprintf(m->card, sizeof(m->card), "a card with that much memory");

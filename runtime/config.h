@@ -74,6 +74,8 @@ uint64_t amount_resolve(struct amount amount, uint64_t available, uint64_t total
 /* Parses "8GiB", "1.5G", "4096". False for anything else, overflow and negative numbers included.
  */
 bool config_parse_size(const char *text, uint64_t *out);
+/* The same, "80%" for a share, and either with a minus for what is to be left free. */
+bool config_parse_amount(const char *text, struct amount *out);
 
 /* One row of settings.def, for programs that offer the settings to a person. */
 struct setting {

@@ -188,7 +188,7 @@ static void print_size(const void *value, char *out, size_t size)
     format_size(*(const uint64_t *)value, out, size);
 }
 
-static bool parse_amount(const char *text, void *value)
+bool config_parse_amount(const char *text, struct amount *out)
 {
     struct amount amount = {.leave_free = text[0] == '-'};
 
@@ -196,8 +196,13 @@ static bool parse_amount(const char *text, void *value)
     amount.percent = strchr(text, '%') != NULL;
     if (!(amount.percent ? parse_percent : config_parse_size)(text, &amount.value))
         return false;
-    *(struct amount *)value = amount;
+    *out = amount;
     return true;
+}
+
+static bool parse_amount(const char *text, void *value)
+{
+    return config_parse_amount(text, value);
 }
 
 static void print_amount(const void *value, char *out, size_t size)

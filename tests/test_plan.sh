@@ -75,6 +75,15 @@ ok "a check without a card cannot be made" says "with --gpu or --vram"
 expect 0 env VRAMSHIM_RAM=3MiB "$plan" "$model" --json --vram 64MiB --link gen4x16 --buffers 1
 ok "without --pinned the shim's own setting counts" gives "r['budget']['pinned_bytes']" 3145728
 
+expect 0 "$plan" "$model" --gpu "RTX 3060" --vram -1GiB --driver 0 --json
+ok "memory may be what is left free" gives "r['budget']['device_bytes'] < 11 << 30 and r['budget']['device_bytes'] > 9 << 30" True
+expect 0 "$plan" "$model" --gpu "RTX 3060" --vram 25% --json
+ok "or a share of the card" gives "r['budget']['device_bytes'] == 3 << 30" True
+expect 2 env LD_LIBRARY_PATH="$scratch" "$plan" "$model" --vram 25%
+ok "of one that is known" says "of which card? name one with --gpu"
+expect 2 "$plan" "$model" --vram 8Gib!
+ok "what is none of these is said" says 'is no size such as 8GiB, share such as 80%, or -1GiB'
+
 expect 0 on 64MiB --json --
 ok "sizes in JSON are exact" gives "r['model']['bytes']" 50366464
 ok "JSON counts parameters" gives "r['model']['parameters']" 21004288
@@ -238,8 +247,6 @@ expect 2 "$plan" "$model" --ctx -5
 ok "a negative context is refused" says '--ctx "-5" is no number from 1 to'
 expect 2 "$plan" "$model" --image 0x5
 ok "an image without width is refused" says "no size such as 1024x768"
-expect 2 "$plan" "$model" --vram 50%
-ok "a share is refused: there is no card to take it of" says '"50%" is no size'
 expect 2 "$plan" "$model" --ram=-1GiB
 ok "a negative size is refused" says '"-1GiB" is no size'
 expect 2 "$plan" "$model" --json=yes
