@@ -4,13 +4,14 @@
 /* Getting the memory that nodes of graphs name into one tier, for a driver that wants it so. */
 
 #include <stdbool.h>
+#include "runtime/cold.h"
 #include "runtime/driver.h"
 
-/* Whether a call may be accepted now that was refused. */
-bool graph_gather_copy(const struct driver *drv, const CUDA_MEMCPY3D *copy);
-bool graph_gather_memset(const struct driver *drv, const CUDA_MEMSET_NODE_PARAMS *set);
-bool graph_gather_params(const struct driver *drv, const CUgraphNodeParams *params);
-bool graph_gather_graph(const struct driver *drv, CUgraph graph);
+/* 1: a call may be accepted now that was refused; 0, or why not: cold_result(). */
+int graph_gather_copy(const struct driver *drv, const CUDA_MEMCPY3D *copy);
+int graph_gather_memset(const struct driver *drv, const CUDA_MEMSET_NODE_PARAMS *set);
+int graph_gather_params(const struct driver *drv, const CUgraphNodeParams *params);
+int graph_gather_graph(const struct driver *drv, CUgraph graph);
 
 enum {
     GATHER_TRIES = 4, /* between gathering and the call other threads may take memory apart again */
@@ -20,9 +21,13 @@ enum {
 #define GATHERED(result, gather, call)                                                             \
     CUresult result = (call);                                                                      \
                                                                                                    \
-    for (int tries = 0; result == CUDA_ERROR_INVALID_VALUE && tries < GATHER_TRIES && (gather);    \
-         tries++)                                                                                  \
-    result = (call)
+    for (int tries = 0; result == CUDA_ERROR_INVALID_VALUE && tries < GATHER_TRIES; tries++) {     \
+        int gathered = (gather);                                                                   \
+                                                                                                   \
+        if (!gathered)                                                                             \
+            break;                                                                                 \
+        result = gathered > 0 ? (call) : cold_result(gathered);                                    \
+    }
 
 #define WITH_GATHERED(gather, call)                                                                \
     GATHERED(result, gather, call);                                                                \

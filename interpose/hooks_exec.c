@@ -202,10 +202,7 @@ CUresult hook_cuGraphUpload(const struct driver *drv, CUgraphExec graph_exec, CU
 
 /* A call, made again once memory is gathered or room is made. */
 #define INSTANTIATE(flags, call)                                                                   \
-    CUresult result = (call);                                                                      \
-                                                                                                   \
-    if (result == CUDA_ERROR_INVALID_VALUE && graph_gather_graph(drv, graph))                      \
-        result = (call);                                                                           \
+    GATHERED(result, graph_gather_graph(drv, graph), call);                                        \
     WITH_ROOM(drv, result, call);                                                                  \
     if (result == CUDA_SUCCESS)                                                                    \
         replay_note(drv, *graph_exec, graph, (flags)&CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH);   \
@@ -281,7 +278,7 @@ CUresult hook_cuGraphExecKernelNodeSetParams(const struct driver *drv, CUgraphEx
 
     if (node_params)
         memcpy(&params, node_params, sizeof(*node_params));
-    FOLLOWED(false, drv->cuGraphExecKernelNodeSetParams(graph_exec, node, node_params),
+    FOLLOWED(0, drv->cuGraphExecKernelNodeSetParams(graph_exec, node, node_params),
              replay_set_kernel(drv, graph_exec, node, &params));
 }
 
@@ -289,7 +286,7 @@ CUresult hook_cuGraphExecKernelNodeSetParams_v2(const struct driver *drv, CUgrap
                                                 CUgraphNode node,
                                                 const CUDA_KERNEL_NODE_PARAMS *node_params)
 {
-    FOLLOWED(false, drv->cuGraphExecKernelNodeSetParams_v2(graph_exec, node, node_params),
+    FOLLOWED(0, drv->cuGraphExecKernelNodeSetParams_v2(graph_exec, node, node_params),
              replay_set_kernel(drv, graph_exec, node, node_params));
 }
 
@@ -297,7 +294,7 @@ CUresult hook_cuGraphExecMemcpyNodeSetParams(const struct driver *drv, CUgraphEx
                                              CUgraphNode node, const CUDA_MEMCPY3D *copy_params,
                                              CUcontext ctx)
 {
-    FOLLOWED(copy_params && graph_gather_copy(drv, copy_params),
+    FOLLOWED(copy_params ? graph_gather_copy(drv, copy_params) : 0,
              drv->cuGraphExecMemcpyNodeSetParams(graph_exec, node, copy_params, ctx),
              replay_set_copy(drv, graph_exec, node, copy_params));
 }
@@ -307,7 +304,7 @@ CUresult hook_cuGraphExecMemsetNodeSetParams(const struct driver *drv, CUgraphEx
                                              const CUDA_MEMSET_NODE_PARAMS *memset_params,
                                              CUcontext ctx)
 {
-    FOLLOWED(memset_params && graph_gather_memset(drv, memset_params),
+    FOLLOWED(memset_params ? graph_gather_memset(drv, memset_params) : 0,
              drv->cuGraphExecMemsetNodeSetParams(graph_exec, node, memset_params, ctx),
              replay_set_memset(graph_exec, node, memset_params));
 }
@@ -316,21 +313,21 @@ CUresult hook_cuGraphExecHostNodeSetParams(const struct driver *drv, CUgraphExec
                                            CUgraphNode node,
                                            const CUDA_HOST_NODE_PARAMS *node_params)
 {
-    FOLLOWED(false, drv->cuGraphExecHostNodeSetParams(graph_exec, node, node_params),
+    FOLLOWED(0, drv->cuGraphExecHostNodeSetParams(graph_exec, node, node_params),
              replay_set_host(graph_exec, node, node_params));
 }
 
 CUresult hook_cuGraphExecChildGraphNodeSetParams(const struct driver *drv, CUgraphExec graph_exec,
                                                  CUgraphNode node, CUgraph child_graph)
 {
-    FOLLOWED(false, drv->cuGraphExecChildGraphNodeSetParams(graph_exec, node, child_graph),
+    FOLLOWED(0, drv->cuGraphExecChildGraphNodeSetParams(graph_exec, node, child_graph),
              replay_set_unknown(graph_exec));
 }
 
 CUresult hook_cuGraphNodeSetEnabled(const struct driver *drv, CUgraphExec graph_exec,
                                     CUgraphNode node, unsigned int is_enabled)
 {
-    FOLLOWED(false, drv->cuGraphNodeSetEnabled(graph_exec, node, is_enabled),
+    FOLLOWED(0, drv->cuGraphNodeSetEnabled(graph_exec, node, is_enabled),
              replay_set_enabled(graph_exec, node, is_enabled));
 }
 
@@ -366,7 +363,7 @@ static void follow_params(const struct driver *drv, CUgraphExec exec, CUgraphNod
 CUresult hook_cuGraphExecNodeSetParams(const struct driver *drv, CUgraphExec graph_exec,
                                        CUgraphNode node, CUgraphNodeParams *node_params)
 {
-    FOLLOWED(node_params && graph_gather_params(drv, node_params),
+    FOLLOWED(node_params ? graph_gather_params(drv, node_params) : 0,
              drv->cuGraphExecNodeSetParams(graph_exec, node, node_params),
              follow_params(drv, graph_exec, node, node_params));
 }

@@ -17,12 +17,18 @@ enum {
     NODES_MAX = 1 << 20, /* of a graph that is looked through */
 };
 
+/* Of two pieces. */
+static int both(int one, int other)
+{
+    return one < 0 ? one : other < 0 ? other : one | other;
+}
+
 /* Whether a copy may be accepted now that was refused. */
-static bool gather_side(const struct driver *drv, CUmemorytype type, CUdeviceptr at, uint64_t bytes)
+static int gather_side(const struct driver *drv, CUmemorytype type, CUdeviceptr at, uint64_t bytes)
 {
     bool device = type == CU_MEMORYTYPE_DEVICE || type == CU_MEMORYTYPE_UNIFIED;
 
-    return device && pager_gather(drv, at, bytes);
+    return device ? pager_gather(drv, at, bytes) : 0;
 }
 
 static uint64_t span_of(uint64_t width, uint64_t pitch, uint64_t height, uint64_t slice,
@@ -31,29 +37,28 @@ static uint64_t span_of(uint64_t width, uint64_t pitch, uint64_t height, uint64_
     return height && depth ? (depth - 1) * slice + (height - 1) * pitch + width : 0;
 }
 
-bool graph_gather_copy(const struct driver *drv, const CUDA_MEMCPY3D *c)
+int graph_gather_copy(const struct driver *drv, const CUDA_MEMCPY3D *c)
 {
     uint64_t width = c->WidthInBytes;
     uint64_t src_slice = c->srcPitch * c->srcHeight;
     uint64_t dst_slice = c->dstPitch * c->dstHeight;
     CUdeviceptr src = c->srcDevice + c->srcZ * src_slice + c->srcY * c->srcPitch + c->srcXInBytes;
     CUdeviceptr dst = c->dstDevice + c->dstZ * dst_slice + c->dstY * c->dstPitch + c->dstXInBytes;
-    bool any = gather_side(drv, c->srcMemoryType, src,
-                           span_of(width, c->srcPitch, c->Height, src_slice, c->Depth));
+    int r = gather_side(drv, c->srcMemoryType, src,
+                        span_of(width, c->srcPitch, c->Height, src_slice, c->Depth));
 
-    return gather_side(drv, c->dstMemoryType, dst,
-                       span_of(width, c->dstPitch, c->Height, dst_slice, c->Depth)) ||
-           any;
+    return both(r, gather_side(drv, c->dstMemoryType, dst,
+                               span_of(width, c->dstPitch, c->Height, dst_slice, c->Depth)));
 }
 
-bool graph_gather_memset(const struct driver *drv, const CUDA_MEMSET_NODE_PARAMS *set)
+int graph_gather_memset(const struct driver *drv, const CUDA_MEMSET_NODE_PARAMS *set)
 {
     uint64_t width = set->width * set->elementSize;
 
     return pager_gather(drv, set->dst, span_of(width, set->pitch, set->height, 0, 1));
 }
 
-bool graph_gather_params(const struct driver *drv, const CUgraphNodeParams *params)
+int graph_gather_params(const struct driver *drv, const CUgraphNodeParams *params)
 {
     CUDA_MEMSET_NODE_PARAMS set;
 
@@ -64,11 +69,11 @@ bool graph_gather_params(const struct driver *drv, const CUgraphNodeParams *para
         memcpy(&set, &params->memset, sizeof(set));
         return graph_gather_memset(drv, &set);
     default:
-        return false;
+        return 0;
     }
 }
 
-static bool gather_node(const struct driver *drv, CUgraphNode node)
+static int gather_node(const struct driver *drv, CUgraphNode node)
 {
     CUgraphNodeType type = CU_GRAPH_NODE_TYPE_EMPTY;
     CUDA_MEMSET_NODE_PARAMS set;
@@ -78,16 +83,14 @@ static bool gather_node(const struct driver *drv, CUgraphNode node)
     (void)drv->cuGraphNodeGetType(node, &type);
     switch ((int)type) {
     case CU_GRAPH_NODE_TYPE_MEMCPY:
-        return drv->cuGraphMemcpyNodeGetParams(node, &copy) == CUDA_SUCCESS &&
-               graph_gather_copy(drv, &copy);
+        return drv->cuGraphMemcpyNodeGetParams(node, &copy) ? 0 : graph_gather_copy(drv, &copy);
     case CU_GRAPH_NODE_TYPE_MEMSET:
-        return drv->cuGraphMemsetNodeGetParams(node, &set) == CUDA_SUCCESS &&
-               graph_gather_memset(drv, &set);
+        return drv->cuGraphMemsetNodeGetParams(node, &set) ? 0 : graph_gather_memset(drv, &set);
     case CU_GRAPH_NODE_TYPE_GRAPH:
-        return drv->cuGraphChildGraphNodeGetGraph(node, &child) == CUDA_SUCCESS &&
-               graph_gather_graph(drv, child);
+        return drv->cuGraphChildGraphNodeGetGraph(node, &child) ? 0
+                                                                : graph_gather_graph(drv, child);
     default:
-        return false;
+        return 0;
     }
 }
 
@@ -97,21 +100,21 @@ static bool can_look_through(const struct driver *drv)
            drv->cuGraphMemsetNodeGetParams && drv->cuGraphChildGraphNodeGetGraph;
 }
 
-bool graph_gather_graph(const struct driver *drv, CUgraph graph)
+int graph_gather_graph(const struct driver *drv, CUgraph graph)
 {
     CUgraphNode *nodes;
-    bool any = false;
     size_t n = 0;
+    int r = 0;
 
     if (!can_look_through(drv) || drv->cuGraphGetNodes(graph, NULL, &n) != CUDA_SUCCESS ||
         n > NODES_MAX)
-        return false;
+        return 0;
     nodes = calloc(n + 1, sizeof(CUgraphNode));
     if (nodes && drv->cuGraphGetNodes(graph, nodes, &n) == CUDA_SUCCESS)
         for (size_t i = 0; i < n; i++)
-            any |= gather_node(drv, nodes[i]);
+            r = both(r, gather_node(drv, nodes[i]));
     free(nodes);
-    return any;
+    return r;
 }
 
 CUresult hook_cuGraphAddMemcpyNode(const struct driver *drv, CUgraphNode *node, CUgraph graph,
@@ -119,14 +122,14 @@ CUresult hook_cuGraphAddMemcpyNode(const struct driver *drv, CUgraphNode *node, 
                                    const CUDA_MEMCPY3D *copy_params, CUcontext ctx)
 {
     WITH_GATHERED(
-        copy_params && graph_gather_copy(drv, copy_params),
+        copy_params ? graph_gather_copy(drv, copy_params) : 0,
         drv->cuGraphAddMemcpyNode(node, graph, dependencies, num_dependencies, copy_params, ctx));
 }
 
 CUresult hook_cuGraphMemcpyNodeSetParams(const struct driver *drv, CUgraphNode node,
                                          const CUDA_MEMCPY3D *node_params)
 {
-    WITH_GATHERED(node_params && graph_gather_copy(drv, node_params),
+    WITH_GATHERED(node_params ? graph_gather_copy(drv, node_params) : 0,
                   drv->cuGraphMemcpyNodeSetParams(node, node_params));
 }
 
@@ -135,14 +138,14 @@ CUresult hook_cuGraphAddMemsetNode(const struct driver *drv, CUgraphNode *node, 
                                    const CUDA_MEMSET_NODE_PARAMS *memset_params, CUcontext ctx)
 {
     WITH_GATHERED(
-        memset_params && graph_gather_memset(drv, memset_params),
+        memset_params ? graph_gather_memset(drv, memset_params) : 0,
         drv->cuGraphAddMemsetNode(node, graph, dependencies, num_dependencies, memset_params, ctx));
 }
 
 CUresult hook_cuGraphMemsetNodeSetParams(const struct driver *drv, CUgraphNode node,
                                          const CUDA_MEMSET_NODE_PARAMS *node_params)
 {
-    WITH_GATHERED(node_params && graph_gather_memset(drv, node_params),
+    WITH_GATHERED(node_params ? graph_gather_memset(drv, node_params) : 0,
                   drv->cuGraphMemsetNodeSetParams(node, node_params));
 }
 
@@ -163,7 +166,7 @@ CUresult hook_cuGraphAddNode(const struct driver *drv, CUgraphNode *node, CUgrap
         note_node(node_params->type);
     {
         WITH_GATHERED(
-            node_params && graph_gather_params(drv, node_params),
+            node_params ? graph_gather_params(drv, node_params) : 0,
             drv->cuGraphAddNode(node, graph, dependencies, num_dependencies, node_params));
     }
 }
@@ -176,7 +179,7 @@ CUresult hook_cuGraphAddNode_v2(const struct driver *drv, CUgraphNode *node, CUg
     if (node_params)
         note_node(node_params->type);
     {
-        WITH_GATHERED(node_params && graph_gather_params(drv, node_params),
+        WITH_GATHERED(node_params ? graph_gather_params(drv, node_params) : 0,
                       drv->cuGraphAddNode_v2(node, graph, dependencies, dependency_data,
                                              num_dependencies, node_params));
     }
@@ -185,7 +188,7 @@ CUresult hook_cuGraphAddNode_v2(const struct driver *drv, CUgraphNode *node, CUg
 CUresult hook_cuGraphNodeSetParams(const struct driver *drv, CUgraphNode node,
                                    CUgraphNodeParams *node_params)
 {
-    WITH_GATHERED(node_params && graph_gather_params(drv, node_params),
+    WITH_GATHERED(node_params ? graph_gather_params(drv, node_params) : 0,
                   drv->cuGraphNodeSetParams(node, node_params));
 }
 

@@ -6,6 +6,7 @@
  * goes, and gathering one piece takes nothing apart that was gathered before. What uses the memory
  * brings it in again.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include "runtime/card.h"
 #include "runtime/cold.h"
@@ -43,21 +44,20 @@ static size_t blocks_on_disk(struct range *range, CUdeviceptr address, uint64_t 
     return n;
 }
 
-/* Whether nothing of the piece is on the disk any more. */
-static bool bring(const struct driver *drv, struct range *range, CUdeviceptr address,
-                  uint64_t bytes)
+/* Nothing of the piece is on the disk any more: 0, or why something is. */
+static int bring(const struct driver *drv, struct range *range, CUdeviceptr address, uint64_t bytes)
 {
     struct block **there = calloc(range->n_blocks, sizeof(*there));
     size_t n;
-    bool brought;
+    int r;
 
     if (!there)
-        return false;
+        return -ENOMEM;
     range->pager->launch++;
     n = blocks_on_disk(range, address, bytes, there);
-    brought = !n || cold_need(range->pager, drv, there, n) == 0;
+    r = n ? cold_need(range->pager, drv, there, n) : 0;
     free(there);
-    return brought;
+    return r;
 }
 
 /* Whether what of the piece is in memory is in one tier. */
@@ -78,18 +78,19 @@ static bool gather(const struct driver *drv, struct range *range, CUdeviceptr ad
     return gathered;
 }
 
-bool pager_gather(const struct driver *drv, CUdeviceptr address, uint64_t bytes)
+int pager_gather(const struct driver *drv, CUdeviceptr address, uint64_t bytes)
 {
     struct range *range;
-    bool gathered = false;
+    int r = 0;
 
     if (!bytes || !residency_block(address))
-        return false;
+        return 0;
     pthread_mutex_lock(&pagers.lock);
     range = residency_range(address);
-    if (range)
-        gathered = (!residency_any_on_disk() || bring(drv, range, address, bytes)) &&
-                   gather(drv, range, address, bytes);
+    if (range && residency_any_on_disk())
+        r = bring(drv, range, address, bytes);
+    if (range && !r)
+        r = gather(drv, range, address, bytes);
     pthread_mutex_unlock(&pagers.lock);
-    return gathered;
+    return r;
 }

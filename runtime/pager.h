@@ -84,8 +84,9 @@ void pager_pool_gone(CUmemoryPool pool);
 bool pager_pool_is_plain(const struct driver *drv, CUmemoryPool pool);
 
 /* Moves what lies in device memory of [address, address + bytes), if the rest of it does not, out
- * as well. True when all of it is in one tier: the driver may now take one call for it. */
-bool pager_gather(const struct driver *drv, CUdeviceptr address, uint64_t bytes);
+ * as well. 1 when all of it is in one tier: the driver may now take one call for it. 0 when it is
+ * not, or what cold_result() tells when it cannot be brought back from the disk. */
+int pager_gather(const struct driver *drv, CUdeviceptr address, uint64_t bytes);
 
 /*
  * Bytes from `address`, at most `bytes`, that one copy or memset may cover. While a capture is open

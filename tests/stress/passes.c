@@ -102,6 +102,8 @@ static const char *const refused[] = {
     "by_one_of_many_late",
     "beside_a_capture_often",
     "beside_a_capture_late",
+    "images_write_model",
+    "images_written_via",
     NULL,
 };
 

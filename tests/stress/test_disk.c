@@ -394,6 +394,34 @@ static CUresult launch_reaching(const struct device_code *code, int kernel, uint
     return cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, params, NULL);
 }
 
+/* As a node and by what gives it other parameters; the host is the other side. */
+Test(disk, a_node_of_more_than_memory_holds_is_refused_as_out_of_memory)
+{
+    static char bytes[MANY * PAGE];
+    CUDA_MEMCPY3D copy = {
+        .srcMemoryType = CU_MEMORYTYPE_DEVICE,
+        .dstMemoryType = CU_MEMORYTYPE_HOST,
+        .dstHost = bytes,
+        .WidthInBytes = MANY * PAGE,
+        .Height = 1,
+        .Depth = 1,
+    };
+    CUgraphNode node;
+    CUgraph graph;
+    CUcontext ctx;
+
+    start_spilling();
+    copy.srcDevice = alloc(MANY * PAGE);
+    ok(cuCtxGetCurrent(&ctx));
+    ok(cuGraphCreate(&graph, 0));
+    cr_expect_eq(cuGraphAddMemcpyNode(&node, graph, NULL, 0, &copy, ctx), CUDA_ERROR_OUT_OF_MEMORY);
+    copy.WidthInBytes = 2 * PAGE;
+    ok(cuGraphAddMemcpyNode(&node, graph, NULL, 0, &copy, ctx));
+    copy.WidthInBytes = MANY * PAGE;
+    cr_expect_eq(cuGraphMemcpyNodeSetParams(node, &copy), CUDA_ERROR_OUT_OF_MEMORY);
+    ok(cuGraphDestroy(graph));
+}
+
 /* Brings in all other pages, so that this one goes. */
 static void send_away(const struct device_code *code, uint32_t page)
 {
