@@ -85,11 +85,12 @@ static void scan(const struct driver *drv, CUdeviceptr src, uint64_t bytes)
                        drv->symbol(dst + at, (const char *)src + at, run PASS_ON));                \
     }                                                                                              \
                                                                                                    \
-    ASIDE spilled_##symbol(const struct driver *drv, CUdeviceptr dst, const void *src,             \
+    ASIDE scanned_##symbol(const struct driver *drv, CUdeviceptr dst, const void *src,             \
                            size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                \
     {                                                                                              \
         pager_scan(drv, src, bytes);                                                               \
-        pager_note_source(dst, src, bytes);                                                        \
+        if (residency_spills())                                                                    \
+            pager_note_source(dst, src, bytes);                                                    \
         return is_ours(dst) ? ours_##symbol(drv, dst, src, bytes PASS_ON)                          \
                             : drv->symbol(dst, src, bytes PASS_ON);                                \
     }                                                                                              \
@@ -97,8 +98,8 @@ static void scan(const struct driver *drv, CUdeviceptr src, uint64_t bytes)
     CUresult hook_##symbol(const struct driver *drv, CUdeviceptr dst, const void *src,             \
                            size_t bytes __VA_OPT__(, ) __VA_ARGS__)                                \
     {                                                                                              \
-        if (unlikely(residency_spills()))                                                          \
-            return spilled_##symbol(drv, dst, src, bytes PASS_ON);                                 \
+        if (unlikely(residency_scans(bytes)))                                                      \
+            return scanned_##symbol(drv, dst, src, bytes PASS_ON);                                 \
         return is_ours(dst) ? ours_##symbol(drv, dst, src, bytes PASS_ON)                          \
                             : drv->symbol(dst, src, bytes PASS_ON);                                \
     }

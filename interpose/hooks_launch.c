@@ -6,6 +6,14 @@
 
 #include "runtime/redirect.h"
 
+/* What it may read is looked at once more; CUDA_SUCCESS unless it is not to be made. */
+static CUresult launching(const struct driver *drv, struct redirect *redirect)
+{
+    if (!redirect->refused)
+        pager_check(drv, redirect);
+    return redirect->refused;
+}
+
 static CUresult launched(const struct driver *drv, struct redirect *redirect, CUresult result)
 {
     if (!redirect->refused)
@@ -22,21 +30,23 @@ CUresult redirected_cuLaunchKernel(CUfunction func, unsigned int grid_dim_x,
                                    CUstream stream, struct redirect *redirect,
                                    const struct driver *drv)
 {
-    return launched(drv, redirect,
-                    redirect->refused
-                        ? redirect->refused
-                        : drv->cuLaunchKernel(func, grid_dim_x, grid_dim_y, grid_dim_z, block_dim_x,
-                                              block_dim_y, block_dim_z, shared_mem_bytes, stream,
-                                              redirect->kernel_params, redirect->extra));
+    CUresult result = launching(drv, redirect);
+
+    if (result == CUDA_SUCCESS)
+        result = drv->cuLaunchKernel(func, grid_dim_x, grid_dim_y, grid_dim_z, block_dim_x,
+                                     block_dim_y, block_dim_z, shared_mem_bytes, stream,
+                                     redirect->kernel_params, redirect->extra);
+    return launched(drv, redirect, result);
 }
 
 CUresult redirected_cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction func,
                                      struct redirect *redirect, const struct driver *drv)
 {
-    return launched(drv, redirect,
-                    redirect->refused ? redirect->refused
-                                      : drv->cuLaunchKernelEx(config, func, redirect->kernel_params,
-                                                              redirect->extra));
+    CUresult result = launching(drv, redirect);
+
+    if (result == CUDA_SUCCESS)
+        result = drv->cuLaunchKernelEx(config, func, redirect->kernel_params, redirect->extra);
+    return launched(drv, redirect, result);
 }
 
 CUresult redirected_cuLaunchCooperativeKernel(CUfunction func, unsigned int grid_dim_x,
@@ -46,10 +56,11 @@ CUresult redirected_cuLaunchCooperativeKernel(CUfunction func, unsigned int grid
                                               unsigned int shared_mem_bytes, CUstream stream,
                                               struct redirect *redirect, const struct driver *drv)
 {
-    return launched(drv, redirect,
-                    redirect->refused
-                        ? redirect->refused
-                        : drv->cuLaunchCooperativeKernel(
-                              func, grid_dim_x, grid_dim_y, grid_dim_z, block_dim_x, block_dim_y,
-                              block_dim_z, shared_mem_bytes, stream, redirect->kernel_params));
+    CUresult result = launching(drv, redirect);
+
+    if (result == CUDA_SUCCESS)
+        result = drv->cuLaunchCooperativeKernel(func, grid_dim_x, grid_dim_y, grid_dim_z,
+                                                block_dim_x, block_dim_y, block_dim_z,
+                                                shared_mem_bytes, stream, redirect->kernel_params);
+    return launched(drv, redirect, result);
 }

@@ -85,6 +85,7 @@ uint64_t cold_open(const struct driver *drv, uint64_t slot_bytes, uint64_t host_
     cold->drv = drv;
     gate_set_holder(bring_for_unknown);
     atomic_store(&residency.spills, true);
+    atomic_store(&residency.scanned, UINT64_MAX);
     return (BOUNCES + n_ahead + 1) * slot_bytes;
 }
 

@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the program uploads is looked through: for addresses of its memory, which kernels may follow
- * unseen, and for bytes that a file of its holds.
+ * unseen, and for bytes that a file of its holds. While there is a disk tier all uploads are, else
+ * those that are small, as tables of addresses are.
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
 #include "runtime/backing.h"
 #include "runtime/cold_parts.h"
 #include "runtime/pager.h"
 
 enum {
-    SHARE = 4, /* part of memory that is for what stays there, at most */
+    SHARE = 4,   /* part of memory that is for what stays there, at most */
+    STEP = 4096, /* bytes that are read at a time */
+    ALIGNED = 4,
+    WORDS_FOR_ONE = 32, /* of a table one is an address, at least */
 };
 
 static uint64_t bytes_escaped(const struct pager *pager)
@@ -57,25 +63,77 @@ void pager_note_source(CUdeviceptr to, const void *from, uint64_t n)
     pthread_mutex_unlock(&pagers.lock);
 }
 
-void pager_scan(const struct driver *drv, const void *bytes, uint64_t n)
+/* The next word from *at on that may be an address of ours; false when there is none. */
+static bool next_address(const char **at, const char *end, uint64_t *out)
 {
-    const char *end = (const char *)bytes + n;
     uint64_t base = atomic_load_explicit(&residency.base, memory_order_relaxed);
     uint64_t size = atomic_load_explicit(&residency.bytes, memory_order_acquire);
 
-    for (const char *at = bytes; at + sizeof(uint64_t) <= end; at += sizeof(uint64_t)) {
-        struct range *range;
-        uint64_t word;
+    while (*at + sizeof(uint64_t) <= end) {
+        memcpy(out, *at, sizeof(*out));
+        *at += sizeof(uint64_t);
+        if (unlikely(*out - base < size))
+            return true;
+    }
+    return false;
+}
 
-        memcpy(&word, at, sizeof(word));
-        if (likely(word - base >= size))
-            continue;
+/* Whether so many of the words may be addresses that this is no accident: numbers look like some
+ * now and then. */
+static bool are_addresses(const char *bytes, uint64_t n)
+{
+    const char *at = bytes;
+    uint64_t found = 0;
+    uint64_t word;
+
+    while (next_address(&at, bytes + n, &word))
+        found += is_aligned(word, ALIGNED);
+    return found * WORDS_FOR_ONE >= n / sizeof(word);
+}
+
+static void look_through(const struct driver *drv, const char *bytes, uint64_t n)
+{
+    const char *at = bytes;
+    bool table = are_addresses(bytes, n);
+    uint64_t word;
+
+    while ((table || residency_spills()) && next_address(&at, bytes + n, &word)) {
+        struct range *range;
+
         pthread_mutex_lock(&pagers.lock);
         range = residency_range(word);
-        if (range) {
+        if (range && table)
+            range_escape(range, word);
+        if (range && residency_spills()) {
             reach_expect_addresses();
             escape(drv, range);
         }
         pthread_mutex_unlock(&pagers.lock);
+    }
+}
+
+/* What the program names need not be readable: then the driver will tell it so. */
+static bool read_own(void *to, const void *from, uint64_t n)
+{
+    struct iovec local = {.iov_base = to, .iov_len = n};
+    struct iovec remote = {.iov_base = (void *)(uintptr_t)from, .iov_len = n};
+
+    return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)n;
+}
+
+void pager_scan(const struct driver *drv, const void *bytes, uint64_t n)
+{
+    uint64_t words[STEP / sizeof(uint64_t)];
+
+    if (residency_spills()) {
+        look_through(drv, bytes, n);
+        return;
+    }
+    for (uint64_t done = 0; done + sizeof(words[0]) <= n; done += STEP) {
+        uint64_t step = min_u64(n - done, STEP);
+
+        if (!read_own(words, (const char *)bytes + done, step))
+            return;
+        look_through(drv, (const char *)words, step);
     }
 }

@@ -526,10 +526,17 @@ struct redirect *pager_fetch(const struct driver *drv, const struct launch *laun
     return redirect;
 }
 
+void pager_check(const struct driver *drv, struct redirect *redirect)
+{
+    redirect->unguarded =
+        redirect->n_entries &&
+        guard_check(redirect->guard, drv, redirect->stream, redirect->entries, redirect->n_entries);
+}
+
 void pager_guard(const struct driver *drv, struct redirect *redirect)
 {
     experts_behind(drv, redirect);
-    redirect->unguarded =
+    redirect->unguarded |=
         redirect->n_entries && guard_launch(redirect->guard, drv, redirect->stream,
                                             redirect->entries, redirect->n_entries);
 }

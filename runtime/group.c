@@ -36,6 +36,7 @@ static struct guard_entry guarded(const struct streaming *s, const struct piece 
     if (block_tier(piece->block) == TIER_DISK)
         entry.home = entry.slot; /* it has none: see cold_rescue() */
     entry.units = piece->block->bytes / 16;
+    entry.apart = piece->block->escaped ? GUARD_SAMPLE : GUARD_APART;
     return entry;
 }
 

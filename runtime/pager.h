@@ -242,7 +242,9 @@ ALWAYS_INLINE struct redirect *pager_before_launch(const struct driver *drv, CUf
  */
 bool pager_wants_pieces(const uint64_t *addresses, size_t n, uint32_t n_kernels);
 
-/* Directly behind the launch, still inside the gate. */
+/* Directly before the launch, inside the gate. */
+void pager_check(const struct driver *drv, struct redirect *redirect);
+/* Directly behind it, still inside. */
 void pager_guard(const struct driver *drv, struct redirect *redirect);
 /* Outside of it. Whether the launch was accepted or not. */
 void pager_launched(const struct driver *drv, struct redirect *redirect);

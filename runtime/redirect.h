@@ -35,7 +35,7 @@ struct redirect {
     struct trial *trial; /* it is the first of its function, and is timed */
     uint32_t n_slots;
     uint32_t slots[REDIRECT_SLOTS_MAX];
-    const struct guard *guard; /* looks at some of these behind the launch, */
+    struct guard *guard; /* looks at some of these before and behind the launch, */
     uint32_t n_entries;
     struct guard_entry *entries;
     bool unguarded;   /* and could not */

@@ -9,7 +9,8 @@
 struct residency residency;
 
 enum {
-    MARKS_MAX = 1 << 14, /* per range: beyond it buffers are merged with the one before */
+    MARKS_MAX = 1 << 14,      /* per range: beyond it buffers are merged with the one before */
+    SCANNED_ALWAYS = 4 << 12, /* bytes of an upload: two thousand addresses */
 };
 
 static struct range nobodys;
@@ -38,6 +39,7 @@ int residency_init(const struct driver *drv, uint64_t bytes, uint64_t least_byte
     }
     residency.base = residency.space.base;
     residency.slot_shift = (uint32_t)__builtin_ctzll(slot_bytes);
+    atomic_store_explicit(&residency.scanned, SCANNED_ALWAYS, memory_order_relaxed);
     atomic_store_explicit(&residency.bytes, residency.space.n_slots * slot_bytes,
                           memory_order_release);
     return 0;
@@ -148,6 +150,7 @@ int range_take(uint64_t bytes, uint64_t granularity, struct range **out)
         block->heat = 0;
         block->shadow = NULL;
         block->piece = 0;
+        block->escaped = false;
         block->page = 0;
         atomic_store_explicit(&block->takes_turns, false, memory_order_relaxed);
         block_touch(block, atomic_load_explicit(&residency.clock, memory_order_relaxed));
@@ -284,6 +287,16 @@ uint64_t range_certain_extent(const struct range *range, uint64_t address)
             k++;
     }
     return range->bytes > offset ? range->bytes - offset : 0;
+}
+
+void range_escape(struct range *range, uint64_t address)
+{
+    uint64_t bytes = range_extent(range, address);
+    uint64_t first = (address - range->base) >> residency.slot_shift;
+    uint64_t last = (address - range->base + bytes - 1) >> residency.slot_shift;
+
+    for (uint64_t i = first; bytes && i <= last; i++)
+        range->blocks[i].escaped = true;
 }
 
 bool range_begins_at(const struct range *range, uint64_t address)

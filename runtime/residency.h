@@ -30,6 +30,7 @@ struct block {
     uint32_t index;
     _Atomic uint8_t tier;      /* enum tier */
     atomic_bool takes_turns;   /* launches read copies of it */
+    bool escaped;              /* its address was uploaded: kernels may write it unseen */
     uint64_t bytes;            /* of its chunk; less than a slot in the last block only */
     struct chunk *chunk;       /* NULL only before the range is published */
     _Atomic uint64_t last_use; /* residency_now() of the last launch or copy that named it */
@@ -95,6 +96,7 @@ struct residency {
     _Atomic uint64_t clock;
     _Atomic uint64_t on_disk; /* blocks */
     atomic_bool spills;       /* there is a disk tier */
+    _Atomic uint64_t scanned; /* uploads of so many bytes, at most, are looked through */
     struct space space;
     struct range *ranges; /* that are live; utlist */
     struct range *recycled[32];
@@ -218,6 +220,8 @@ void range_name(struct range *range, uint64_t address);
 /* Bytes from `address` to where the next buffer certainly begins: something was uploaded there, and
  * a launch named it. */
 uint64_t range_certain_extent(const struct range *range, uint64_t address);
+/* The buffer that begins at `address` may be written by kernels that nobody sees. */
+void range_escape(struct range *range, uint64_t address);
 /* Bytes from `address` to where the next known buffer begins, or the range ends. */
 uint64_t range_extent(const struct range *range, uint64_t address);
 /* The same, going by what launches named alone. */
@@ -238,6 +242,12 @@ static inline bool residency_any_on_disk(void)
 static inline bool residency_spills(void)
 {
     return atomic_load_explicit(&residency.spills, memory_order_relaxed);
+}
+
+/* Whether an upload of so many bytes may bring addresses that matter: see pager_scan(). */
+static inline bool residency_scans(uint64_t bytes)
+{
+    return bytes <= atomic_load_explicit(&residency.scanned, memory_order_relaxed);
 }
 
 /* Whether the block at `address` is on the disk. Locking: none; inside the gate none goes there. */

@@ -68,6 +68,7 @@ static void begin(struct guarded *g)
         entry->slot = g->slots + (uint64_t)i * BYTES;
         entry->home = g->homes + (uint64_t)i * BYTES;
         entry->units = BYTES / 16;
+        entry->apart = GUARD_APART;
         ok(cuMemsetD8_v2(entry->slot, (unsigned char)(i + 1), BYTES));
         ok(cuMemsetD8_v2(entry->home, (unsigned char)(i + 1), BYTES));
         digest = digest_of(&g->drv, entry->home);
@@ -78,6 +79,12 @@ static void begin(struct guarded *g)
 static void look(struct guarded *g)
 {
     cr_assert_eq(guard_launch(&g->guard, &g->drv, NULL, g->entries, SLOTS), 0);
+    ok(cuStreamSynchronize(NULL));
+}
+
+static void check(struct guarded *g)
+{
+    cr_assert_eq(guard_check(&g->guard, &g->drv, NULL, g->entries, SLOTS), 0);
     ok(cuStreamSynchronize(NULL));
 }
 
@@ -150,6 +157,77 @@ Test(guard, is_not_misled_by_a_sum_that_others_added_to)
     for (int i = 0; i < 2; i++)
         look(&g);
     cr_expect_not(guard_noticed(&g.guard));
+    finish(&g);
+}
+
+Test(guard, finds_a_home_that_was_written_before_its_copy_is_read)
+{
+    static const uint32_t slots[] = {0, 31, 32, SLOTS - 1};
+    struct guarded g;
+
+    for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
+        uint64_t home;
+
+        begin(&g);
+        check(&g);
+        cr_assert_not(guard_noticed(&g.guard));
+        home = g.entries[slots[i]].home;
+        ok(cuMemsetD8_v2(home + 3 * 8 * KIB, 0xee, 8 * KIB));
+        ok(cuMemsetD8_v2(home + BYTES - 4, 0xdd, 4));
+        check(&g);
+        expect_flags(&g, slots[i], GUARD_CHANGED);
+        cr_expect_eq(digest_of(&g.drv, home), digest_of(&g.drv, g.entries[slots[i]].slot));
+        finish(&g);
+    }
+}
+
+/* Where launches in other streams write to a copy that is read beside that. */
+Test(guard, leaves_a_copy_alone_whose_home_is_what_it_was)
+{
+    struct guarded g;
+    uint64_t digest;
+
+    begin(&g);
+    ok(cuMemsetD8_v2(g.entries[7].slot, 0xee, BYTES));
+    digest = digest_of(&g.drv, g.entries[7].slot);
+    check(&g);
+    cr_expect_not(guard_noticed(&g.guard));
+    cr_expect_eq(digest_of(&g.drv, g.entries[7].slot), digest);
+    look(&g);
+    expect_flags(&g, 7, GUARD_WRITTEN);
+    cr_expect_eq(digest_of(&g.drv, g.entries[7].home), digest);
+    finish(&g);
+}
+
+Test(guard, compares_every_byte_where_it_is_asked_to_and_once_anything_has_changed)
+{
+    struct guarded g;
+
+    begin(&g);
+    g.entries[3].apart = GUARD_SAMPLE;
+    ok(cuMemsetD32_v2(g.entries[3].home + 5000, 1, 1));
+    check(&g);
+    expect_flags(&g, 3, GUARD_CHANGED);
+    cr_expect_eq(read_word(g.entries[3].slot + 5000), 1);
+    ok(cuMemsetD32_v2(g.entries[9].home + 60000, 2, 1));
+    check(&g);
+    cr_expect_eq(read_word(g.entries[9].slot + 60000), 2);
+    finish(&g);
+}
+
+Test(guard, looks_elsewhere_each_time_so_that_a_word_is_found_at_last)
+{
+    struct guarded g;
+    int checks = 0;
+
+    begin(&g);
+    ok(cuMemsetD32_v2(g.entries[11].home + 12344, 1, 1));
+    while (!guard_noticed(&g.guard) && checks < 1500) {
+        check(&g);
+        checks++;
+    }
+    cr_expect_gt(checks, 1, "one check in a hundred and twenty-eight finds it");
+    cr_expect_lt(checks, 1500);
     finish(&g);
 }
 

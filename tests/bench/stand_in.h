@@ -2,10 +2,11 @@
 #pragma once
 
 /*
- * The library's guard kernel as a C function, where time is measured: interpreting it takes several
- * times as long as all that the library does, and a card runs it beside everything else.
+ * The kernels of the library's guard as C functions, where time is measured: interpreting them
+ * takes several times as long as all that the library does, and a card runs them beside everything
+ * else.
  *
- * It looks at every byte as the kernel does, and does what that would do.
+ * They look at the bytes that the kernels look at, and do what those would do.
  */
 
 void stand_in_register(void);

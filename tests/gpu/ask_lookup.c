@@ -102,7 +102,8 @@ void experiment_shim_kernels(void)
         size_t parameters, last;
     } kernels[] = {
         {"vramshim_digest", digest_kernel_text, 3, 16},
-        {"vramshim_guard", guard_kernel_text, 2, 1536},
+        {"vramshim_check", guard_kernel_text, 5, 1816},
+        {"vramshim_guard", guard_kernel_text, 2, 1792},
     };
     bool loaded = true, told = true;
 

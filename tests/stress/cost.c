@@ -2,7 +2,7 @@
 /*
  * Makes one call as often as it is told, for counting instructions.
  *
- *   cost launch|download|upload|attribute|fill TIMES
+ *   cost launch|download|upload|table|attribute|fill TIMES
  *
  * There are several hundred paged allocations, all in device memory. The launch has 16 pointers to
  * as many of them; the other calls are on memory that is not paged.
@@ -37,9 +37,16 @@ static CUresult download(void)
 
 static CUresult upload(void)
 {
-    static char byte;
+    static char bytes[32 << 10];
 
-    return cuMemcpyHtoDAsync(small, &byte, 1, NULL);
+    return cuMemcpyHtoDAsync(small, bytes, sizeof(bytes), NULL);
+}
+
+static CUresult table(void)
+{
+    static uint64_t words[8];
+
+    return cuMemcpyHtoDAsync(small, words, sizeof(words), NULL);
 }
 
 static CUresult attribute(void)
@@ -58,8 +65,8 @@ static const struct {
     const char *name;
     CUresult (*call)(void);
 } calls[] = {
-    {"launch", launch},       {"download", download}, {"upload", upload},
-    {"attribute", attribute}, {"fill", fill},
+    {"launch", launch}, {"download", download},   {"upload", upload},
+    {"table", table},   {"attribute", attribute}, {"fill", fill},
 };
 
 static void must(CUresult result, const char *what)
@@ -98,6 +105,6 @@ int main(int argc, char **argv)
             MUST(calls[i].call);
         return 0;
     }
-    fprintf(stderr, "usage: cost launch|download|upload|attribute|fill TIMES\n");
+    fprintf(stderr, "usage: cost launch|download|upload|table|attribute|fill TIMES\n");
     return 2;
 }

@@ -73,6 +73,7 @@ if [ -z "$why" ]; then
 fi
 limit download 'a download of memory that is not paged' 40
 limit upload 'an upload to memory that is not paged' 30
+limit table 'an upload that may be a table of addresses' 250
 limit attribute 'a question about memory that is not paged' 30
 limit fill 'a memset of memory that is not paged' 30
 finish

@@ -14,7 +14,7 @@ struct model {
     CUstream stream;
     CUdeviceptr weights;
     CUdeviceptr sum;
-    CUdeviceptr pointers; /* to all tensors, in device memory */
+    CUdeviceptr pointers; /* to all tensors, in device memory, if they were uploaded */
     uint32_t *mirror;     /* one word for each 64 KiB */
     uint32_t expected;    /* sum of all that was read */
 };
@@ -32,6 +32,11 @@ struct model start_known(const char *vram, uint64_t device, bool other_code);
 struct model start_planned_file(const char *vram, const char *ram, uint64_t device);
 void stop_model(struct model *m);
 
+/* In a table of so many bytes. Where addresses of tensors are uploaded is looked into in small
+ * tables alone. */
+enum { POINTERS_SEEN = TENSORS * 8, POINTERS_HIDDEN = 64 * KIB };
+void upload_pointers(struct model *m, uint64_t bytes);
+
 /* The word that stands for the 64 KiB at `offset`. */
 uint32_t *mirror_at(struct model *m, uint64_t offset);
 
@@ -40,6 +45,9 @@ void read_tensor(struct model *m, uint32_t tensor);
 /* That it will be: a launch of it was captured. */
 void expect_tensor(struct model *m, uint32_t tensor);
 void expect_sum(struct model *m);
+
+/* Bytes that launches of the program have read over the link. */
+uint64_t read_in_place(void);
 
 /* All tensors in order. */
 void pass(struct model *m);

@@ -47,18 +47,24 @@ void stage_fill(CUdeviceptr at, uint64_t bytes, uint64_t seed)
     LAUNCH(WRITE, at, bytes, seed);
 }
 
-void stage_load_model(void)
+void stage_load_weights(void)
 {
     stage.weights = stage_alloc(MODEL);
-    for (uint32_t i = 0; i < TENSORS; i++) {
-        CUdeviceptr at = tensor_at(i);
-
-        stage_fill(at, TENSOR, i + 1);
-        MUST(cuMemcpyHtoD_v2(stage.table + i * sizeof(at), &at, sizeof(at)));
-    }
+    for (uint32_t i = 0; i < TENSORS; i++)
+        stage_fill(tensor_at(i), TENSOR, i + 1);
     MUST(cuStreamSynchronize(passes_stream));
     for (uint32_t i = 0; i < TENSORS; i++)
         passes_have_loaded(tensor_at(i), TENSOR);
+}
+
+void stage_load_model(void)
+{
+    stage_load_weights();
+    for (uint32_t i = 0; i < TENSORS; i++) {
+        CUdeviceptr at = tensor_at(i);
+
+        MUST(cuMemcpyHtoD_v2(stage.table + i * sizeof(at), &at, sizeof(at)));
+    }
 }
 
 void stage_start(void)

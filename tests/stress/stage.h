@@ -30,6 +30,7 @@ enum kernel {
     READ_TO,     /* (sum, begin, end) */
     READ_VIA,    /* (sum, table, index, bytes): through an address in device memory */
     STORE,       /* (table, index, at): puts it there */
+    ADVANCE,     /* (table, index, offset): adds it to the address there */
     WRITE,       /* (at, bytes, seed) */
     WRITE_AT,    /* (base, offset, bytes, seed) */
     WRITE_VIA,   /* (table, index, bytes, seed) */
@@ -68,7 +69,8 @@ uint32_t stage_close(void);
 
 CUdeviceptr stage_alloc(uint64_t bytes);
 void stage_fill(CUdeviceptr at, uint64_t bytes, uint64_t seed);
-/* The model and the table of its tensors. */
+/* The model, in a table or not. */
+void stage_load_weights(void);
 void stage_load_model(void);
 /* The same on an opened stage, as the start and the end of a program. */
 void stage_start(void);

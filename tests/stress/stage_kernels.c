@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A kernel is charged for all bytes that it is given, and looks at the first and the last word of
- * every 64 KiB.
+ * A kernel writes all bytes that it is given; one that reads is charged for all, and looks at the
+ * first and the last word of every 64 KiB.
  */
 #include "tests/stress/stage.h"
 
 #include <stddef.h>
+#include <string.h>
 
 enum {
     STEP = 64 << 10,
@@ -39,6 +40,7 @@ static void put(uint64_t at, uint64_t bytes, uint64_t seed)
 
         if (!words)
             return;
+        memset(words, (int)(mixed(seed, i) >> 24), STEP);
         words[0] = mixed(seed, i);
         words[WORDS - 1] = mixed(seed, i + 1);
     }
@@ -90,6 +92,14 @@ KERNEL(store)
 
     if (at)
         *at = p[2];
+}
+
+KERNEL(advance)
+{
+    uint64_t *at = sim_kernel_access(p[0] + 8 * p[1], 8, 1);
+
+    if (at)
+        *at += p[2];
 }
 
 KERNEL(write)
@@ -151,6 +161,7 @@ static const struct sim_native_kernel kernels[KERNELS] = {
     [READ_TO] = ROW(read_to, 3),
     [READ_VIA] = ROW(read_via, 4),
     [STORE] = ROW(store, 3),
+    [ADVANCE] = ROW(advance, 3),
     [WRITE] = ROW(write, 3),
     [WRITE_AT] = ROW(write_at, 4),
     [WRITE_VIA] = ROW(write_via, 4),
@@ -160,7 +171,7 @@ static const struct sim_native_kernel kernels[KERNELS] = {
 };
 
 const char *const stage_kernel_names[KERNELS] = {
-    "read",  "read_back", "read_at",   "read_to",     "read_via",  "store",
+    "read",  "read_back", "read_at",   "read_to",     "read_via",  "store",   "advance",
     "write", "write_at",  "write_via", "write_later", "write_one", "look_up",
 };
 
