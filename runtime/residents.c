@@ -152,6 +152,16 @@ static void note_stretches(struct streaming *s)
     }
 }
 
+/* Half of a ring holds what one launch reads, the other what arrives meanwhile. But what is read
+ * once in many passes comes from the disk, where there is one, and that is slower than any launch;
+ * what it would take to hold twice as much of it is read from there in every pass. */
+static uint32_t counted(const struct streaming *s, uint32_t visit, uint32_t at_once)
+{
+    bool seldom = visit >= s->pass.phases[0].n && residency_any_on_disk();
+
+    return seldom ? at_once / 2 + 1 : at_once;
+}
+
 /* The most pieces that have turns at once, when all do that do not stay. -ENOMEM. */
 static int most_at_once(const struct streaming *s)
 {
@@ -168,8 +178,8 @@ static int most_at_once(const struct streaming *s)
     for (uint32_t i = 0; before && visitors && i < s->pass.n; i++) {
         uint64_t end = min_u64((uint64_t)i + s->pass.visits[i].until + 1, s->pass.n);
 
-        if (before[i + 1] > before[i] && before[end] - before[i] > most)
-            most = before[end] - before[i];
+        if (before[i + 1] > before[i])
+            most = (uint32_t)max_u64(most, counted(s, i, before[end] - before[i]));
     }
     most = before && visitors ? most : UINT32_MAX;
     free(visitors);
