@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -296,7 +297,12 @@ static bool run(const struct passes_program *program, const char *form,
     close(ends[1]);
     got = pid > 0 ? read(ends[0], out, sizeof(*out)) : -1;
     close(ends[0]);
-    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0 && got == sizeof(*out);
+    if (pid <= 0 || waitpid(pid, &status, 0) != pid)
+        return false;
+    if (WIFSIGNALED(status))
+        printf("# ended by signal %d%s\n", WTERMSIG(status),
+               WTERMSIG(status) == SIGALRM ? ", as it took too long" : "");
+    return status == 0 && got == sizeof(*out);
 }
 
 struct tally {
