@@ -289,6 +289,7 @@ static bool run(const struct passes_program *program, const char *form,
 
     if (pipe(ends))
         return false;
+    fflush(stdout);
     pid = fork();
     if (pid == 0) {
         close(ends[0]);
