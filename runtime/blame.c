@@ -139,8 +139,8 @@ static size_t unexplained_spans(const struct streaming *s, struct digest_span *o
         const struct piece *piece = &s->pieces[i];
 
         if (is_unexplained(piece))
-            out[n++] = (struct digest_span){.at = block_address(piece->block),
-                                            .bytes = piece->block->bytes};
+            out[n++] =
+                (struct digest_span){.at = block_address(piece->block), .bytes = piece->bytes};
     }
     return n;
 }

@@ -56,9 +56,8 @@ enum card_state {
 struct pager {
     enum card_state state;
     CUdevice device;
-    CUuuid uuid; /* of the whole card */
-    CUuuid
-        identity; /* of what this process has of it; nothing but zeroes before it was asked for */
+    CUuuid uuid;          /* of the whole card */
+    CUuuid identity;      /* of what this process has of it; zeroes before it was asked for */
     uint64_t total_bytes; /* of the card */
     uint64_t granularity;
     struct profile costs; /* what is known of them; may be nothing */

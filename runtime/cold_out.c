@@ -38,7 +38,7 @@ static bool is_in_a_file(struct block *block, const char *buffer, uint64_t sum)
         return false;
     cold_give_page(block);
     block->page = page + 1;
-    block->digest = digest_bytes(buffer, block->bytes, 0);
+    block->digest = digest_bytes(buffer, block_used(block), 0);
     return true;
 }
 
@@ -74,7 +74,7 @@ static int leave_begin(struct mover *mover, struct block *block, char *buffer,
     }
     ahead_drop(&pagers.cold.ahead, block->page - 1);
     spill->sums[block->page - 1] = sum;
-    block->digest = digest_bytes(buffer, block->bytes, 0);
+    block->digest = digest_bytes(buffer, block_used(block), 0);
     leaving->request = spill_request(spill, block->page - 1, true, buffer, block->bytes);
     disk_start(&spill->disk, &leaving->request);
     stats_add(bytes_written, block->bytes);

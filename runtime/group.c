@@ -35,7 +35,7 @@ static struct guard_entry guarded(const struct streaming *s, const struct piece 
     entry.home = block_address(piece->block);
     if (block_tier(piece->block) == TIER_DISK)
         entry.home = entry.slot; /* it has none: see cold_rescue() */
-    entry.units = piece->block->bytes / 16;
+    entry.units = piece->bytes / 16;
     entry.apart = piece->block->escaped ? GUARD_SAMPLE : GUARD_APART;
     return entry;
 }

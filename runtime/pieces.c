@@ -26,7 +26,8 @@ int pieces_add(struct streaming *s, struct range *range)
         return -ENOMEM;
     s->pieces = grown;
     for (uint32_t i = 0; i < range->n_blocks; i++) {
-        s->pieces[s->n_pieces++] = (struct piece){.block = &range->blocks[i], .turn = -1};
+        s->pieces[s->n_pieces++] = (struct piece){
+            .block = &range->blocks[i], .bytes = block_used(&range->blocks[i]), .turn = -1};
         range->blocks[i].piece = s->n_pieces;
     }
     return 0;
@@ -137,7 +138,7 @@ static struct digest_span span_of(const struct piece *piece)
 
     if (block_tier(block) == TIER_DISK)
         return (struct digest_span){.digest = block->page ? block->digest : 0};
-    return (struct digest_span){.at = block_address(block), .bytes = block->bytes};
+    return (struct digest_span){.at = block_address(block), .bytes = piece->bytes};
 }
 
 /* Digests of all pieces, or of those that nobody is known to write. */

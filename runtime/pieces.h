@@ -22,6 +22,7 @@ enum {
 
 struct piece {
     struct block *block;
+    uint64_t bytes; /* of these, the program's: block_used() when the plan was made */
     uint64_t digest;
     int32_t turn;          /* its first, or -1 */
     uint32_t stretch;      /* blocks of the longest that one argument names with it */

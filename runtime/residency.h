@@ -244,6 +244,15 @@ static inline bool residency_spills(void)
     return atomic_load_explicit(&residency.spills, memory_order_relaxed);
 }
 
+/* Bytes of the block that are the program's, and as many more as allocators round up by: what is
+ * behind them is nobody's. */
+static inline uint64_t block_used(const struct block *block)
+{
+    uint64_t begin = (uint64_t)block->index << residency.slot_shift;
+
+    return min_u64(block->bytes, align_up(block->range->bytes - begin, 512));
+}
+
 /* Whether an upload of so many bytes may bring addresses that matter: see pager_scan(). */
 static inline bool residency_scans(uint64_t bytes)
 {

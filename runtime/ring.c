@@ -147,7 +147,7 @@ static int let_go(const struct ring *ring, const struct driver *drv, const struc
 static int fill(struct ring *ring, const struct driver *drv, struct transfer *transfer,
                 const struct turn *turn, struct slot *slot, bool wait)
 {
-    struct ahead_page page = {turn->page, turn->bytes};
+    struct ahead_page page = {turn->page, turn->page_bytes};
     struct ahead_buffer *buffer = NULL;
     int r = let_go(ring, drv, slot, wait);
 
@@ -175,7 +175,7 @@ static void read_ahead(struct ring *ring, const struct driver *drv)
         uint32_t at = cycle->first + (ring->next - cycle->first + i) % cycle->n;
 
         if (!ring->turns[at].source && !ring_holds(ring, at))
-            pages[n++] = (struct ahead_page){ring->turns[at].page, ring->turns[at].bytes};
+            pages[n++] = (struct ahead_page){ring->turns[at].page, ring->turns[at].page_bytes};
     }
     if (n)
         ahead_want(ring->ahead, drv, pages, n);

@@ -39,8 +39,9 @@ struct slot {
 };
 
 struct turn {
-    CUdeviceptr source; /* of the copy: mapped for good; 0 when it is on the disk, */
-    uint32_t page;      /* there */
+    CUdeviceptr source;  /* of the copy: mapped for good; 0 when it is on the disk, */
+    uint32_t page;       /* there, */
+    uint64_t page_bytes; /* and how long that is */
     uint64_t bytes;
     uint32_t slot;
     uint32_t visit; /* position in the pass */

@@ -35,7 +35,8 @@ static void add_turn(struct streaming *s, uint32_t visit, struct piece *piece, u
     ring->turns[ring->n_turns] = (struct turn){
         .source = piece->block->chunk ? piece->block->chunk->alias : 0,
         .page = piece->block->page - 1,
-        .bytes = piece->block->bytes,
+        .page_bytes = piece->block->bytes,
+        .bytes = piece->bytes,
         .slot = piece->turn < 0 ? (*distinct)++ % n_slots : ring->turns[piece->turn].slot,
         .visit = visit,
         .until = s->pass.visits[visit].until,

@@ -78,7 +78,8 @@ static const char *const spilled[] = {
 static const char *const spilled_to_least[] = {"edges", "large", "far_back", NULL};
 
 /* And these with a plan: those that write what it says is only read, and by ways nobody sees. */
-static const char *const planned[] = {"decode-slab", "by_offset_often", "via_pointer_often", NULL};
+static const char *const planned[] = {"decode-slab", "by_offset_often", "via_pointer_often",
+                                      "pointer-updates", NULL};
 
 /* And these may be refused as out of memory, in some form: they have the addresses of all of the
  * model in memory, where kernels find them, or give a kernel too many of them, or are captured or

@@ -314,6 +314,38 @@ Test(streaming, another_model_that_is_read_from_then_on_is_learned)
     stop_model(&m);
 }
 
+/* Allocations take whole pages, of the last of which these use a quarter. */
+Test(streaming, what_lies_behind_the_end_of_an_allocation_is_not_copied)
+{
+    enum { PARTS = 12, USED = TENSOR + PAGE / 4, MAPPED = TENSOR + PAGE };
+    struct model m = start_model("28MiB");
+    CUdeviceptr parts[PARTS];
+    uint64_t streamed = 0;
+
+    ok(cuMemFree_v2(m.weights));
+    for (uint32_t i = 0; i < PARTS; i++) {
+        parts[i] = alloc(USED);
+        for (uint64_t at = 0; at < TENSOR; at += 64 * KIB)
+            ok(cuMemcpyHtoD_v2(parts[i] + at, mirror_at(&m, at), 4));
+    }
+    for (uint32_t pass = 0; pass < 6; pass++) {
+        streamed = stats_get(bytes_streamed);
+        for (uint32_t i = 0; i < PARTS; i++) {
+            m.weights = parts[i];
+            read_tensor(&m, 0);
+        }
+        expect_sum(&m);
+    }
+    streamed = stats_get(bytes_streamed) - streamed;
+    cr_expect_gt(streamed, 0);
+    cr_expect_lt(streamed, PARTS * (uint64_t)MAPPED - 28 * MIB, "%llu MiB of the parts are away",
+                 (unsigned long long)(streamed / MIB));
+    for (uint32_t i = 1; i < PARTS; i++)
+        ok(cuMemFree_v2(parts[i]));
+    m.weights = parts[0];
+    stop_model(&m);
+}
+
 /* An image: so many steps of the model, and another component before them. */
 static void image(struct model *m, CUdeviceptr other, uint32_t tensors)
 {
