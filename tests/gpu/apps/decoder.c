@@ -88,7 +88,8 @@ static void start(void)
     load();
     MUST(cu.cuMemsetD8_v2(decoder.cache, 0, (uint64_t)CACHE_ROWS * ROW));
     MUST(cu.cuMemsetD8_v2(decoder.activations, 0, 4096));
-    MUST(cu.cuMemcpyHtoD_v2(decoder.activations + 1024, &decoder.at, sizeof(decoder.at)));
+    if (decoder.hides)
+        MUST(cu.cuMemcpyHtoD_v2(decoder.activations + 1024, &decoder.at, sizeof(decoder.at)));
     MUST(cu.cuCtxSynchronize());
 }
 
