@@ -8,7 +8,6 @@
  */
 #include "runtime/backing.h"
 
-#define XXH_INLINE_ALL
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,7 +16,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
-#include <xxhash.h>
+#include "runtime/checksum.h"
 #include "runtime/log.h"
 #include "runtime/util.h"
 
@@ -360,7 +359,7 @@ int backing_read(uint32_t number, void *buffer)
     const struct part *first = page->parts;
     int r = read_parts(page, buffer);
 
-    if (r || XXH3_64bits(buffer, page->bytes) == page->checksum)
+    if (r || checksum(buffer, page->bytes) == page->checksum)
         return r;
     while (first->file == NO_FILE)
         first++;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "runtime/backing.h"
+#include "runtime/checksum.h"
 #include "runtime/digest.h"
 #include "runtime/log.h"
 #include "runtime/stats.h"
@@ -57,7 +58,7 @@ static int leave_begin(struct mover *mover, struct block *block, char *buffer,
         r = transfer_wait(mover->transfer, mover->drv);
     if (r)
         return r;
-    sum = spill_checksum(buffer, block->bytes);
+    sum = checksum(buffer, block->bytes);
     leaving->block = block;
     leaving->request = (struct disk_request){.result = 0};
     if (same_as_on_disk(block, sum))

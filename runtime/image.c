@@ -12,15 +12,13 @@
  * fatbin nor text, whose length nobody can tell, nothing is said.
  */
 
-#define XXH_INLINE_ALL
-
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <xxhash.h>
+#include "runtime/checksum.h"
 #include "runtime/fatbin.h"
 #include "runtime/image.h"
 #include "runtime/log.h"
@@ -192,7 +190,7 @@ static size_t whole_image(const void **image)
 static uint64_t digest_of(const void *image)
 {
     size_t bytes = whole_image(&image);
-    uint64_t digest = bytes ? XXH3_64bits(image, bytes) : 0;
+    uint64_t digest = bytes ? checksum(image, bytes) : 0;
 
     return bytes && !digest ? 1 : digest;
 }

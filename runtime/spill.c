@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/spill.h"
 
-#define XXH_INLINE_ALL
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -14,7 +13,7 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
-#include <xxhash.h>
+#include "runtime/checksum.h"
 #include "runtime/log.h"
 #include "runtime/util.h"
 
@@ -262,11 +261,6 @@ void spill_give(struct spill *spill, uint32_t page)
     spill->free[spill->n_free++] = page;
 }
 
-uint64_t spill_checksum(const void *bytes, uint64_t n)
-{
-    return XXH3_64bits(bytes, n);
-}
-
 struct disk_request spill_request(const struct spill *spill, uint32_t page, bool write,
                                   void *buffer, uint64_t bytes)
 {
@@ -282,7 +276,7 @@ struct disk_request spill_request(const struct spill *spill, uint32_t page, bool
 
 int spill_verify(const struct spill *spill, uint32_t page, const void *buffer, uint64_t bytes)
 {
-    uint64_t sum = spill_checksum(buffer, bytes);
+    uint64_t sum = checksum(buffer, bytes);
 
     if (sum == spill->sums[page])
         return 0;

@@ -59,9 +59,6 @@ uint64_t spill_room(const struct spill *spill);
 int spill_take(struct spill *spill, uint32_t *out);
 void spill_give(struct spill *spill, uint32_t page);
 
-/* The same bytes have the same checksum, on every machine. */
-uint64_t spill_checksum(const void *bytes, uint64_t n);
-
 /* A request for the first `bytes` of a page, a multiple of DISK_ALIGN, still to be started. */
 struct disk_request spill_request(const struct spill *spill, uint32_t page, bool write,
                                   void *buffer, uint64_t bytes);

@@ -18,6 +18,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "runtime/checksum.h"
 #include "runtime/log.h"
 #include "runtime/spill.h"
 #include "runtime/util.h"
@@ -81,7 +82,7 @@ static int transfer(uint32_t page, bool write, char *buffer)
 
 static int put(uint32_t page, char *buffer)
 {
-    spill.sums[page] = spill_checksum(buffer, USED);
+    spill.sums[page] = checksum(buffer, USED);
     return transfer(page, true, buffer);
 }
 
@@ -160,7 +161,7 @@ Test(spill, has_many_requests_under_way)
 
         cr_assert_eq(spill_take(&spill, &page), 0);
         buffers[i] = buffer_of(i);
-        spill.sums[page] = spill_checksum(buffers[i], USED);
+        spill.sums[page] = checksum(buffers[i], USED);
         requests[i] = spill_request(&spill, page, true, buffers[i], USED);
         disk_start(&spill.disk, &requests[i]);
     }
