@@ -7,7 +7,8 @@
 #include "runtime/cold.h"
 #include "runtime/driver.h"
 
-/* 1: a call may be accepted now that was refused; 0, or why not: cold_result(). */
+/* 1: a call may be accepted now that was refused; 0, also without parameters, or why not:
+ * cold_result(). */
 int graph_gather_copy(const struct driver *drv, const CUDA_MEMCPY3D *copy);
 int graph_gather_memset(const struct driver *drv, const CUDA_MEMSET_NODE_PARAMS *set);
 int graph_gather_params(const struct driver *drv, const CUgraphNodeParams *params);

@@ -294,7 +294,7 @@ CUresult hook_cuGraphExecMemcpyNodeSetParams(const struct driver *drv, CUgraphEx
                                              CUgraphNode node, const CUDA_MEMCPY3D *copy_params,
                                              CUcontext ctx)
 {
-    FOLLOWED(copy_params ? graph_gather_copy(drv, copy_params) : 0,
+    FOLLOWED(graph_gather_copy(drv, copy_params),
              drv->cuGraphExecMemcpyNodeSetParams(graph_exec, node, copy_params, ctx),
              replay_set_copy(drv, graph_exec, node, copy_params));
 }
@@ -304,7 +304,7 @@ CUresult hook_cuGraphExecMemsetNodeSetParams(const struct driver *drv, CUgraphEx
                                              const CUDA_MEMSET_NODE_PARAMS *memset_params,
                                              CUcontext ctx)
 {
-    FOLLOWED(memset_params ? graph_gather_memset(drv, memset_params) : 0,
+    FOLLOWED(graph_gather_memset(drv, memset_params),
              drv->cuGraphExecMemsetNodeSetParams(graph_exec, node, memset_params, ctx),
              replay_set_memset(graph_exec, node, memset_params));
 }
@@ -363,7 +363,7 @@ static void follow_params(const struct driver *drv, CUgraphExec exec, CUgraphNod
 CUresult hook_cuGraphExecNodeSetParams(const struct driver *drv, CUgraphExec graph_exec,
                                        CUgraphNode node, CUgraphNodeParams *node_params)
 {
-    FOLLOWED(node_params ? graph_gather_params(drv, node_params) : 0,
+    FOLLOWED(graph_gather_params(drv, node_params),
              drv->cuGraphExecNodeSetParams(graph_exec, node, node_params),
              follow_params(drv, graph_exec, node, node_params));
 }

@@ -37,7 +37,7 @@ static uint64_t span_of(uint64_t width, uint64_t pitch, uint64_t height, uint64_
     return height && depth ? (depth - 1) * slice + (height - 1) * pitch + width : 0;
 }
 
-int graph_gather_copy(const struct driver *drv, const CUDA_MEMCPY3D *c)
+static int gather_copy(const struct driver *drv, const CUDA_MEMCPY3D *c)
 {
     uint64_t width = c->WidthInBytes;
     uint64_t src_slice = c->srcPitch * c->srcHeight;
@@ -51,17 +51,25 @@ int graph_gather_copy(const struct driver *drv, const CUDA_MEMCPY3D *c)
                                span_of(width, c->dstPitch, c->Height, dst_slice, c->Depth)));
 }
 
+int graph_gather_copy(const struct driver *drv, const CUDA_MEMCPY3D *copy)
+{
+    return copy ? gather_copy(drv, copy) : 0;
+}
+
 int graph_gather_memset(const struct driver *drv, const CUDA_MEMSET_NODE_PARAMS *set)
 {
-    uint64_t width = set->width * set->elementSize;
-
-    return pager_gather(drv, set->dst, span_of(width, set->pitch, set->height, 0, 1));
+    if (!set)
+        return 0;
+    return pager_gather(drv, set->dst,
+                        span_of(set->width * set->elementSize, set->pitch, set->height, 0, 1));
 }
 
 int graph_gather_params(const struct driver *drv, const CUgraphNodeParams *params)
 {
     CUDA_MEMSET_NODE_PARAMS set;
 
+    if (!params)
+        return 0;
     switch ((int)params->type) {
     case CU_GRAPH_NODE_TYPE_MEMCPY:
         return graph_gather_copy(drv, &params->memcpy.copyParams);
@@ -122,14 +130,14 @@ CUresult hook_cuGraphAddMemcpyNode(const struct driver *drv, CUgraphNode *node, 
                                    const CUDA_MEMCPY3D *copy_params, CUcontext ctx)
 {
     WITH_GATHERED(
-        copy_params ? graph_gather_copy(drv, copy_params) : 0,
+        graph_gather_copy(drv, copy_params),
         drv->cuGraphAddMemcpyNode(node, graph, dependencies, num_dependencies, copy_params, ctx));
 }
 
 CUresult hook_cuGraphMemcpyNodeSetParams(const struct driver *drv, CUgraphNode node,
                                          const CUDA_MEMCPY3D *node_params)
 {
-    WITH_GATHERED(node_params ? graph_gather_copy(drv, node_params) : 0,
+    WITH_GATHERED(graph_gather_copy(drv, node_params),
                   drv->cuGraphMemcpyNodeSetParams(node, node_params));
 }
 
@@ -138,14 +146,14 @@ CUresult hook_cuGraphAddMemsetNode(const struct driver *drv, CUgraphNode *node, 
                                    const CUDA_MEMSET_NODE_PARAMS *memset_params, CUcontext ctx)
 {
     WITH_GATHERED(
-        memset_params ? graph_gather_memset(drv, memset_params) : 0,
+        graph_gather_memset(drv, memset_params),
         drv->cuGraphAddMemsetNode(node, graph, dependencies, num_dependencies, memset_params, ctx));
 }
 
 CUresult hook_cuGraphMemsetNodeSetParams(const struct driver *drv, CUgraphNode node,
                                          const CUDA_MEMSET_NODE_PARAMS *node_params)
 {
-    WITH_GATHERED(node_params ? graph_gather_memset(drv, node_params) : 0,
+    WITH_GATHERED(graph_gather_memset(drv, node_params),
                   drv->cuGraphMemsetNodeSetParams(node, node_params));
 }
 
@@ -166,7 +174,7 @@ CUresult hook_cuGraphAddNode(const struct driver *drv, CUgraphNode *node, CUgrap
         note_node(node_params->type);
     {
         WITH_GATHERED(
-            node_params ? graph_gather_params(drv, node_params) : 0,
+            graph_gather_params(drv, node_params),
             drv->cuGraphAddNode(node, graph, dependencies, num_dependencies, node_params));
     }
 }
@@ -179,7 +187,7 @@ CUresult hook_cuGraphAddNode_v2(const struct driver *drv, CUgraphNode *node, CUg
     if (node_params)
         note_node(node_params->type);
     {
-        WITH_GATHERED(node_params ? graph_gather_params(drv, node_params) : 0,
+        WITH_GATHERED(graph_gather_params(drv, node_params),
                       drv->cuGraphAddNode_v2(node, graph, dependencies, dependency_data,
                                              num_dependencies, node_params));
     }
@@ -188,7 +196,7 @@ CUresult hook_cuGraphAddNode_v2(const struct driver *drv, CUgraphNode *node, CUg
 CUresult hook_cuGraphNodeSetParams(const struct driver *drv, CUgraphNode node,
                                    CUgraphNodeParams *node_params)
 {
-    WITH_GATHERED(node_params ? graph_gather_params(drv, node_params) : 0,
+    WITH_GATHERED(graph_gather_params(drv, node_params),
                   drv->cuGraphNodeSetParams(node, node_params));
 }
 

@@ -78,31 +78,44 @@ static bool next_address(const char **at, const char *end, uint64_t *out)
     return false;
 }
 
-/* Whether so many of the words may be addresses that this is no accident: numbers look like some
- * now and then. */
-static bool are_addresses(const char *bytes, uint64_t n)
+/* What the words say of themselves. Numbers look like addresses now and then: they are a table when
+ * so many of them do that this is no accident. */
+enum found {
+    FOUND_NOTHING,
+    FOUND_ADDRESS,
+    FOUND_TABLE,
+};
+
+static enum found judge(const char *bytes, uint64_t n)
 {
     const char *at = bytes;
-    uint64_t found = 0;
+    uint64_t aligned = 0;
+    bool any = false;
     uint64_t word;
 
-    while (next_address(&at, bytes + n, &word))
-        found += is_aligned(word, ALIGNED);
-    return found * WORDS_FOR_ONE >= n / sizeof(word);
+    while (next_address(&at, bytes + n, &word)) {
+        aligned += is_aligned(word, ALIGNED);
+        any = true;
+    }
+    if (!any)
+        return FOUND_NOTHING;
+    return aligned * WORDS_FOR_ONE >= n / sizeof(word) ? FOUND_TABLE : FOUND_ADDRESS;
 }
 
 static void look_through(const struct driver *drv, const char *bytes, uint64_t n)
 {
+    enum found found = judge(bytes, n);
     const char *at = bytes;
-    bool table = are_addresses(bytes, n);
     uint64_t word;
 
-    while ((table || residency_spills()) && next_address(&at, bytes + n, &word)) {
+    if (found == FOUND_NOTHING || (found == FOUND_ADDRESS && !residency_spills()))
+        return;
+    while (next_address(&at, bytes + n, &word)) {
         struct range *range;
 
         pthread_mutex_lock(&pagers.lock);
         range = residency_range(word);
-        if (range && table)
+        if (range && found == FOUND_TABLE)
             range_escape(range, word);
         if (range && residency_spills()) {
             reach_expect_addresses();

@@ -46,13 +46,21 @@ Test(image, copies_no_more_parameters_than_there_is_room_for)
     data_free(&cubin);
 }
 
+/* As nvcc puts it into programs. */
+struct wrapper {
+    uint32_t magic, version;
+    const void *data, *unused;
+};
+
+static struct wrapper wrapper_of(const struct data *fatbin)
+{
+    return (struct wrapper){0x466243b1, 1, fatbin->at, NULL};
+}
+
 Test(image, reads_a_fatbin_directly_and_through_its_wrapper)
 {
     struct data fatbin = data_load("pair.fatbin");
-    struct {
-        uint32_t magic, version;
-        const void *data, *unused;
-    } wrapper = {0x466243b1, 1, fatbin.at, NULL};
+    struct wrapper wrapper = wrapper_of(&fatbin);
 
     cr_expect_eq(image_record(&module_a, fatbin.at, 75), 1);
     image_attach(&module_a, "pair", &function, IMAGE_HANDLE_FUNCTION);
@@ -185,10 +193,7 @@ Test(image, tells_a_function_by_all_bytes_of_its_image_and_its_name)
 Test(image, tells_functions_of_fatbins_and_of_text)
 {
     struct data fatbin = data_load("pair.zstd.fatbin");
-    struct {
-        uint32_t magic, version;
-        const void *data, *unused;
-    } wrapper = {0x466243b1, 1, fatbin.at, NULL};
+    struct wrapper wrapper = wrapper_of(&fatbin);
     uint64_t digest;
 
     image_identify(&module_a, fatbin.at, false);

@@ -2,8 +2,8 @@
 #include <criterion/criterion.h>
 
 #include "runtime/image.h"
-#include "runtime/repute.h"
 #include "runtime/trust.h"
+#include "tests/reported.h"
 
 /* Two modules of one text, and functions of them. */
 static const char text[] = ".version 6.3\n.target sm_75\n";
@@ -40,17 +40,6 @@ static void open_plan(void)
     cr_assert_eq(roll_add(&plan, digest, name), 0);
     free(name);
     repute_open(&plan);
-}
-
-static uint32_t n_reported(void)
-{
-    struct roll roll;
-    uint32_t n;
-
-    repute_report(&roll);
-    n = roll.n;
-    roll_fini(&roll);
-    return n;
 }
 
 Test(repute, knows_nobody_without_a_plan)

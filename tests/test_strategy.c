@@ -122,24 +122,31 @@ Test(strategy, says_for_each_that_does_not_fit_what_would_and_is_right)
     cr_expect_gt(n_changes, ROUNDS);
 }
 
+/* The row's answer, which so much more memory must not make slower; whether there is any. */
+static bool judge_with_more(size_t row, uint64_t more, int round, struct strategy_result *out)
+{
+    struct strategy_result second;
+
+    cr_assert_eq(strategy_judge(&given, row, out), 0);
+    given.machine.device += more;
+    cr_assert_eq(strategy_judge(&given, row, &second), 0);
+    given.machine.device -= more;
+    if (!out->applies || !out->fits || !second.applies)
+        return false;
+    cr_assert(second.fits, "round %d: %s", round, out->name);
+    cr_assert_leq(second.high, out->high * (1 + 1e-9), "round %d: %s", round, out->name);
+    return true;
+}
+
 Test(strategy, is_never_slower_with_more_device_memory)
 {
     for (int round = 0; round < ROUNDS; round++) {
         uint64_t more = 1 + dice(8 * GIB);
+        struct strategy_result result;
 
         throw_case();
-        for (size_t row = 0; row < strategy_count(); row++) {
-            struct strategy_result first, second;
-
-            cr_assert_eq(strategy_judge(&given, row, &first), 0);
-            given.machine.device += more;
-            cr_assert_eq(strategy_judge(&given, row, &second), 0);
-            given.machine.device -= more;
-            if (!first.applies || !first.fits || !second.applies)
-                continue;
-            cr_assert(second.fits, "round %d: %s", round, first.name);
-            cr_assert_leq(second.high, first.high * (1 + 1e-9), "round %d: %s", round, first.name);
-        }
+        for (size_t row = 0; row < strategy_count(); row++)
+            (void)judge_with_more(row, more, round, &result);
         subject_fini(&subject);
     }
 }
@@ -173,18 +180,12 @@ Test(strategy, in_phases_is_never_slower_with_more_memory_and_takes_no_more_than
         throw_case();
         cut_into_phases();
         for (size_t row = 0; row < strategy_count(); row++) {
-            struct strategy_result first, second;
+            struct strategy_result result;
 
-            cr_assert_eq(strategy_judge(&given, row, &first), 0);
-            given.machine.device += more;
-            cr_assert_eq(strategy_judge(&given, row, &second), 0);
-            given.machine.device -= more;
-            if (!first.applies || !first.fits || !second.applies)
+            if (!judge_with_more(row, more, round, &result))
                 continue;
-            cr_assert(second.fits, "round %d: %s", round, first.name);
-            cr_assert_leq(second.high, first.high * (1 + 1e-9), "round %d: %s", round, first.name);
-            cr_assert_leq(first.peak, given.machine.device + given.machine.driver, "%s",
-                          first.name);
+            cr_assert_leq(result.peak, given.machine.device + given.machine.driver, "%s",
+                          result.name);
             n_fits++;
         }
         subject_fini(&subject);

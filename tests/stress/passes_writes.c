@@ -237,23 +237,31 @@ static bool is_rewritten(uint32_t number, uint32_t i, uint32_t *out_tensor)
     return number >= 12 && number % 5 == 2 && i == number * 3 % TENSORS;
 }
 
-static void via_pointer_known(uint32_t number)
+static void write_known(uint32_t number, void (*write)(CUdeviceptr, uint32_t, uint64_t))
 {
     for (uint32_t i = 0; i < TENSORS; i++) {
         uint32_t tensor;
 
         read_tensor(i);
         if (i % 4 == 0)
-            LAUNCH(WRITE_VIA, stage.table, SCRATCH, TENSOR, number);
+            write(scratch, SCRATCH, number);
         if (is_rewritten(number, i, &tensor))
-            LAUNCH(WRITE_VIA, stage.table, tensor, TENSOR, 1000 + number);
+            write(tensor_at(tensor), tensor, 1000 + number);
     }
     LAUNCH(READ_VIA, stage.sum, stage.table, SCRATCH, TENSOR);
 }
 
-/* The place in the table goes to the scratch memory, and back, by kernels. */
-static void write_at_sum(uint64_t distance, uint64_t seed)
+static void via_pointer_known(uint32_t number)
 {
+    write_known(number, via_pointer);
+}
+
+/* The place in the table goes there from the first tensor, and back, by kernels. */
+static void via_sum(CUdeviceptr at, uint32_t tensor, uint64_t seed)
+{
+    uint64_t distance = at - tensor_at(0);
+
+    (void)tensor;
     LAUNCH(ADVANCE, stage.table, TARGET, distance);
     LAUNCH(WRITE_VIA, stage.table, TARGET, TENSOR, seed);
     LAUNCH(ADVANCE, stage.table, TARGET, -distance);
@@ -261,16 +269,7 @@ static void write_at_sum(uint64_t distance, uint64_t seed)
 
 static void via_sum_known(uint32_t number)
 {
-    for (uint32_t i = 0; i < TENSORS; i++) {
-        uint32_t tensor;
-
-        read_tensor(i);
-        if (i % 4 == 0)
-            write_at_sum(scratch - tensor_at(0), number);
-        if (is_rewritten(number, i, &tensor))
-            write_at_sum(tensor_at(tensor) - tensor_at(0), 1000 + number);
-    }
-    LAUNCH(READ_VIA, stage.sum, stage.table, SCRATCH, TENSOR);
+    write_known(number, via_sum);
 }
 
 /* A cache that grows: a part of it in every pass, and all that there is is read. */

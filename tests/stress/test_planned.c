@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A model larger than the card, of which the user has a plan. */
-#include "runtime/repute.h"
+#include "tests/reported.h"
 #include "tests/stress/model.h"
 
 TestSuite(planned, .timeout = 120, .fini = stop_paged);
@@ -103,17 +103,6 @@ Test(planned, after_two_passes_copies_go_on_beside_launches)
     cr_expect_eq(stats_get(safe_points), drains);
     cr_expect_eq(stats_get(streaming_plans), 1);
     stop_model(&m);
-}
-
-static uint32_t n_reported(void)
-{
-    struct roll roll;
-    uint32_t n;
-
-    repute_report(&roll);
-    n = roll.n;
-    roll_fini(&roll);
-    return n;
 }
 
 Test(planned, functions_that_the_plan_knows_find_copies_ahead_from_their_second_launch_on)
