@@ -9,13 +9,13 @@
  * thread may have been given the same handle anew.
  */
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "interpose/hooks.h"
+#include "runtime/file.h"
 #include "runtime/image.h"
 #include "runtime/layout.h"
 #include "runtime/log.h"
@@ -54,23 +54,17 @@ static void note_load(const struct driver *drv, const void *owner, const void *i
 static char *read_image(int fd)
 {
     struct stat status;
-    size_t size, done = 0;
+    size_t size, got;
     char *image;
 
     if (fstat(fd, &status) || !S_ISREG(status.st_mode) || status.st_size > IMAGE_FILE_MAX)
         return NULL;
     size = (size_t)status.st_size;
     image = calloc(1, size + 1); /* text ends with a NUL */
-    while (image && done < size) {
-        ssize_t n = read(fd, image + done, size - done);
-
-        if (n <= 0 && !(n < 0 && errno == EINTR)) {
-            free(image);
-            return NULL;
-        }
-        done += n > 0 ? (size_t)n : 0;
-    }
-    return image;
+    if (image && !file_read(fd, image, size, &got) && got == size)
+        return image;
+    free(image);
+    return NULL;
 }
 
 /* The driver has loaded it from a file, which is read once more where what is in it counts. */

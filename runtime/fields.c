@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "runtime/file.h"
 
 void fields_say(char *error, size_t error_size, const char *name, unsigned int number,
                 const char *what)
@@ -41,25 +42,6 @@ static const char *doubt(const struct stat *status)
     return NULL;
 }
 
-static int read_all(int fd, char *to, size_t size, size_t *out)
-{
-    size_t got = 0;
-
-    while (got < size) {
-        ssize_t n = read(fd, to + got, size - got);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        got += (size_t)n;
-    }
-    *out = got;
-    return 0;
-}
-
 int fields_load(const char *path, char *error, size_t error_size, char **out, size_t *out_size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -77,7 +59,7 @@ int fields_load(const char *path, char *error, size_t error_size, char **out, si
         return complain(r ? r : -EACCES, error, error_size, path, why);
     }
     bytes = malloc((size_t)status.st_size + 1);
-    r = bytes ? read_all(fd, bytes, (size_t)status.st_size, out_size) : -ENOMEM;
+    r = bytes ? file_read(fd, bytes, (size_t)status.st_size, out_size) : -ENOMEM;
     close(fd);
     if (r) {
         free(bytes);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/file.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+int file_read(int fd, void *out, size_t size, size_t *out_got)
+{
+    size_t got = 0;
+
+    while (got < size) {
+        ssize_t n = read(fd, (char *)out + got, size - got);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        got += (size_t)n;
+    }
+    *out_got = got;
+    return 0;
+}
