@@ -234,6 +234,28 @@ int card_open(const struct driver *drv, CUdevice device, struct pager **out)
     return 0;
 }
 
+/* What is called beyond the mapping calls, without asking again. Every driver that can map has
+ * them; one that does not is no driver to page on. */
+static bool has_calls(const struct driver *drv)
+{
+    return drv->cuCtxGetCurrent && drv->cuCtxGetDevice && drv->cuCtxPushCurrent_v2 &&
+           drv->cuCtxPopCurrent_v2 && drv->cuCtxSynchronize && drv->cuDeviceGetAttribute &&
+           drv->cuMemGetInfo_v2 && drv->cuMemAddressFree && drv->cuMemcpyDtoDAsync_v2 &&
+           drv->cuStreamCreate && drv->cuStreamDestroy_v2 && drv->cuStreamSynchronize &&
+           drv->cuEventCreate && drv->cuEventDestroy_v2 && drv->cuEventRecord &&
+           drv->cuEventQuery && drv->cuEventSynchronize;
+}
+
+int card_current(const struct driver *drv, CUcontext *out_ctx, struct pager **out)
+{
+    CUdevice device;
+
+    if (!has_calls(drv) || drv->cuCtxGetCurrent(out_ctx) != CUDA_SUCCESS || !*out_ctx ||
+        drv->cuCtxGetDevice(&device) != CUDA_SUCCESS)
+        return PAGER_E_NATIVE;
+    return card_open(drv, device, out);
+}
+
 const unsigned char *card_identity(struct pager *pager, const struct driver *drv)
 {
     static const CUuuid unasked;

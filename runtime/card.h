@@ -106,6 +106,8 @@ static inline bool card_capture_is_open(void)
 /* Looks at the device once: can it page, what are its budgets. 0 or PAGER_E_NATIVE. A context of it
  * is current. */
 int card_open(const struct driver *drv, CUdevice device, struct pager **out);
+/* The same for the device of the current context, which is told too. */
+int card_current(const struct driver *drv, CUcontext *out_ctx, struct pager **out);
 
 /* The card, or the part of it that is one by itself, as every process knows it. */
 const unsigned char *card_identity(struct pager *pager, const struct driver *drv);

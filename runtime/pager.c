@@ -11,28 +11,20 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <utlist.h>
 #include "runtime/card.h"
 #include "runtime/cold.h"
 #include "runtime/company.h"
 #include "runtime/experts.h"
-#include "runtime/gate.h"
 #include "runtime/log.h"
 #include "runtime/origin.h"
 #include "runtime/planned.h"
 #include "runtime/recognise.h"
 #include "runtime/room.h"
 #include "runtime/stats.h"
-#include "runtime/story.h"
 #include "runtime/streaming.h"
 #include "runtime/tally.h"
 #include "runtime/vmm.h"
-#include "runtime/watch.h"
-
-enum {
-    QUESTIONS = 3, /* after a capture, before its answer counts as none */
-};
 
 void pager_setup(const struct config *config)
 {
@@ -47,28 +39,6 @@ void pager_setup(const struct config *config)
 bool pager_is_small(uint64_t bytes)
 {
     return bytes < atomic_load_explicit(&pagers.small, memory_order_relaxed);
-}
-
-/* What is called beyond the mapping calls, without asking again. Every driver that can map has
- * them; one that does not is no driver to page on. */
-static bool has_calls(const struct driver *drv)
-{
-    return drv->cuCtxGetCurrent && drv->cuCtxGetDevice && drv->cuCtxPushCurrent_v2 &&
-           drv->cuCtxPopCurrent_v2 && drv->cuCtxSynchronize && drv->cuDeviceGetAttribute &&
-           drv->cuMemGetInfo_v2 && drv->cuMemAddressFree && drv->cuMemcpyDtoDAsync_v2 &&
-           drv->cuStreamCreate && drv->cuStreamDestroy_v2 && drv->cuStreamSynchronize &&
-           drv->cuEventCreate && drv->cuEventDestroy_v2 && drv->cuEventRecord &&
-           drv->cuEventQuery && drv->cuEventSynchronize;
-}
-
-static int current(const struct driver *drv, CUcontext *out_ctx, struct pager **out)
-{
-    CUdevice device;
-
-    if (!has_calls(drv) || drv->cuCtxGetCurrent(out_ctx) != CUDA_SUCCESS || !*out_ctx ||
-        drv->cuCtxGetDevice(&device) != CUDA_SUCCESS)
-        return PAGER_E_NATIVE;
-    return card_open(drv, device, out);
 }
 
 static int begin_on_disk(struct block *block)
@@ -177,7 +147,7 @@ static int alloc_locked(const struct driver *drv, uint64_t bytes, CUmemoryPool m
     struct pager *pager;
     struct range *range;
     CUcontext ctx;
-    int r = current(drv, &ctx, &pager);
+    int r = card_current(drv, &ctx, &pager);
 
     if (r)
         return r;
@@ -233,7 +203,7 @@ static bool revive(const struct driver *drv, uint64_t bytes, CUmemoryPool mempoo
     struct pager *pager;
     CUcontext ctx;
 
-    if (current(drv, &ctx, &pager))
+    if (card_current(drv, &ctx, &pager))
         return false;
     for (struct pending **at = &pager->pending; *at; at = &(*at)->next) {
         struct pending *pending = *at;
@@ -397,7 +367,7 @@ bool pager_give_way(const struct driver *drv, uint64_t bytes)
 
     pthread_mutex_lock(&pagers.lock);
     own = own_calls_begin(drv);
-    if (current(drv, &ctx, &pager))
+    if (card_current(drv, &ctx, &pager))
         goto out;
     (void)card_reclaim(pager, drv, false);
     given = pager->pools[TIER_DEVICE].kept;
@@ -463,80 +433,6 @@ bool pager_pool_is_plain(const struct driver *drv, CUmemoryPool pool)
     return plain != NULL;
 }
 
-void pager_device_memory_freed(void)
-{
-    if (!atomic_load_explicit(&residency.bytes, memory_order_relaxed))
-        return;
-    pthread_mutex_lock(&pagers.lock);
-    for (int i = 0; i < DEVICES_MAX; i++)
-        pool_forgive(&pagers.cards[i].pools[TIER_DEVICE]);
-    pthread_mutex_unlock(&pagers.lock);
-}
-
-void pager_stream_gone(CUstream stream)
-{
-    pthread_mutex_lock(&pagers.lock);
-    for (int i = 0; i < DEVICES_MAX; i++) {
-        for (struct pending *p = pagers.cards[i].pending; p; p = p->next)
-            p->stream = p->stream == stream ? NULL : p->stream;
-        streaming_stream_gone(&pagers.cards[i], stream);
-    }
-    pthread_mutex_unlock(&pagers.lock);
-}
-
-static void forget_pending(struct pager *pager, const struct driver *drv, CUcontext ctx)
-{
-    struct pending **at = &pager->pending;
-
-    while (*at) {
-        struct pending *pending = *at;
-
-        if (pending->ctx != ctx) {
-            at = &pending->next;
-            continue;
-        }
-        *at = pending->next;
-        card_unmap(pager, drv, pending->range);
-        stats_sub(pending_frees, 1);
-        free(pending);
-    }
-}
-
-static void forget_transfer(struct pager *pager, CUcontext ctx)
-{
-    for (struct transfer **at = &pager->contexts; *at; at = &(*at)->next) {
-        struct transfer *transfer = *at;
-
-        if (transfer->ctx == ctx) {
-            *at = transfer->next;
-            free(transfer);
-            return;
-        }
-    }
-}
-
-void pager_context_gone(const struct driver *drv, CUcontext ctx)
-{
-    struct range *range;
-    struct range *next;
-
-    pthread_mutex_lock(&pagers.lock);
-    for (int i = 0; i < DEVICES_MAX; i++)
-        streaming_context_gone(&pagers.cards[i], drv, ctx);
-    DL_FOREACH_SAFE(residency.ranges, range, next)
-    {
-        if (range->ctx != ctx)
-            continue;
-        range_retract(range);
-        card_unmap(range->pager, drv, range);
-    }
-    for (int i = 0; i < DEVICES_MAX; i++) {
-        forget_pending(&pagers.cards[i], drv, ctx);
-        forget_transfer(&pagers.cards[i], ctx);
-    }
-    pthread_mutex_unlock(&pagers.lock);
-}
-
 /* What a plan has found to be a tensor of its file need not be written to another one. */
 static void note_origin(struct range *range, uint64_t offset, uint64_t bytes)
 {
@@ -576,112 +472,6 @@ void pager_hear(const struct driver *drv)
     pthread_mutex_unlock(&pagers.lock);
 }
 
-/* With the lock, so that no home is moving; and not while somebody waits. */
-void pager_capture_began(void)
-{
-    pthread_rwlock_wrlock(&pagers.waits);
-    pthread_mutex_lock(&pagers.lock);
-    atomic_fetch_add(&gate_process.captures, 1);
-    pthread_mutex_unlock(&pagers.lock);
-    pthread_rwlock_unlock(&pagers.waits);
-}
-
-bool pager_wait_begin(void)
-{
-    pthread_rwlock_rdlock(&pagers.waits);
-    if (!pager_capture_is_open())
-        return true;
-    pthread_rwlock_unlock(&pagers.waits);
-    return false;
-}
-
-void pager_wait_end(void)
-{
-    pthread_rwlock_unlock(&pagers.waits);
-}
-
-void pager_capture_ended(void)
-{
-    int open = atomic_load(&gate_process.captures);
-
-    while (open > 0 && !atomic_compare_exchange_weak(&gate_process.captures, &open, open - 1))
-        ;
-}
-
-bool pager_capture_is_open(void)
-{
-    return card_capture_is_open();
-}
-
-bool pager_is_captured(const struct driver *drv, CUstream stream)
-{
-    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
-
-    if (!pager_capture_is_open() || !drv->cuStreamIsCapturing)
-        return false;
-    for (int attempt = 0; attempt < QUESTIONS; attempt++) {
-        if (drv->cuStreamIsCapturing(stream, &status) == CUDA_SUCCESS)
-            return status != CU_STREAM_CAPTURE_STATUS_NONE;
-    }
-    return true;
-}
-
-void pager_host_call_began(void)
-{
-    atomic_fetch_add(&pagers.host_calls, 1);
-}
-
-void pager_host_call_ended(void)
-{
-    atomic_fetch_sub(&pagers.host_calls, 1);
-}
-
-void pager_value_wait_seen(void)
-{
-    if (!atomic_exchange(&pagers.value_waits, true))
-        log_info("the program makes streams wait for memory values; what is not in device memory "
-                 "now stays in host memory");
-}
-
-void pager_graph_calls_host(void)
-{
-    atomic_store(&pagers.graph_calls, true);
-}
-
-void pager_reset_after_fork(void)
-{
-    pthread_mutex_init(&pagers.lock, NULL);
-    pthread_rwlock_init(&pagers.waits, NULL);
-    memset(pagers.cards, 0, sizeof(pagers.cards));
-    cold_reset();
-    atomic_store(&pagers.host_calls, 0);
-    atomic_store(&pagers.graph_calls, false);
-    atomic_store(&pagers.value_waits, false);
-    residency_reset();
-    recognise_reset();
-    gate_reset();
-    watch_reset();
-    company_reset();
-}
-
-static struct story_facts facts_of(const struct pager *pager, uint64_t card_free,
-                                   uint64_t card_total)
-{
-    const struct pool *device = &pager->pools[TIER_DEVICE];
-    const struct pool *host = &pager->pools[TIER_HOST];
-    /* Shadows are given back when somebody needs the room. */
-    uint64_t shadows = min_u64(stats_get(shadow_bytes), host->used);
-
-    return (struct story_facts){
-        .card_total = card_total,
-        .card_free = card_free,
-        .device_budget = device->budget,
-        .host_budget = host->budget + pagers.cold.spill.budget,
-        .pool_held = device->used + device->kept,
-        .paged = device->used + host->used - shadows + stats_get(disk_bytes),
-    };
-}
-
 void pager_reclaim(const struct driver *drv)
 {
     struct own_calls own;
@@ -696,53 +486,4 @@ void pager_reclaim(const struct driver *drv)
     }
     own_calls_end(drv, &own);
     pthread_mutex_unlock(&pagers.lock);
-}
-
-void pager_memory_info(const struct driver *drv, uint64_t *free_bytes, uint64_t *total_bytes)
-{
-    struct story_facts facts;
-    struct pager *pager;
-    CUcontext ctx;
-
-    pthread_mutex_lock(&pagers.lock);
-    if (current(drv, &ctx, &pager) == 0) {
-        facts = facts_of(pager, *free_bytes, *total_bytes);
-        story_tell(pagers.config.story, &facts, free_bytes, total_bytes);
-    }
-    pthread_mutex_unlock(&pagers.lock);
-}
-
-uint64_t pager_total_memory(uint64_t total_bytes)
-{
-    struct story_facts facts = {.card_total = total_bytes, .card_free = total_bytes};
-    uint64_t unused;
-
-    pthread_mutex_lock(&pagers.lock);
-    facts.host_budget = card_host_budget(&pagers.config);
-    for (int i = 0; i < DEVICES_MAX; i++) {
-        if (pagers.cards[i].state == CARD_PAGED)
-            facts.host_budget = pagers.cards[i].pools[TIER_HOST].budget;
-    }
-    story_tell(pagers.config.story, &facts, &unused, &total_bytes);
-    pthread_mutex_unlock(&pagers.lock);
-    return total_bytes;
-}
-
-int pager_story(const unsigned char uuid[16], uint64_t *free_bytes, uint64_t *total_bytes)
-{
-    int r = -ENODEV;
-
-    pthread_mutex_lock(&pagers.lock);
-    for (int i = 0; i < DEVICES_MAX && r; i++) {
-        struct pager *pager = &pagers.cards[i];
-        struct story_facts facts;
-
-        if (pager->state != CARD_PAGED || memcmp(&pager->uuid, uuid, 16) != 0)
-            continue;
-        facts = facts_of(pager, *free_bytes, *total_bytes);
-        story_tell(pagers.config.story, &facts, free_bytes, total_bytes);
-        r = 0;
-    }
-    pthread_mutex_unlock(&pagers.lock);
-    return r;
 }
