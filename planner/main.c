@@ -17,6 +17,7 @@
 #include "planner/answer.h"
 #include "planner/change.h"
 #include "planner/draft.h"
+#include "planner/message.h"
 #include "planner/options.h"
 #include "planner/outcome.h"
 #include "runtime/config.h"
@@ -51,17 +52,11 @@ static int complain(enum status status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 static int complain(enum status status, const char *format, ...)
 {
-    char line[2048];
     va_list args;
 
     va_start(args, format);
-    vsnprintf(line, sizeof(line), format, args);
+    message_complain("vramshim-plan", format, args);
     va_end(args);
-    /* A file's name must not drive the terminal either. */
-    for (char *at = line; *at; at++)
-        if (iscntrl((unsigned char)*at))
-            *at = '?';
-    fprintf(stderr, "vramshim-plan: %s\n", line);
     return status;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "planner/message.h"
 
+#include <ctype.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "planner/source.h"
@@ -23,4 +23,15 @@ int message_no_memory(struct message *message)
 {
     snprintf(message->text, sizeof(message->text), "out of memory");
     return -ENOMEM;
+}
+
+void message_complain(const char *program, const char *format, va_list args)
+{
+    char line[2048];
+
+    vsnprintf(line, sizeof(line), format, args);
+    for (char *at = line; *at; at++)
+        if (iscntrl((unsigned char)*at))
+            *at = '?';
+    fprintf(stderr, "%s: %s\n", program, line);
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The one line that says why a file cannot be used. */
+/* The one line that says why a file cannot be used, or a command not obeyed. */
+
+#include <stdarg.h>
 
 struct message {
     char text[1024];
@@ -14,3 +16,7 @@ __attribute__((format(printf, 3, 4))) int message_fail(struct message *message, 
 
 /* Returns -ENOMEM. */
 int message_no_memory(struct message *message);
+
+/* "program: what is wrong" to standard error. No name in it drives the terminal. */
+__attribute__((format(printf, 2, 0))) void message_complain(const char *program, const char *format,
+                                                            va_list args);

@@ -12,6 +12,8 @@ import re
 import struct
 import sys
 
+import formats
+
 ALIGNMENT = 32
 # Type numbers of the format, and elements and bytes of a block.
 F32, F16, Q8_0, BF16, MXFP4 = 0, 1, 8, 30, 39
@@ -255,36 +257,29 @@ MODELS = {
 }
 
 
-def text(value):
-    data = value.encode()
-    return struct.pack("<Q", len(data)) + data
-
-
 def entry(key, value):
     if isinstance(value, str):
-        return text(key) + struct.pack("<I", 8) + text(value)
+        return formats.string(key, value)
     if isinstance(value, list):
-        return text(key) + struct.pack(f"<IIQ{len(value)}I", 9, 4, len(value), *value)
-    return text(key) + struct.pack("<II", 4, value)
+        return formats.numbers(key, value)
+    return formats.u32(key, value)
 
 
 def write(path, name, kind=BF16):
     arch, entries, tensors = MODELS[name]()
-    head = entry("general.architecture", arch) + entry("general.name", name)
-    head += b"".join(entry(f"{arch}.{key}", value) for key, value in entries.items())
-    records, offset = b"", 0
+    head = [entry("general.architecture", arch), entry("general.name", name)]
+    head += [entry(f"{arch}.{key}", value) for key, value in entries.items()]
+    records, offset = [], 0
     for tensor in tensors:
         dims, own = tensor[1], tensor[2] if len(tensor) > 2 else kind
         elements, size = BLOCKS[own]
         for dim in dims:
             size *= dim
-        records += text(tensor[0]) + struct.pack(f"<I{len(dims)}Q", len(dims), *dims)
-        records += struct.pack("<IQ", own, offset)
+        records.append(formats.tensor(tensor[0], dims, own, offset))
         offset += size // elements + -(size // elements) % ALIGNMENT
-    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(entries) + 2) + head + records
     with open(path, "wb") as out:
-        out.write(head)
-        out.truncate(len(head) + -len(head) % ALIGNMENT + offset)
+        out.write(formats.gguf(head, records))
+        out.truncate(out.tell() + offset)
 
 
 # What a folder calls what a GGUF file calls otherwise.

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include "runtime/digest.h"
+#include "tests/assemble.h"
 #include "tests/sim_test.h"
 
 /* The digester calls the simulated driver as it is. */
@@ -85,20 +83,7 @@ Test(digest, many_spans_have_the_digests_of_each)
     digester_fini(&digester, &drv);
 }
 
-/* The simulator forgives what a driver does not. */
 Test(digest, the_assembler_of_the_toolkit_takes_the_kernel)
 {
-    char path[] = "/tmp/digest-XXXXXX";
-    char command[256];
-    int fd;
-
-    if (system("command -v ptxas >/dev/null 2>&1"))
-        cr_skip_test("no ptxas here");
-    fd = mkstemp(path);
-    cr_assert_geq(fd, 0);
-    cr_assert_eq(dprintf(fd, "%s", digest_kernel_text), (int)strlen(digest_kernel_text));
-    close(fd);
-    snprintf(command, sizeof(command), "ptxas -arch=sm_90 -o /dev/null %s", path);
-    cr_expect_eq(system(command), 0);
-    unlink(path);
+    must_assemble(digest_kernel_text);
 }

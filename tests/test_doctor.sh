@@ -4,18 +4,13 @@
 # the folder of the simulated driver, the library, a program that looks its calls up and one that is
 # linked.
 . "$(dirname "$0")/tap.sh"
+. "$(dirname "$0")/doctor.sh"
 
 vramshim=$1
 sim=$2
 shim=$3
 opened=$4
 linked=$5
-export LC_ALL=C.UTF-8 XDG_CONFIG_HOME="$scratch/config" TMPDIR="$scratch" SIM_VRAM=64MiB
-unset LD_PRELOAD SIM_PROFILE
-for name in $(env | sed -n 's/^\(VRAMSHIM_[A-Z_]*\)=.*/\1/p'); do
-    unset "$name"
-done
-library=$(realpath "$(ldd /bin/sh | awk '/libc\.so/ { print $3 }')")
 
 prints() { "$status_right" && has "$out" "$1"; }
 says() { "$status_right" && has "$err" "$1"; }

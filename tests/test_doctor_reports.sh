@@ -4,15 +4,10 @@
 # the bundle for bug reports. Arguments: the program, the folders of the simulated driver and of the
 # stand-in for the management library, and the planner.
 . "$(dirname "$0")/tap.sh"
+. "$(dirname "$0")/doctor.sh"
 
 sim=$2
 plan=$4
-export LC_ALL=C.UTF-8 XDG_CONFIG_HOME="$scratch/config" TMPDIR="$scratch" SIM_VRAM=64MiB
-unset LD_PRELOAD SIM_PROFILE
-for name in $(env | sed -n 's/^\(VRAMSHIM_[A-Z_]*\)=.*/\1/p'); do
-    unset "$name"
-done
-library=$(realpath "$(ldd /bin/sh | awk '/libc\.so/ { print $3 }')")
 doctor=$scratch/doctor
 cat >"$doctor" <<END
 #!/bin/sh

@@ -4,21 +4,12 @@
 
 #include "planner/place.h"
 #include "runtime/util.h"
+#include "tests/dice.h"
 
 enum {
     ROUNDS = 2000,
     PIECES = 60,
 };
-
-static uint64_t state = 88172645463325252u;
-
-static uint64_t dice(uint64_t n)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (state >> 20) % n;
-}
 
 static size_t throw_pieces(struct place_piece *pieces)
 {

@@ -8,13 +8,6 @@
 
 #include "tests/test_ptx_table.h"
 
-#define COUNT(array) (sizeof(array) / sizeof(array[0]))
-#define EXPECT(name, expression)                                                                   \
-    static uint64_t name(uint64_t a, uint64_t b, uint64_t c)                                       \
-    {                                                                                              \
-        return (uint64_t)(expression);                                                             \
-    }
-
 static const uint64_t integers[] = {
     0,
     1,

@@ -17,13 +17,6 @@
 #include "tests/test_ptx_support.h"
 #include "tests/test_ptx_table.h"
 
-#define COUNT(array) (sizeof(array) / sizeof(array[0]))
-#define EXPECT(name, expression)                                                                   \
-    static uint64_t name(uint64_t a, uint64_t b, uint64_t c)                                       \
-    {                                                                                              \
-        return (uint64_t)(expression);                                                             \
-    }
-
 static const uint64_t singles[] = {
     0x00000000, 0x80000000, 0x3f800000, 0xbf800000, 0x3f800001, 0x3f7fffff, 0x33800000, 0x00800000,
     0x007fffff, 0x80000001, 0x00000001, 0x7f7fffff, 0xff7fffff, 0x7f800000, 0xff800000, 0x7fc00000,

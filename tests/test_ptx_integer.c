@@ -8,11 +8,6 @@
 #include "tests/test_ptx_table.h"
 
 #define ROWS(rows) rows, sizeof(rows) / sizeof(rows[0])
-#define EXPECT(name, expression)                                                                   \
-    static uint64_t name(uint64_t a, uint64_t b, uint64_t c)                                       \
-    {                                                                                              \
-        return (uint64_t)(expression);                                                             \
-    }
 
 static const uint64_t values[] = {
     0,
@@ -284,16 +279,16 @@ Test(ptx_integer, combines_bits_and_predicates)
     CHECK(rows);
 }
 
-#define COUNT(n) ((uint32_t)b >= (n))
-EXPECT(shl16, COUNT(16) ? 0 : a << (uint32_t)b)
-EXPECT(shl32, COUNT(32) ? 0 : a << (uint32_t)b)
-EXPECT(shl64, COUNT(64) ? 0 : a << (uint32_t)b)
-EXPECT(shr_u16, COUNT(16) ? 0 : (uint16_t)a >> (uint32_t)b)
-EXPECT(shr_u32, COUNT(32) ? 0 : (uint32_t)a >> (uint32_t)b)
-EXPECT(shr_u64, COUNT(64) ? 0 : a >> (uint32_t)b)
-EXPECT(shr_s16, (int64_t)(int16_t)a >> (COUNT(16) ? 15 : (uint32_t)b))
-EXPECT(shr_s32, (int64_t)(int32_t)a >> (COUNT(32) ? 31 : (uint32_t)b))
-EXPECT(shr_s64, (int64_t)a >> (COUNT(64) ? 63 : (uint32_t)b))
+#define SHIFTED_OUT(n) ((uint32_t)b >= (n))
+EXPECT(shl16, SHIFTED_OUT(16) ? 0 : a << (uint32_t)b)
+EXPECT(shl32, SHIFTED_OUT(32) ? 0 : a << (uint32_t)b)
+EXPECT(shl64, SHIFTED_OUT(64) ? 0 : a << (uint32_t)b)
+EXPECT(shr_u16, SHIFTED_OUT(16) ? 0 : (uint16_t)a >> (uint32_t)b)
+EXPECT(shr_u32, SHIFTED_OUT(32) ? 0 : (uint32_t)a >> (uint32_t)b)
+EXPECT(shr_u64, SHIFTED_OUT(64) ? 0 : a >> (uint32_t)b)
+EXPECT(shr_s16, (int64_t)(int16_t)a >> (SHIFTED_OUT(16) ? 15 : (uint32_t)b))
+EXPECT(shr_s32, (int64_t)(int32_t)a >> (SHIFTED_OUT(32) ? 31 : (uint32_t)b))
+EXPECT(shr_s64, (int64_t)a >> (SHIFTED_OUT(64) ? 63 : (uint32_t)b))
 
 EXPECT(shf_l_wrap, (both32(a, b) << (c % 32)) >> 32)
 EXPECT(shf_r_wrap, both32(a, b) >> (c % 32))

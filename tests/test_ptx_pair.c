@@ -6,16 +6,6 @@
 
 #include "tests/test_ptx_table.h"
 
-#define COUNT(array) (sizeof(array) / sizeof(array[0]))
-#define EXPECT(name, expression)                                                                   \
-    static uint64_t name(uint64_t a, uint64_t b, uint64_t c)                                       \
-    {                                                                                              \
-        (void)a;                                                                                   \
-        (void)b;                                                                                   \
-        (void)c;                                                                                   \
-        return expression;                                                                         \
-    }
-
 static const uint64_t words[] = {
     0,          0xffffffff, 0x80008000, 0x7fff7fff, 0x7f80ff01, 0x01020304, 0x80000001,
     0x00017fff, 0xfe01fd02, 0x8080807f, 0x12345678, 0xdeadbeef, 5,

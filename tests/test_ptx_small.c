@@ -8,15 +8,6 @@
 
 #include "tests/test_ptx_table.h"
 
-#define COUNT(array) (sizeof(array) / sizeof(array[0]))
-#define EXPECT(name, expression)                                                                   \
-    static uint64_t name(uint64_t a, uint64_t b, uint64_t c)                                       \
-    {                                                                                              \
-        (void)a;                                                                                   \
-        (void)b;                                                                                   \
-        (void)c;                                                                                   \
-        return expression;                                                                         \
-    }
 #define H(x) small_value((x)&0xffff, 10)
 #define W(x) small_value((x)&0xffff, 7)
 

@@ -26,6 +26,17 @@ struct table_row {
     uint64_t (*expect)(uint64_t a, uint64_t b, uint64_t c);
 };
 
+/* The C function of a row: `expression` of a, b and c. */
+#define EXPECT(name, expression)                                                                   \
+    static uint64_t name(uint64_t a, uint64_t b, uint64_t c)                                       \
+    {                                                                                              \
+        (void)a;                                                                                   \
+        (void)b;                                                                                   \
+        (void)c;                                                                                   \
+        return (uint64_t)(expression);                                                             \
+    }
+#define COUNT(array) (sizeof(array) / sizeof(array[0]))
+
 /* Fails the running test at the first row and triple that differ, bit for bit. */
 void table_check(const struct table_row *rows, size_t n_rows, const uint64_t *values,
                  size_t n_values);

@@ -7,20 +7,11 @@
 #include "planner/change.h"
 #include "planner/strategy.h"
 #include "runtime/util.h"
+#include "tests/dice.h"
 
 enum {
     ROUNDS = 200,
 };
-
-static uint64_t state = 88172645463325252u;
-
-static uint64_t dice(uint64_t n)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (state >> 20) % n;
-}
 
 static struct subject subject;
 static struct arch arch;

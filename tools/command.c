@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "planner/message.h"
 #include "runtime/nearest.h"
 #include "runtime/util.h"
 
@@ -36,17 +37,11 @@ const struct option *option_at(size_t index)
 
 int complain(enum status status, const char *format, ...)
 {
-    char line[2048];
     va_list args;
 
     va_start(args, format);
-    vsnprintf(line, sizeof(line), format, args);
+    message_complain("vramshim", format, args);
     va_end(args);
-    /* A name must not drive the terminal. */
-    for (char *at = line; *at; at++)
-        if (iscntrl((unsigned char)*at))
-            *at = '?';
-    fprintf(stderr, "vramshim: %s\n", line);
     return status;
 }
 

@@ -7,13 +7,6 @@
 /* Of the toolkits that have newer ones this is the version without structures. */
 CUresult CUDAAPI cuCtxCreate_v2(CUcontext *context, unsigned int flags, CUdevice device);
 
-static CUdeviceptr own[TENSORS];
-
-static void read_own(uint32_t tensor)
-{
-    LAUNCH(READ, stage.sum, own[tensor], TENSOR);
-}
-
 static void in_order(uint32_t number)
 {
     (void)number;
@@ -31,24 +24,6 @@ static void replace_model(uint32_t number)
         stage_fill(tensor_at(i), TENSOR, number * 100 + i);
 }
 
-static void load_own(void)
-{
-    stage_open();
-    passes_are_about(MODEL);
-    for (uint32_t i = 0; i < TENSORS; i++) {
-        own[i] = stage_alloc(TENSOR);
-        stage_fill(own[i], TENSOR, i + 1);
-        passes_have_loaded(own[i], TENSOR);
-    }
-}
-
-static uint32_t free_own(void)
-{
-    for (uint32_t i = 0; i < TENSORS; i++)
-        MUST(cuMemFree(own[i]));
-    return stage_close();
-}
-
 /* In the middle of a pass. */
 static void replace_one(uint32_t number)
 {
@@ -56,9 +31,9 @@ static void replace_one(uint32_t number)
         read_own(i);
         if (number % 6 != 5 || i != number % TENSORS)
             continue;
-        MUST(cuMemFree(own[i]));
-        own[i] = stage_alloc(TENSOR);
-        stage_fill(own[i], TENSOR, number * 100 + i);
+        MUST(cuMemFree(stage.own[i]));
+        stage.own[i] = stage_alloc(TENSOR);
+        stage_fill(stage.own[i], TENSOR, number * 100 + i);
         read_own(i);
     }
 }
@@ -68,9 +43,9 @@ static void load_in_stream_order(void)
     stage_open();
     passes_are_about(MODEL);
     for (uint32_t i = 0; i < TENSORS; i++) {
-        MUST(cuMemAllocAsync(&own[i], TENSOR, passes_stream));
-        stage_fill(own[i], TENSOR, i + 1);
-        passes_have_loaded(own[i], TENSOR);
+        MUST(cuMemAllocAsync(&stage.own[i], TENSOR, passes_stream));
+        stage_fill(stage.own[i], TENSOR, i + 1);
+        passes_have_loaded(stage.own[i], TENSOR);
     }
 }
 
@@ -81,9 +56,9 @@ static void replace_in_stream_order(uint32_t number)
         read_own(i);
         if (number % 6 != 5 || i % 4 != 1)
             continue;
-        MUST(cuMemFreeAsync(own[i], passes_stream));
-        MUST(cuMemAllocAsync(&own[i], TENSOR, passes_stream));
-        stage_fill(own[i], TENSOR, number * 100 + i);
+        MUST(cuMemFreeAsync(stage.own[i], passes_stream));
+        MUST(cuMemAllocAsync(&stage.own[i], TENSOR, passes_stream));
+        stage_fill(stage.own[i], TENSOR, number * 100 + i);
         read_own(i);
     }
 }
@@ -91,7 +66,7 @@ static void replace_in_stream_order(uint32_t number)
 static uint32_t free_in_stream_order(void)
 {
     for (uint32_t i = 0; i < TENSORS; i++)
-        MUST(cuMemFreeAsync(own[i], passes_stream));
+        MUST(cuMemFreeAsync(stage.own[i], passes_stream));
     MUST(cuStreamSynchronize(passes_stream));
     return stage_close();
 }
@@ -242,7 +217,7 @@ static void fill_then_generate(uint32_t number)
 
 const struct passes_program programs_that_change[] = {
     {"replaced", 22, stage_start, in_order, replace_model, false, stage_stop, true, false},
-    {"replaced_one", 24, load_own, replace_one, NULL, true, free_own, true, false},
+    {"replaced_one", 24, stage_start_own, replace_one, NULL, true, stage_stop_own, true, false},
     {"replaced_in_order", 24, load_in_stream_order, replace_in_stream_order, NULL, true,
      free_in_stream_order, true, false},
     {"cache", 24, load_with_cache, read_with_cache, grow_cache, false, free_with_cache, true,

@@ -39,31 +39,11 @@ static void in_order(uint32_t number)
     read_tensors();
 }
 
-static CUdeviceptr own[TENSORS];
-
-static void load_separately(void)
-{
-    stage_open();
-    passes_are_about(MODEL);
-    for (uint32_t i = 0; i < TENSORS; i++) {
-        own[i] = stage_alloc(TENSOR);
-        stage_fill(own[i], TENSOR, i + 1);
-        passes_have_loaded(own[i], TENSOR);
-    }
-}
-
 static void read_separately(uint32_t number)
 {
     (void)number;
     for (uint32_t i = 0; i < TENSORS; i++)
-        LAUNCH(READ, stage.sum, own[i], TENSOR);
-}
-
-static uint32_t free_separately(void)
-{
-    for (uint32_t i = 0; i < TENSORS; i++)
-        MUST(cuMemFree_v2(own[i]));
-    return stage_close();
+        read_own(i);
 }
 
 /* Every fourth tensor by its address in device memory. */
@@ -207,7 +187,7 @@ static void read_in_phases(uint32_t number)
 
 const struct passes_program programs_that_read[] = {
     {"whole_slab", 12, stage_start, in_order, NULL, false, stage_stop, true, false},
-    {"separate", 12, load_separately, read_separately, NULL, false, free_separately, true, false},
+    {"separate", 12, stage_start_own, read_separately, NULL, false, stage_stop_own, true, false},
     {"other_orders", 16, stage_start, random_pass, NULL, false, stage_stop, true, true},
     {"read_via", 12, stage_start, read_via, NULL, false, stage_stop, true, true},
     {"stored", 12, stage_start, store_and_read, NULL, false, stage_stop, true, true},

@@ -99,3 +99,26 @@ void read_tensors(void)
     for (uint32_t i = 0; i < TENSORS; i++)
         read_tensor(i);
 }
+
+void stage_start_own(void)
+{
+    stage_open();
+    passes_are_about(MODEL);
+    for (uint32_t i = 0; i < TENSORS; i++) {
+        stage.own[i] = stage_alloc(TENSOR);
+        stage_fill(stage.own[i], TENSOR, i + 1);
+        passes_have_loaded(stage.own[i], TENSOR);
+    }
+}
+
+uint32_t stage_stop_own(void)
+{
+    for (uint32_t i = 0; i < TENSORS; i++)
+        MUST(cuMemFree_v2(stage.own[i]));
+    return stage_close();
+}
+
+void read_own(uint32_t tensor)
+{
+    LAUNCH(READ, stage.sum, stage.own[tensor], TENSOR);
+}

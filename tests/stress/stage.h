@@ -56,7 +56,8 @@ struct stage {
     CUdeviceptr weights; /* the model */
     CUdeviceptr table;   /* of device addresses: of all tensors, then of as many others */
     CUdeviceptr counter;
-    uint8_t *pinned; /* a tensor's bytes of host memory */
+    CUdeviceptr own[TENSORS]; /* tensors that are allocated one by one */
+    uint8_t *pinned;          /* a tensor's bytes of host memory */
 };
 extern struct stage stage;
 
@@ -76,6 +77,10 @@ void stage_load_model(void);
 void stage_start(void);
 uint32_t stage_stop(void);
 
+/* The same of a program with no more than tensors of its own. */
+void stage_start_own(void);
+uint32_t stage_stop_own(void);
+
 static inline CUdeviceptr tensor_at(uint32_t tensor)
 {
     return stage.weights + (uint64_t)tensor % TENSORS * TENSOR;
@@ -90,6 +95,7 @@ void launch_in(CUstream stream, enum kernel kernel, const uint64_t *params);
 /* Adds what is in a tensor to the first sum. */
 void read_tensor(uint32_t tensor);
 void read_tensors(void);
+void read_own(uint32_t tensor);
 
 /* Makes the kernels known to the simulated driver; their names, in order. */
 void stage_kernels_init(void);
