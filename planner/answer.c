@@ -143,9 +143,10 @@ static void print_budget(const struct machine *m, FILE *out)
 
 static void print_row(const struct answer *a, const struct strategy_result *r, FILE *out)
 {
+    const char *mark = r == a->strategies->recommended ? ">" : " ";
     char peak[32], host[32], time[48];
 
-    fprintf(out, " %s %-16s", r == a->strategies->recommended ? ">" : " ", r->name);
+    fprintf(out, " %s %-16s", r == a->strategies->asked ? "*" : mark, r->name);
     if (!r->fits) {
         fprintf(out, " does not fit: %s of %s too few", text_size(r->short_by, peak),
                 strategy_lack_name(r->lack));
@@ -166,17 +167,18 @@ static void print_table(const struct answer *a, FILE *out)
     for (size_t i = 0; i < a->strategies->n; i++) {
         const struct strategy_result *r = &a->strategies->list[i];
 
-        if (a->compare || r == a->strategies->recommended || i == 0)
+        if (a->compare || r == a->strategies->recommended || r == a->strategies->asked || i == 0)
             print_row(a, r, out);
     }
 }
 
 static void print_why(const struct answer *a, FILE *out)
 {
-    const struct strategy_result *best = a->strategies->recommended;
+    const struct strategy_result *best = strategies_taken(a->strategies);
 
     if (best)
-        fprintf(out, "\nBecause          %s: %s\n", best->help, best->why);
+        fprintf(out, "\n%-16s %s: %s\n", a->strategies->asked ? "Asked for" : "Because", best->help,
+                best->why);
     for (size_t i = 0; a->compare && i < a->strategies->n; i++) {
         const struct strategy_result *r = &a->strategies->list[i];
 
@@ -207,26 +209,51 @@ static void print_flags(const struct answer *a, const char *flags, FILE *out)
 static void print_engine(const struct answer *a, FILE *out)
 {
     const struct engine_row *engine = a->given->engine;
-    const struct strategy_result *best = a->strategies->recommended;
+    const struct strategy_result *best = strategies_taken(a->strategies);
 
     if (!engine)
         return;
     fprintf(out, "\nFor %s\n", engine->name);
     if (best && best->kind == STRATEGY_ENGINE) {
-        fprintf(out, "  its own offload is faster here: %s\n", engine->offload_flags);
+        fprintf(out, "  its own offload%s: %s\n", a->strategies->asked ? "" : " is faster here",
+                engine->offload_flags);
         return;
     }
     fprintf(out, "  story        VRAMSHIM_STORY=%s\n  flags        ", engine->story);
     print_flags(a, engine->flags, out);
 }
 
+/* That nothing fits, or not what was asked for. */
+static void print_no(const struct answer *a, FILE *out)
+{
+    const struct strategy_result *asked = a->strategies->asked;
+    const struct strategy_result *best = a->strategies->recommended;
+
+    if (!asked || !best) {
+        fputs("\nNothing fits: --compare says what is missing\n", out);
+        return;
+    }
+    fprintf(out, "\n%s does not fit, but %s does: leave --strategy out\n",
+            a->without ? "Without the library it" : asked->name, best->name);
+}
+
 static void print_next(const struct answer *a, FILE *out)
 {
-    const struct strategy_result *best = a->strategies->recommended;
+    const struct strategy_result *best = strategies_taken(a->strategies);
     const struct machine_request *given = a->request;
+    char path[SHOWN_TEXT];
 
     if (!best) {
-        fputs("\nNothing fits: --compare says what is missing\n", out);
+        print_no(a, out);
+        return;
+    }
+    if (a->without) {
+        fputs("\nNext             run the program as it is, without the library: none is no plan\n",
+              out);
+        return;
+    }
+    if (best->kind == STRATEGY_ADVICE) {
+        fputs("\nNext             what it needs is the program's to do, or another file's\n", out);
         return;
     }
     if (best->kind == STRATEGY_ENGINE || strcmp(best->name, "resident") == 0) {
@@ -239,6 +266,8 @@ static void print_next(const struct answer *a, FILE *out)
         fprintf(out, " --vram %s", given->vram);
     if (given->pinned)
         fprintf(out, " --ram %s", given->pinned);
+    if (a->plan)
+        fprintf(out, " --plan %s", text_escape(a->plan, strlen(a->plan), path, sizeof(path)));
     if (a->given->engine)
         fprintf(out, " --story %s", a->given->engine->story);
     if (strcmp(best->name, "in-place") == 0)
@@ -246,6 +275,10 @@ static void print_next(const struct answer *a, FILE *out)
     if (strcmp(best->name, "spill") == 0)
         fputs(" --spill-dir DIRECTORY", out);
     fputs(" -- program arguments\n", out);
+    if (a->strategies->asked && a->strategies->asked != a->strategies->recommended && !a->plan)
+        fputs("                 the library is told by a plan, with -o FILE here and --plan FILE "
+              "there\n",
+              out);
 }
 
 static void print_explanation(const struct answer *a, FILE *out)

@@ -18,7 +18,9 @@ struct answer {
     const struct strategy_case *given;
     const struct strategies *strategies;
     const struct machine_request *request;
+    const char *plan; /* the file that the plan is written to; NULL: none is */
     bool compare, explain;
+    bool without; /* the library: asked for as a way to run the program */
 };
 
 void answer_print(const struct answer *answer, FILE *out);

@@ -21,25 +21,27 @@ static json_t *seconds_json(const struct strategy_result *r, double seconds)
     return json_real(round(seconds / unit) * unit);
 }
 
-static json_t *why_json(const struct strategy_result *r)
+static json_t *why_json(const struct strategy_result *r, bool asked)
 {
+    const char *begin = asked ? "asked for; " : "";
     char text[384];
 
     if (r->fits)
-        return json_string(r->why);
-    snprintf(text, sizeof(text), "short of %llu bytes of %s%s%s", (unsigned long long)r->short_by,
-             strategy_lack_name(r->lack), r->change[0] ? "; fits with " : "", r->change);
+        return json_sprintf("%s%s", begin, r->why);
+    snprintf(text, sizeof(text), "%sshort of %llu bytes of %s%s%s", begin,
+             (unsigned long long)r->short_by, strategy_lack_name(r->lack),
+             r->change[0] ? "; fits with " : "", r->change);
     return json_string(text);
 }
 
-static json_t *strategy_json(const struct strategy_result *r)
+static json_t *strategy_json(const struct strategy_result *r, bool asked)
 {
     return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:{s:o, s:o}, s:s, s:s, s:o}", "name", r->name,
                      "fits", (int)r->fits, "peak_device_bytes", (json_int_t)r->peak, "host_bytes",
                      (json_int_t)r->host, "pinned_bytes", (json_int_t)r->pinned, "disk_bytes",
                      (json_int_t)r->disk, "pass_seconds", "low", seconds_json(r, r->low), "high",
                      seconds_json(r, r->high), "bound", r->bound, "quality", r->quality, "why",
-                     why_json(r));
+                     why_json(r, asked));
 }
 
 static json_t *strategies_json(const struct strategies *strategies)
@@ -47,7 +49,8 @@ static json_t *strategies_json(const struct strategies *strategies)
     json_t *array = json_array();
 
     for (size_t i = 0; i < strategies->n; i++)
-        json_array_append_new(array, strategy_json(&strategies->list[i]));
+        json_array_append_new(
+            array, strategy_json(&strategies->list[i], &strategies->list[i] == strategies->asked));
     return array;
 }
 

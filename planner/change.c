@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "runtime/util.h"
 
@@ -144,7 +145,7 @@ int change_find(struct strategy_case *c, size_t row, struct strategy_result *res
     return r;
 }
 
-/* Whether anything but advice fits. */
+/* Whether what is asked for fits, or anything but advice. */
 static int any_fits(struct strategy_case *c, const struct workload *work, bool *out)
 {
     struct workload before = c->subject->work;
@@ -156,7 +157,8 @@ static int any_fits(struct strategy_case *c, const struct workload *work, bool *
         struct strategy_result result;
 
         r = strategy_judge(c, i, &result);
-        *out = result.applies && result.fits && result.kind == STRATEGY_OURS;
+        *out = result.applies && result.fits &&
+               (c->asked ? strcmp(result.name, c->asked) == 0 : result.kind == STRATEGY_OURS);
     }
     subject_judge(c->subject, &before);
     return r;

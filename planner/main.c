@@ -20,6 +20,7 @@
 #include "planner/message.h"
 #include "planner/options.h"
 #include "planner/outcome.h"
+#include "planner/preset.h"
 #include "runtime/config.h"
 #include "runtime/nearest.h"
 #include "runtime/util.h"
@@ -39,6 +40,7 @@ struct plan {
     struct inputs inputs;
     struct model model, parts[INPUTS_MAX];
     size_t n_parts;
+    bool without; /* the library */
     struct arch imagined;
     const struct arch *arch;
     struct subject subject;
@@ -79,17 +81,36 @@ static int find_engine(const char *name, const struct engine_row **out)
                     nearest_choice(name, names, n));
 }
 
+static int find_strategy(struct plan *plan)
+{
+    const char *name = plan->options.strategy;
+    char names[512];
+
+    if (!name)
+        return 0;
+    plan->given.asked = preset_strategy(name);
+    if (!plan->given.asked)
+        return complain(STATUS_USAGE, "--strategy \"%s\": did you mean %s? There are %s", name,
+                        preset_nearest(name), preset_names(names, sizeof(names)));
+    plan->without = strcmp(plan->given.asked, PRESET_NONE) == 0;
+    if (plan->without)
+        plan->given.asked = "resident";
+    return 0;
+}
+
 static int look_at_machine(struct plan *plan)
 {
     struct config config;
     char error[512];
+    int status;
 
     if (machine_look(&plan->options.machine, &plan->given.machine, error, sizeof(error)) != 0)
         return complain(STATUS_USAGE, "%s", error);
     config_load(&config, environ);
     plan->given.chunk = config.chunk;
     plan->given.no_quantize = plan->options.no_quantize;
-    return find_engine(plan->options.program, &plan->given.engine);
+    status = find_strategy(plan);
+    return status ? status : find_engine(plan->options.program, &plan->given.engine);
 }
 
 /* Where a line does not say what to do, there are two things that help. */
@@ -229,17 +250,58 @@ static int verdict(const struct plan *plan)
 {
     if (!plan->given.machine.has_card)
         return STATUS_FITS;
-    return plan->strategies.recommended ? STATUS_FITS : STATUS_DOES_NOT_FIT;
+    return strategies_taken(&plan->strategies) ? STATUS_FITS : STATUS_DOES_NOT_FIT;
+}
+
+/* What is missing, and what would do. */
+static const char *lack_text(const struct strategy_result *r, char out[160])
+{
+    char few[32];
+
+    snprintf(out, 160, "%s is short of %s of %s%s%s", r->name, text_size(r->short_by, few),
+             strategy_lack_name(r->lack), r->change[0] ? "; it fits with " : "", r->change);
+    return out;
+}
+
+/* What was asked for has to say something about the model. */
+static int check_strategy(struct plan *plan)
+{
+    char names[512] = "";
+    size_t used = 0;
+
+    if (!plan->given.machine.has_card || !plan->given.asked || plan->strategies.asked)
+        return 0;
+    for (size_t i = 0; i < plan->strategies.n && used < sizeof(names); i++)
+        used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
+                                 plan->strategies.list[i].name);
+    return complain(STATUS_USAGE, "--strategy %s is nothing for this model; what is: %s",
+                    plan->options.strategy, names);
+}
+
+/* Why the library cannot be told to go the way that was asked for; NULL when it can. */
+static const char *why_no_plan(const struct plan *plan)
+{
+    const struct strategy_result *asked = plan->strategies.asked;
+
+    if (plan->without)
+        return "none is the program as it is, without the library, and no plan";
+    if (asked && asked->kind == STRATEGY_ENGINE)
+        return "this is what the program does by itself";
+    if (asked && asked->kind == STRATEGY_ADVICE)
+        return "this needs another file, or is the program's to do";
+    return NULL;
 }
 
 /* The plan for the library, where it was asked for. */
 static int write_plan(struct plan *plan)
 {
     const char *path = plan->options.output;
-    const struct strategy_result *way = draft_choose(&plan->strategies);
+    const struct strategy_result *asked = plan->strategies.asked;
+    const struct strategy_result *way =
+        asked ? strategies_taken(&plan->strategies) : draft_choose(&plan->strategies);
     const struct input *model = inputs_find(&plan->inputs, INPUT_MODEL);
     struct planfile *draft;
-    char error[1024];
+    char error[1024], lack[160];
     int r;
 
     if (!path)
@@ -247,8 +309,11 @@ static int write_plan(struct plan *plan)
     if (!plan->given.machine.has_card)
         return complain(STATUS_ENVIRONMENT, "%s; say what to plan for with --gpu or --vram",
                         plan->given.machine.why_not);
+    if (why_no_plan(plan))
+        return complain(STATUS_USAGE, "%s is not written: %s", path, why_no_plan(plan));
     if (!way)
-        return complain(STATUS_DOES_NOT_FIT, "%s is not written: nothing fits", path);
+        return complain(STATUS_DOES_NOT_FIT, "%s is not written: %s", path,
+                        asked ? lack_text(asked, lack) : "nothing fits");
     r = draft_make(&plan->given, way, model ? model->name : (struct text){NULL, 0},
                    &plan->functions, error, sizeof(error), &draft);
     if (r)
@@ -269,6 +334,8 @@ static int answer(struct plan *plan)
         .given = &plan->given,
         .strategies = &plan->strategies,
         .request = &plan->options.machine,
+        .plan = plan->options.output,
+        .without = plan->without,
         .compare = plan->options.compare,
         .explain = plan->options.explain,
     };
@@ -285,13 +352,17 @@ static int answer(struct plan *plan)
 /* One line. */
 static int answer_check(struct plan *plan)
 {
-    const struct strategy_result *best = plan->strategies.recommended;
+    const struct strategy_result *best = strategies_taken(&plan->strategies);
+    const struct strategy_result *asked = plan->strategies.asked;
+    char lack[160];
 
     if (!plan->given.machine.has_card)
         return complain(STATUS_ENVIRONMENT, "%s; say what to check for with --gpu or --vram",
                         plan->given.machine.why_not);
     if (best)
-        printf("yes: %s\n", best->name);
+        printf("yes: %s\n", plan->without ? PRESET_NONE : best->name);
+    else if (asked)
+        printf("no: %s\n", lack_text(asked, lack));
     else
         puts("no: nothing fits; --compare says what is missing");
     return finish(0) ? STATUS_ENVIRONMENT : verdict(plan);
@@ -386,7 +457,8 @@ static int run(struct plan *plan)
         return status;
     if (plan->given.machine.has_card && strategies_judge(&plan->given, &plan->strategies) != 0)
         return complain_memory();
-    status = write_plan(plan);
+    status = check_strategy(plan);
+    status = status ? status : write_plan(plan);
     if (status)
         return status;
     if (plan->options.max)

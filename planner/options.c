@@ -327,6 +327,17 @@ static void print_row(const char *name, const char *value, const char *help)
     printf("  %-20s %s\n", left, help);
 }
 
+static void print_strategy(const char *name, const char *help)
+{
+    printf("  %-20s %s\n", name, help);
+}
+
+static void print_preset(const char *name, const char *strategy, const char *whose)
+{
+    printf("  %-20s %s of %s\n", name, *strategy ? strategy : "the program without the library, as",
+           whose);
+}
+
 void options_print_help(void)
 {
     puts("usage: vramshim-plan MODEL... [option...]\n"
@@ -342,6 +353,11 @@ void options_print_help(void)
 #define GROUP(title)                     puts("\n" title ":");
 #define OPTION(field, name, value, help) print_row(name, value, help);
 #include "planner/options.def"
+    puts("\nStrategies, and what other programs call them:");
+#define STRATEGY(name, kind, judge, number, quality, help) print_strategy(name, help);
+#include "planner/strategies.def"
+#define PRESET(name, strategy, whose) print_preset(name, strategy, whose);
+#include "planner/presets.def"
     puts("\nExit status: 0 it runs (or no card is known), 1 it does not, 2 usage, 3 no card where "
          "one\n"
          "is needed, or the answer cannot be written, 4 the model file is bad, 5 (report) the "

@@ -15,7 +15,7 @@ struct options {
     struct machine_request machine;
     const char *ctx, *batch, *ubatch, *kv, *image, *steps, *program;
     const char *cache, *buffers, *pass;
-    const char *max, *bits, *encoder, *decoder, *output, *report;
+    const char *max, *bits, *encoder, *decoder, *output, *report, *strategy;
     const char *moe[4];
     bool split, compare, explain, json, check, no_quantize, help, version;
 };

@@ -560,10 +560,34 @@ int strategies_judge(struct strategy_case *c, struct strategies *out)
             r = change_find(c, i, result);
         if (r)
             return r;
+        if (result->applies && c->asked && strcmp(result->name, c->asked) == 0)
+            out->asked = result;
         out->n += result->applies;
     }
     out->recommended = recommend(out);
     return 0;
+}
+
+const struct strategy_result *strategies_taken(const struct strategies *all)
+{
+    if (all->asked)
+        return all->asked->fits ? all->asked : NULL;
+    return all->recommended;
+}
+
+/* What the library makes of components that change places: those of which the bytes are not there
+ * in every pass have their home in host memory. */
+static void place_swapped(struct subject *s, bool encoder_only, struct placement *out)
+{
+    *out = (struct placement){.fits = true};
+    for (size_t i = 0; i < s->n_phases; i++) {
+        const struct subject_phase *phase = &s->phases[i];
+        bool stays = encoder_only ? i > 0 : i == s->main_phase;
+
+        *(stays ? &out->device : &out->host) += phase->bytes;
+        for (size_t k = phase->first; k < phase->first + phase->n; k++)
+            s->pieces[k].tier = stays ? PLACE_DEVICE : PLACE_STREAM;
+    }
 }
 
 /* The ways that leave something away; anything else has everything on the device. */
@@ -590,6 +614,10 @@ int strategy_place(struct strategy_case *c, const char *name, struct placement *
         r = phases_run(c, &ways[i].way, c->subject->pieces, &total);
         *out = total.placement;
         return r;
+    }
+    if (strncmp(name, "swap", 4) == 0) {
+        place_swapped(c->subject, strcmp(name, "swap-encoder") == 0, out);
+        return 0;
     }
     for (size_t i = 0; i < c->subject->n_pieces; i++)
         c->subject->pieces[i].tier = PLACE_DEVICE;

@@ -27,6 +27,7 @@ struct strategy_case {
     const struct engine_row *engine; /* NULL: not known */
     uint64_t chunk;                  /* VRAMSHIM_CHUNK, which small budgets shrink */
     bool no_quantize;
+    const char *asked; /* the name of the only one to be used; NULL: any */
 };
 
 enum strategy_lack {
@@ -63,10 +64,14 @@ struct strategies {
     size_t n;
     struct strategy_result list[STRATEGIES_MAX];
     const struct strategy_result *recommended; /* NULL: none fits */
+    const struct strategy_result *asked; /* for; NULL: none, or it says nothing about this model */
 };
 
 /* Judges every row. 0 or -ENOMEM. The subject is left as it was. */
 int strategies_judge(struct strategy_case *c, struct strategies *out);
+
+/* The one to go by: what was asked for, else what is recommended; NULL when it does not fit. */
+const struct strategy_result *strategies_taken(const struct strategies *all);
 
 /* Judges one; for those who search. */
 int strategy_judge(struct strategy_case *c, size_t row, struct strategy_result *out);

@@ -226,6 +226,55 @@ ok "a plan that cannot be written is said" says "No such file"
 expect 4 "$plan" --moe 120B 12B 128 8 --gpu h200 --ram 512GiB -o "$scratch/none"
 ok "of a model without a file there is no plan" says "there is no file to make a plan of"
 
+# A way other than the recommended one, and names that other programs have for ways.
+expect 0 on_layers 32MiB --ram 1GiB --strategy sequential --check
+ok "a way may be asked for, by another program's name" test "$out" = "yes: stream-all"
+expect 0 on_layers 32MiB --ram 1GiB --strategy group
+ok "what is asked for is marked beside what is recommended" \
+    test "$(printf '%s\n' "$out" | sed -n 's/^ \([*>]\) \([a-z-]*\) .*/\1\2/p' | xargs)" = \
+    ">stream *stream-blocks"
+ok "the library is told of it by a plan" prints "with -o FILE here and --plan FILE"
+expect 0 on_layers 32MiB --ram 1GiB --strategy group -o "$scratch/asked"
+ok "and what to run with is said" prints "--plan $scratch/asked"
+ok "the plan is of what was asked for: nothing stays" test "$(awk '/^tensor/ { bytes += $7 }
+    END { print bytes + 0 }' "$scratch/asked")" = 0
+expect 0 on_layers 32MiB --ram 1GiB --strategy group --json
+ok "JSON says what was asked for" gives "[s['name'] for s in r['strategies'] if
+    s['why'].startswith('asked for; ')]" "['stream-blocks']"
+ok "and recommends what it would" gives "r['recommended']" stream
+expect 1 on_layers 32MiB --ram 1GiB --strategy resident
+ok "what is asked for and does not fit has its shortage, and a change" \
+    prints "does not fit: 16.1 MiB of device memory too few; fits with --vram 49MiB"
+ok "and what does fit is named" prints "resident does not fit, but stream does"
+expect 1 on_layers 32MiB --ram 1GiB --strategy resident --check
+ok "so says the check" test "$out" = \
+    "no: resident is short of 16.1 MiB of device memory; it fits with --vram 49MiB"
+expect 1 on_layers 32MiB --ram 1GiB --strategy resident -o "$scratch/none"
+ok "there is no plan of it" says "resident is short of 16.1 MiB of device memory; it fits with"
+expect 0 on_layers 64MiB --ram 1GiB --strategy none
+ok "none is no plan" prints "run the program as it is, without the library: none is no plan"
+expect 1 on_layers 32MiB --ram 1GiB --strategy none
+ok "without the library it has to fit as it is" prints "Without the library it does not fit"
+expect 2 on_layers 64MiB --strategy none -o "$scratch/none"
+ok "so no plan is written" says "none is the program as it is, without the library, and no plan"
+expect 2 on_layers 32MiB --ram 1GiB --strategy int4 -o "$scratch/none"
+ok "nor of what another file would be for" says "is not written: this needs another file"
+expect 2 on_layers 32MiB --strategy cond_only
+ok "what is nothing for the model is said, with what is" \
+    says "cond_only is nothing for this model; what is: resident, stream,"
+expect 2 on_layers 32MiB --strategy layer_steaming
+ok "a mistyped way is answered with the nearest, and with all" \
+    says "did you mean layer_streaming? There are resident, swap-encoder,"
+names=$(sed -n 's/^\(STRATEGY\|PRESET\)("\([^"]*\)".*/\2/p' \
+    "$MESON_SOURCE_ROOT/planner/strategies.def" "$MESON_SOURCE_ROOT/planner/presets.def")
+missing=$(for name in $names; do
+    ! on_layers 64MiB --ram 1GiB --strategy "$name" --check 2>&1 | grep -q "did you mean" ||
+        echo "$name"
+done)
+ok "every way has its name ($missing)" test -z "$missing"
+expect 0 on_layers 64MiB --max ctx --strategy stream
+ok "the most that fits is of what was asked for" test "$out" -gt 0
+
 # Mistakes of the person.
 expect 2 "$plan"
 ok "no model is a mistake" says "no model; usage:"
@@ -262,11 +311,14 @@ missing=$(printf '%s\n' "$out" | sed -n 's/^  \(--[a-z-]*\).*/\1/p' | while read
     sed 's/\\//g' "$man" | grep -q -e "$option" || echo "$option"
 done)
 ok "the manual has every option ($missing)" test -z "$missing"
-missing=$(sed -n 's/^STRATEGY("\([^"]*\)".*/\1/p' "$MESON_SOURCE_ROOT/planner/strategies.def" |
-    while read -r name; do
-        sed 's/\\//g' "$man" | grep -q -e "$name" || echo "$name"
-    done)
+missing=$(for name in $names; do
+    sed 's/\\//g' "$man" | grep -q -e "$name" || echo "$name"
+done)
 ok "the manual has every strategy ($missing)" test -z "$missing"
+missing=$(for name in $names; do
+    printf '%s\n' "$out" | grep -q "^  $name  " || echo "$name"
+done)
+ok "so has the help ($missing)" test -z "$missing"
 expect 0 "$plan" --version
 ok "the version is printed" prints "vramshim-plan 0."
 
