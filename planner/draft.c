@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "planner/order.h"
+#include "planner/outfile.h"
 #include "planner/rank.h"
 #include "runtime/fields.h"
 #include "runtime/util.h"
@@ -320,33 +321,11 @@ int draft_make(struct strategy_case *c, const struct strategy_result *way, struc
 
 int draft_write(const struct planfile *plan, const char *path)
 {
-    char *scratch = NULL;
-    FILE *out = NULL;
-    int fd = -1;
-    int r = 0;
+    struct outfile file;
+    int r = outfile_open(path, 0600, &file);
 
-    if (asprintf(&scratch, "%s.XXXXXX", path) < 0)
-        return -ENOMEM;
-    fd = mkstemp(scratch);
-    if (fd >= 0)
-        out = fdopen(fd, "w");
-    if (!out) {
-        r = -errno;
-        goto out;
-    }
-    planfile_print(plan, out);
-    r = ferror(out) ? -EIO : 0;
-    if (fclose(out) && !r)
-        r = -errno;
-    fd = -1;
-    if (!r && rename(scratch, path))
-        r = -errno;
-
-out:
-    if (r && (fd >= 0 || access(scratch, F_OK) == 0))
-        unlink(scratch);
-    if (fd >= 0)
-        close(fd);
-    free(scratch);
-    return r;
+    if (r)
+        return r;
+    planfile_print(plan, file.stream);
+    return outfile_end(&file, 0);
 }

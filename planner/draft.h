@@ -20,5 +20,6 @@ const struct strategy_result *draft_choose(const struct strategies *strategies);
 int draft_make(struct strategy_case *c, const struct strategy_result *way, struct text name,
                const struct roll *functions, char *error, size_t error_size, struct planfile **out);
 
-/* To a file of that name, which is there with all of the plan or not at all. 0 or -errno. */
+/* To a file of that name, which is there with all of the plan or not at all: see outfile.h. 0 or
+ * -errno. */
 int draft_write(const struct planfile *plan, const char *path);

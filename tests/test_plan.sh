@@ -223,6 +223,18 @@ ok "no plan is written when nothing fits" says "is not written: nothing fits"
 ok "and none is left half-written" test "$(ls "$scratch" | grep -c '^none')" = 0
 expect 3 on 32MiB --ram 1GiB -o "$scratch/no/where"
 ok "a plan that cannot be written is said" says "No such file"
+mkfifo "$scratch/reader"
+timeout 10 cat "$scratch/reader" >"$scratch/read" &
+expect 0 on_layers 32MiB --ram 1GiB -o "$scratch/reader"
+[ -p "$scratch/reader" ] && wait
+ok "a plan can go into a pipe, which stays one" test -p "$scratch/reader"
+ok "and arrives there" cmp "$scratch/read" "$scratch/plan"
+ln -s before "$scratch/link"
+echo old >"$scratch/before"
+expect 0 on_layers 32MiB --ram 1GiB -o "$scratch/link"
+ok "a link stays one, and leads to the plan" test -L "$scratch/link" -a "$(wc -l <"$scratch/before")" -gt 24
+expect 3 on_layers 32MiB --ram 1GiB -o "$scratch"
+ok "a folder is no place for a plan" says "Is a directory"
 expect 4 "$plan" --moe 120B 12B 128 8 --gpu h200 --ram 512GiB -o "$scratch/none"
 ok "of a model without a file there is no plan" says "there is no file to make a plan of"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `vramshim bench`: measures, shows every figure, and keeps the profile. The file is written beside
- * its place and moved there, so that a reader never sees half of one.
+ * `vramshim bench`: measures, shows every figure, and keeps the profile.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -11,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "planner/outfile.h"
 #include "runtime/config.h"
 #include "runtime/profile.h"
 #include "tools/command.h"
@@ -108,32 +108,18 @@ static int cannot_write(const char *path, int error)
 
 static int write_profile(const struct profile *profile, const char *path)
 {
-    char beside[PATH_BYTES + 16];
-    FILE *out;
-    int fd;
+    struct outfile file;
+    int r;
 
     make_folders(path);
-    snprintf(beside, sizeof(beside), "%s.XXXXXX", path);
-    fd = mkstemp(beside);
-    if (fd < 0)
-        return cannot_write(path, errno);
-    (void)fchmod(fd, 0644);
-    out = fdopen(fd, "w");
-    if (!out) {
-        close(fd);
-        unlink(beside);
-        return cannot_write(path, ENOMEM);
-    }
+    r = outfile_open(path, 0644, &file);
+    if (r)
+        return cannot_write(path, -r);
     fputs("# Measured by vramshim bench, for vramshim and vramshim-plan; # begins a comment.\n",
-          out);
-    profile_print(profile, out);
-    if (fflush(out) != 0 || ferror(out) || fclose(out) != 0 || rename(beside, path) != 0) {
-        int error = errno;
-
-        unlink(beside);
-        return cannot_write(path, error);
-    }
-    return STATUS_OK;
+          file.stream);
+    profile_print(profile, file.stream);
+    r = outfile_end(&file, 0);
+    return r ? cannot_write(path, -r) : STATUS_OK;
 }
 
 /* Where the profile goes: as asked, as set, or the default place. */
