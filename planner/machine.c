@@ -56,17 +56,6 @@ static const struct link {
 #define DRIVER_MIB     500
 #define DRIVER_ERROR   200
 
-static const struct card *card_by_name(const char *driver_name)
-{
-    const struct card *best = NULL;
-
-    for (size_t i = 0; i < ARRAY_SIZE(cards); i++)
-        if (strcasestr(driver_name, cards[i].name) &&
-            (!best || strlen(cards[i].name) > strlen(best->name)))
-            best = &cards[i];
-    return best;
-}
-
 static bool is_letter_or_digit(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -83,20 +72,67 @@ static void squeeze(const char *text, char *out, size_t size)
     out[n] = '\0';
 }
 
-/* The row that ends in what was given, so that "RTX 3060" is not "RTX 3060 Ti". */
+/* What follows a card's name in the driver's, when it makes another card of it. */
+static bool is_another(const char *rest)
+{
+    static const char *const words[] = {"Ti", "SUPER", "D", "Laptop", "Mobile", "Max-Q"};
+
+    if (is_letter_or_digit(*rest))
+        return true;
+    rest += *rest == ' ';
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        size_t n = strlen(words[i]);
+
+        if (strncasecmp(rest, words[i], n) == 0 && !is_letter_or_digit(rest[n]))
+            return true;
+    }
+    return false;
+}
+
+static const struct card *card_by_name(const char *driver_name)
+{
+    const struct card *best = NULL;
+
+    for (size_t i = 0; i < ARRAY_SIZE(cards); i++) {
+        const char *at = strcasestr(driver_name, cards[i].name);
+        size_t n = strlen(cards[i].name);
+
+        if (at && !is_another(at + n) && (!best || n > strlen(best->name)))
+            best = &cards[i];
+    }
+    return best;
+}
+
+/* Whether the name ends in these words, so that "RTX 3060" is not "RTX 3060 Ti". */
+static bool ends_in(const char *name, const char *wanted)
+{
+    char words[96];
+
+    for (const char *at = name; *at; at++) {
+        if (at > name && at[-1] != ' ')
+            continue;
+        squeeze(at, words, sizeof(words));
+        if (strcasecmp(words, wanted) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The only row that ends in what was given. */
 static const struct card *card_given(const char *given)
 {
-    char wanted[96], name[96];
+    const struct card *found = NULL;
+    size_t n = 0;
+    char wanted[96];
 
     squeeze(given, wanted, sizeof(wanted));
     for (size_t i = 0; i < ARRAY_SIZE(cards); i++) {
-        size_t n = strlen(wanted);
-
-        squeeze(cards[i].name, name, sizeof(name));
-        if (n && n <= strlen(name) && strcasecmp(name + strlen(name) - n, wanted) == 0)
-            return &cards[i];
+        if (!ends_in(cards[i].name, wanted))
+            continue;
+        found = &cards[i];
+        n++;
     }
-    return card_by_name(given);
+    return n == 1 ? found : card_by_name(given);
 }
 
 static int no_such_card(const char *given, char *error, size_t size)
@@ -106,8 +142,8 @@ static int no_such_card(const char *given, char *error, size_t size)
     for (size_t i = 0; i < ARRAY_SIZE(cards); i++)
         names[i] = cards[i].name;
     snprintf(error, size,
-             "no card \"%s\" in the table; did you mean \"%s\"? (or give --vram and --link)", given,
-             nearest_choice(given, names, ARRAY_SIZE(names)));
+             "no card \"%.60s\" in the table; did you mean \"%s\"? (or give --vram and --link)",
+             given, nearest_choice(given, names, ARRAY_SIZE(names)));
     return -EINVAL;
 }
 

@@ -18,6 +18,7 @@
 #include "planner/change.h"
 #include "planner/draft.h"
 #include "planner/message.h"
+#include "planner/idle.h"
 #include "planner/options.h"
 #include "planner/outcome.h"
 #include "planner/preset.h"
@@ -359,6 +360,8 @@ static int answer_check(struct plan *plan)
     if (!plan->given.machine.has_card)
         return complain(STATUS_ENVIRONMENT, "%s; say what to check for with --gpu or --vram",
                         plan->given.machine.why_not);
+    if (plan->options.json)
+        return answer(plan);
     if (best)
         printf("yes: %s\n", plan->without ? PRESET_NONE : best->name);
     else if (asked)
@@ -455,6 +458,7 @@ static int run(struct plan *plan)
     status = status ? status : take_subject(plan);
     if (status)
         return status;
+    idle_print(&plan->options, &plan->subject, stderr);
     if (plan->given.machine.has_card && strategies_judge(&plan->given, &plan->strategies) != 0)
         return complain_memory();
     status = check_strategy(plan);
@@ -474,7 +478,8 @@ int main(int argc, char **argv)
 
     if (argc > 1 && strcmp(argv[1], "report") == 0)
         return tell_outcome(argv + 2);
-    if (options_parse(argc ? argv + 1 : argv, &plan.options, error, sizeof(error)) != 0)
+    if (options_parse(argc ? argv + 1 : argv, &plan.options, error, sizeof(error)) != 0 ||
+        idle_conflict(&plan.options, error, sizeof(error)) != 0)
         return complain(STATUS_USAGE, "%s", error);
     if (plan.options.help) {
         options_print_help();

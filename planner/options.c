@@ -271,15 +271,20 @@ int options_size(const char *text, struct subject_moe *out, char *error, size_t 
             return complain(error, size,
                             "\"%s\": \"%s\" is no type of weights such as bf16, fp8 or q4_k", text,
                             params + 7);
-    } else if (strpbrk(text, "KMGTP") && config_parse_size(text, &bytes) && bytes < 1ull << 56) {
+    } else if (strspn(text, "0123456789.") == strlen(text)) {
+        return complain(
+            error, size,
+            "there is no file \"%s\", and as a size it lacks its unit: %sGB of weights, "
+            "or %sBparams@bf16?",
+            text, text, text);
+    } else if (strpbrk(text, "KMGTPkmgtp") && config_parse_size(text, &bytes) && bytes &&
+               bytes < 1ull << 56) {
         out->parameters = (double)bytes / 2;
         out->weighed = true;
     } else {
-        return complain(
-            error, size,
-            "there is no file \"%s\", and as a size it lacks its unit: 40GB of weights, "
-            "or 40Bparams@bf16?",
-            text);
+        return complain(error, size,
+                        "there is no file \"%s\", and it is no size such as 40GB or 40Bparams@bf16",
+                        text);
     }
     out->active = out->parameters;
     return 0;

@@ -287,11 +287,39 @@ ok "every way has its name ($missing)" test -z "$missing"
 expect 0 on_layers 64MiB --max ctx --strategy stream
 ok "the most that fits is of what was asked for" test "$out" -gt 0
 
+# What would do nothing is said.
+expect 0 on 64MiB --image 512x512 --steps 4
+ok "options for images mean nothing to text" has "$err" \
+    "vramshim-plan: --steps does nothing here: this model makes no images"
+ok "each is said" test "$(printf '%s\n' "$err" | wc -l)" -eq 2
+python3 "$make" "$scratch/image.gguf" general.architecture=z_image x:0:1024,512
+for option in "--ctx 4096" "--kv q8_0" --split-cache "--ubatch 64"; do
+    # shellcheck disable=SC2086
+    expect 0 "$plan" "$scratch/image.gguf" --vram 64MiB --buffers 1 --link gen4x16 --json $option
+    ok "${option%% *} means nothing to images" says "${option%% *} does nothing here: this model makes images"
+done
+expect 0 on 64MiB --ctx 4096 --kv q8_0 --split-cache --ubatch 64
+ok "what means something is not said" test -z "$err"
+expect 1 on 1MiB --ram 1MiB --check --json
+ok "a check may be JSON" gives "r['recommended']" None
+for options in "--check --compare" "--check --explain" "--max ctx --json" "--max ctx --compare" \
+    "--max ctx --explain" "--max ctx --check"; do
+    # shellcheck disable=SC2086
+    expect 2 on 64MiB $options
+    ok "of $options one would do nothing" says " one"
+done
+expect 2 on 64MiB --bits 4
+ok "bits are of what has no file" says "--bits is for --moe"
+
 # Mistakes of the person.
 expect 2 "$plan"
 ok "no model is a mistake" says "no model; usage:"
 expect 2 "$plan" 40
 ok "a number without a unit is explained" says "as a size it lacks its unit: 40GB of weights, or"
+for size in 64EB 0GB 1e400GB 40XB; do
+    expect 2 "$plan" "$size"
+    ok "$size is no size" says "there is no file \"$size\", and it is no size such as 40GB"
+done
 expect 2 "$plan" 7Bparams@q9
 ok "a type of weights that does not exist is refused" says '"q9" is no type of weights'
 expect 2 "$plan" "$model" --vrma 1
@@ -300,6 +328,16 @@ expect 2 "$plan" "$model" --vram
 ok "a missing size is a mistake" says "--vram needs a size such as 8GiB"
 expect 2 "$plan" "$model" --gpu "RTX 9999"
 ok "a card that is not in the table is answered with the nearest" says "did you mean"
+for card in 0 60 Ti "RTX 3060 Ti" "GeForce RTX 3060 Laptop GPU" "NVIDIA L40" ""; do
+    expect 2 "$plan" "$model" --gpu "$card"
+    ok "$card is none of them" says "no card \"$card\" in the table"
+done
+for card in 3060 rtx3060 "NVIDIA GeForce RTX 3060" h100 "NVIDIA H100 80GB HBM3"; do
+    expect 0 "$plan" "$model" --gpu "$card" --ram 1GiB
+    ok "$card is one" prints ", as in the table"
+done
+expect 2 "$plan" "$model" --gpu "$(printf '%05000d' 0)"
+ok "a name that is far too long does not hide what to do" says "(or give --vram and --link)"
 expect 2 "$plan" "$model" --link gen9x16
 ok "so is a link" says "did you mean gen"
 expect 2 "$plan" "$model" --kv q9_0
