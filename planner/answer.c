@@ -10,7 +10,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "planner/premises.h"
 #include "planner/text.h"
+#include "planner/warning.h"
 #include "runtime/util.h"
 
 #define SHOWN_TEXT 200
@@ -136,9 +138,6 @@ static void print_budget(const struct machine *m, FILE *out)
     fprintf(out, "\n  host         %12s  %s of it may be pinned\n", text_size(m->host, host),
             text_size(m->pinned, pinned));
     fprintf(out, "  link         %7.1f GB/s  %s\n", m->link_rate / 1e9, m->link);
-    if (m->unified)
-        fputs("  host and device memory are one here: moving anything to the host gains nothing\n",
-              out);
 }
 
 static void print_row(const struct answer *a, const struct strategy_result *r, FILE *out)
@@ -309,6 +308,8 @@ static void print_explanation(const struct answer *a, FILE *out)
 
 void answer_print(const struct answer *a, FILE *out)
 {
+    struct trap_facts facts;
+
     if (a->model)
         report_print(a->path, a->model, out);
     else
@@ -326,5 +327,7 @@ void answer_print(const struct answer *a, FILE *out)
     print_table(a, out);
     print_why(a, out);
     print_engine(a, out);
+    premises_gather(a, &facts);
+    warnings_print(&facts, a->explain, out);
     print_next(a, out);
 }

@@ -338,18 +338,28 @@ static int take_rate(const char *option, const char *text, double *out, char *er
     return -EINVAL;
 }
 
-/* Space where the library puts what fits nowhere else: as it is set, or else could be. */
-static uint64_t free_disk(void)
+void machine_spill_folder(char *out, size_t size)
 {
     const char *folder = getenv("TMPDIR");
+    struct config config;
+
+    config_load(&config, environ);
+    if (config.spill_dir.name[0])
+        folder = config.spill_dir.name;
+    snprintf(out, size, "%s", folder && *folder ? folder : "/var/tmp");
+}
+
+/* Space where the library puts what fits nowhere else. */
+static uint64_t free_disk(void)
+{
+    char folder[256];
     struct config config;
     struct statvfs stat;
     uint64_t most;
 
     config_load(&config, environ);
-    if (config.spill_dir.name[0])
-        folder = config.spill_dir.name;
-    if (statvfs(folder && *folder ? folder : "/var/tmp", &stat) != 0)
+    machine_spill_folder(folder, sizeof(folder));
+    if (statvfs(folder, &stat) != 0)
         return 0;
     most = (uint64_t)stat.f_bavail * stat.f_frsize;
     return amount_resolve(config.spill, most, most);

@@ -53,3 +53,7 @@ struct machine {
  * there is no error. */
 int machine_look(const struct machine_request *request, struct machine *out, char *error,
                  size_t error_size);
+
+/* The directory in which the library puts what fits nowhere else: as it is set, or else could be.
+ */
+void machine_spill_folder(char *out, size_t size);

@@ -114,6 +114,24 @@ ok "settings prints a row for every setting" prints "| \`VRAMSHIM_STORY\` | \`vi
 expect 0 "$vramshim" --version
 ok "the version is printed" prints "vramshim 0."
 
+expect 0 "$vramshim" traps
+sed -n 's/^TRAP(\(KB[0-9]*\),.*/\1/p' "$MESON_SOURCE_ROOT/planner/traps.def" >"$scratch/rows"
+printf '%s\n' "$out" | sed -n 's/^  \(KB[0-9]*\) .*/\1/p' >"$scratch/said"
+ok "traps prints a line for every row" diff "$scratch/rows" "$scratch/said"
+ok "there are some" test "$(wc -l <"$scratch/rows")" -ge 30
+ok "with what to do, and where it is known from" test \
+    "$(printf '%s\n' "$out" | grep -c '^  *Fix: .')$(printf '%s\n' "$out" | grep -c '^  *From: .')" = \
+    "$(wc -l <"$scratch/rows")$(wc -l <"$scratch/rows")"
+expect 0 "$vramshim" traps kb10 KB15
+ok "those that are named are printed" test "$(printf '%s\n' "$out" | grep -c '^  KB')" -eq 2
+ok "with the doctor's check that answers" prints "Check: vramshim doctor, memlock"
+expect 2 "$vramshim" traps KB99
+ok "a trap that there is none of is answered with the nearest" says "no trap is called KB99; did you mean KB"
+if command -v python3 >/dev/null; then
+    expect 0 "$vramshim" traps --json
+    ok "traps --json is JSON" sh -c 'python3 -m json.tool "$1" >/dev/null' sh "$scratch/out"
+fi
+
 for ask in help --help -h; do
     expect 0 "$vramshim" $ask
     ok "$ask explains itself with examples" prints "vramshim run --vram 8GiB --"

@@ -125,6 +125,40 @@ ok "only what makes images has a resolution" says "is for models that make image
 expect 2 on 64MiB --max speed
 ok "what there is no most of is said" says "is neither ctx, batch nor resolution"
 
+# Traps.
+expect 0 on_layers 32MiB --ram 1GiB --ram-rate 1GB/s --for llama.cpp
+ok "a trap that applies is named, with what to do" prints "  KB10         llama.cpp leaves layers"
+ok "and no other" test "$(printf '%s\n' "$out" | grep -c '^  KB')" -eq 1
+expect 0 env LLAMA_ARG_FIT=off "$plan" "$layers" --vram 32MiB --ram 1GiB --link gen4x16 --driver 0 \
+    --buffers 100KiB --ram-rate 1GB/s --for llama.cpp
+ok "the environment can put it right" test "$(printf '%s\n' "$out" | grep -c KB10)" -eq 0
+expect 0 env PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True "$plan" "$layers" --vram 32MiB \
+    --ram 1GiB --link gen4x16 --driver 0 --buffers 100KiB
+ok "or wrong" prints "never pages (PYTORCH_CUDA_ALLOC_CONF is"
+expect 0 env PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True "$plan" "$layers" --gpu "RTX 3060" \
+    --vram 32MiB --ram 1GiB
+ok "of another machine only what was given counts" test "$(printf '%s\n' "$out" | grep -c KB)" -eq 0
+expect 0 on_layers 32MiB --ram 1GiB --for vllm --explain
+ok "what may be a trap is explained" prints "  KB18         Ray's workers"
+expect 0 on 64MiB --for vllm --explain
+ok "what has room for all meets none" test "$(printf '%s\n' "$out" | grep -c '^  KB')" -eq 0
+expect 0 on_layers 32MiB --ram 1GiB --pinned 1MiB --disk 1GiB --disk-rate 100MB/s
+ok "a slow disk is a trap with the time it takes" prints "  KB29 "
+# 32 layers with two heads of keys, and no tensor for the output.
+# shellcheck disable=SC2046
+python3 "$make" "$scratch/tied.gguf" general.architecture=llama llama.block_count=24 \
+    llama.embedding_length=1024 llama.attention.head_count=8 llama.context_length=8192 \
+    token_embd.weight:0:1024,2048 $(seq -f blk.%g.ffn_up.weight:0:1024,512 0 23)
+model=$scratch/tied.gguf on 1GiB --for llama.cpp --kv q8_0 >"$scratch/out"
+out=$(cat "$scratch/out")
+ok "an embedding that is the output too is kept twice" has "$out" "(8.0 MiB more of host memory)"
+ok "keys and values in fewer bits need flash attention" has "$out" "  KB12 "
+ok "by so much more memory" has "$out" "(180.0 MiB more then)"
+model=$scratch/tied.gguf on 1GiB --for vllm --kv q8_0 >"$scratch/out"
+ok "in llama.cpp alone" test "$(grep -c 'KB27\|KB12' "$scratch/out")" -eq 0
+expect 0 "$plan" "$layers" --gpu GB10
+ok "memory that is the host's too is said once" test "$(printf '%s\n' "$out" | grep -c 'gains nothing')" -eq 1
+
 # A mixture of experts of which there is no file.
 expect 0 "$plan" --moe 120.67B 12.77B 512 22 --gpu h200 --ram 512GiB --json
 ok "parameters are counted, not weighed" gives "r['model']['bytes']" 241340000000

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "planner/trap.h"
 #include "runtime/config.h"
 #include "runtime/util.h"
 #include "tools/command.h"
@@ -200,12 +201,24 @@ static void man_command(const struct command *command)
         man_settings();
 }
 
+static void man_traps(void)
+{
+    puts(".SH TRAPS");
+    for (enum trap_id id = 0; id < TRAP_COUNT; id++) {
+        const struct trap *trap = trap_at(id);
+        char text[768];
+
+        snprintf(text, sizeof(text), "%s. Fix: %s.", trap->says, trap->fix);
+        man_item(trap->id, trap->check, text);
+    }
+}
+
 void man_print(void)
 {
     puts(".\\\" SPDX-License-Identifier: MIT\n"
          ".\\\" Printed by `vramshim help --man`; the rows are in tools/commands.def, "
-         "tools/checks.def\n"
-         ".\\\" and runtime/settings.def.\n"
+         "tools/checks.def,\n"
+         ".\\\" planner/traps.def and runtime/settings.def.\n"
          ".TH VRAMSHIM 1 \"\" \"vramshim\" \"User Commands\"\n"
          ".SH NAME\n"
          "vramshim \\- run CUDA programs with more memory than the card has\n"
@@ -219,6 +232,7 @@ void man_print(void)
     puts(".SH CHECKS OF DOCTOR");
     for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
         man_item(checks[i].id, "", checks[i].question);
+    man_traps();
     puts(".SH EXIT STATUS");
     for (size_t i = 0; i < ARRAY_SIZE(exits); i++)
         man_item(exits[i].status, "", exits[i].meaning);
