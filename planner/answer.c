@@ -171,6 +171,21 @@ static void print_table(const struct answer *a, FILE *out)
     }
 }
 
+/* What somebody wants to be where. */
+static void print_pins(const struct subject *s, FILE *out)
+{
+    for (size_t i = 0; i < s->n_pins; i++) {
+        const struct subject_pin *pin = &s->pins[i];
+        char name[SHOWN_TEXT], size[32];
+
+        fprintf(out, "%s%s %s (%s) %s, as asked for\n", i ? "" : "\n",
+                i ? "                " : "Pinned          ",
+                text_escape(pin->name, strlen(pin->name), name, sizeof(name)),
+                text_size(pin->bytes, size),
+                pin->where == PLACE_ON_HOST ? "to host memory" : "to the device");
+    }
+}
+
 static void print_why(const struct answer *a, FILE *out)
 {
     const struct strategy_result *best = strategies_taken(a->strategies);
@@ -227,7 +242,16 @@ static void print_no(const struct answer *a, FILE *out)
 {
     const struct strategy_result *asked = a->strategies->asked;
     const struct strategy_result *best = a->strategies->recommended;
+    const struct strategy_result *nearest = strategies_nearest(a->strategies);
+    char few[32];
 
+    if (a->given->subject->n_pins && nearest && !asked) {
+        fprintf(out, "\nPinned so nothing fits; %s is short of %s of %s%s%s%s\n", nearest->name,
+                text_size(nearest->short_by, few), strategy_lack_name(nearest->lack),
+                nearest->change[0] ? ", and fits with " : "", nearest->change,
+                a->fits_unpinned ? ", or without --pin" : "");
+        return;
+    }
     if (!asked || !best) {
         fputs("\nNothing fits: --compare says what is missing\n", out);
         return;
@@ -274,7 +298,8 @@ static void print_next(const struct answer *a, FILE *out)
     if (strcmp(best->name, "spill") == 0)
         fputs(" --spill-dir DIRECTORY", out);
     fputs(" -- program arguments\n", out);
-    if (a->strategies->asked && a->strategies->asked != a->strategies->recommended && !a->plan)
+    if (!a->plan && (a->given->subject->n_pins ||
+                     (a->strategies->asked && a->strategies->asked != a->strategies->recommended)))
         fputs("                 the library is told by a plan, with -o FILE here and --plan FILE "
               "there\n",
               out);
@@ -325,6 +350,7 @@ void answer_print(const struct answer *a, FILE *out)
         return;
     }
     print_table(a, out);
+    print_pins(a->given->subject, out);
     print_why(a, out);
     print_engine(a, out);
     premises_gather(a, &facts);

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "planner/pin.h"
 #include "planner/text.h"
 
 /* Times are known to a few digits; more would change with the compiler. */
@@ -21,36 +22,53 @@ static json_t *seconds_json(const struct strategy_result *r, double seconds)
     return json_real(round(seconds / unit) * unit);
 }
 
-static json_t *why_json(const struct strategy_result *r, bool asked)
+/* What a person has asked for, and pinned where the library is to hold it. */
+static void tell_wishes(const struct answer *a, const struct strategy_result *r, char *out,
+                        size_t size)
 {
-    const char *begin = asked ? "asked for; " : "";
-    char text[384];
+    const struct subject *s = a->given->subject;
+    size_t used = 0;
 
-    if (r->fits)
-        return json_sprintf("%s%s", begin, r->why);
-    snprintf(text, sizeof(text), "%sshort of %llu bytes of %s%s%s", begin,
-             (unsigned long long)r->short_by, strategy_lack_name(r->lack),
-             r->change[0] ? "; fits with " : "", r->change);
-    return json_string(text);
+    *out = '\0';
+    if (r == a->strategies->asked)
+        used = (size_t)snprintf(out, size, "asked for; ");
+    for (size_t i = 0; i < s->n_pins && r->kind != STRATEGY_ENGINE && used < size; i++) {
+        char name[128];
+
+        used += (size_t)snprintf(
+            out + used, size - used, "%s pinned to the %s; ",
+            text_escape(s->pins[i].name, strlen(s->pins[i].name), name, sizeof(name)),
+            pin_place_name(s->pins[i].where));
+    }
 }
 
-static json_t *strategy_json(const struct strategy_result *r, bool asked)
+static json_t *why_json(const struct answer *a, const struct strategy_result *r)
+{
+    char wishes[1024];
+
+    tell_wishes(a, r, wishes, sizeof(wishes));
+    if (r->fits)
+        return json_sprintf("%s%s", wishes, r->why);
+    return json_sprintf("%sshort of %llu bytes of %s%s%s", wishes, (unsigned long long)r->short_by,
+                        strategy_lack_name(r->lack), r->change[0] ? "; fits with " : "", r->change);
+}
+
+static json_t *strategy_json(const struct answer *a, const struct strategy_result *r)
 {
     return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:{s:o, s:o}, s:s, s:s, s:o}", "name", r->name,
                      "fits", (int)r->fits, "peak_device_bytes", (json_int_t)r->peak, "host_bytes",
                      (json_int_t)r->host, "pinned_bytes", (json_int_t)r->pinned, "disk_bytes",
                      (json_int_t)r->disk, "pass_seconds", "low", seconds_json(r, r->low), "high",
                      seconds_json(r, r->high), "bound", r->bound, "quality", r->quality, "why",
-                     why_json(r, asked));
+                     why_json(a, r));
 }
 
-static json_t *strategies_json(const struct strategies *strategies)
+static json_t *strategies_json(const struct answer *a)
 {
     json_t *array = json_array();
 
-    for (size_t i = 0; i < strategies->n; i++)
-        json_array_append_new(
-            array, strategy_json(&strategies->list[i], &strategies->list[i] == strategies->asked));
+    for (size_t i = 0; i < a->strategies->n; i++)
+        json_array_append_new(array, strategy_json(a, &a->strategies->list[i]));
     return array;
 }
 
@@ -120,9 +138,9 @@ static json_t *budget_json(const struct machine *m)
 int answer_print_json(const struct answer *a, FILE *out)
 {
     const struct strategy_result *best = a->strategies->recommended;
-    json_t *root = json_pack(
-        "{s:o, s:o, s:s?, s:o}", "model", model_json(a), "budget", budget_json(&a->given->machine),
-        "recommended", best ? best->name : NULL, "strategies", strategies_json(a->strategies));
+    json_t *root = json_pack("{s:o, s:o, s:s?, s:o}", "model", model_json(a), "budget",
+                             budget_json(&a->given->machine), "recommended",
+                             best ? best->name : NULL, "strategies", strategies_json(a));
     int r;
 
     if (!root)

@@ -115,6 +115,7 @@ static int take_tensor(struct draft *d, size_t piece)
         .offset = from->offset,
         .bytes = from->bytes,
         .tier = tiers[place->tier],
+        .pinned = place->pin != PLACE_ANYWHERE,
         .name = copy_name(from->name),
     };
     if (!to->name)
@@ -186,7 +187,9 @@ static int take_phase(struct draft *d, size_t index)
 
 static bool shares(const struct draft *d, uint32_t tensor)
 {
-    return d->plan->tensors[tensor].tier != PLANFILE_IN_PLACE && !d->fixed[tensor];
+    const struct planfile_tensor *t = &d->plan->tensors[tensor];
+
+    return t->tier != PLANFILE_IN_PLACE && !t->pinned && !d->fixed[tensor];
 }
 
 /* Dense tensors share what is left for them, if it is not all. */
@@ -218,24 +221,38 @@ static int share_residents(struct draft *d, const struct planfile_phase *phase, 
     return r;
 }
 
-/* Bytes of the phase that are not marked as staying. */
-static uint64_t streamed_bytes(const struct planfile *plan, const struct planfile_phase *phase)
+/* Bytes of the phase that are not marked as staying, of those that somebody has pinned or the
+ * others. */
+static uint64_t streamed_bytes(const struct planfile *plan, const struct planfile_phase *phase,
+                               bool pinned)
 {
     uint64_t bytes = 0;
 
     for (uint32_t i = 0; i < phase->n; i++) {
         const struct planfile_tensor *tensor = &plan->tensors[phase->first + i];
 
-        bytes += tensor->tier == PLANFILE_STREAM ? tensor->bytes : 0;
+        if (tensor->tier == PLANFILE_STREAM && tensor->pinned == pinned)
+            bytes += tensor->bytes;
     }
     return bytes;
 }
 
-/* Phases follow each other, so their residents may be more together than the device holds: those
- * of the main one count first. */
+/* What of the main phase is pinned to host memory, in whole chunks, as it was counted. */
+static uint64_t pinned_away(const struct draft *d, const struct planfile_phase *phase)
+{
+    uint64_t chunk = strategy_chunk(d->c);
+
+    return (streamed_bytes(d->plan, phase, true) + chunk - 1) / chunk * chunk;
+}
+
+/* Phases follow each other, so their residents may be more together than the device holds: what is
+ * pinned counts first, then those of the main one. */
 static void limit_residents(struct planfile *plan)
 {
     uint64_t left = plan->device;
+
+    for (uint32_t i = 0; i < plan->n_tensors; i++)
+        left -= plan->tensors[i].pinned ? min_u64(plan->tensors[i].resident, left) : 0;
 
     for (int is_main = 1; is_main >= 0; is_main--) {
         for (uint32_t i = 0; i < plan->n_phases; i++) {
@@ -244,6 +261,8 @@ static void limit_residents(struct planfile *plan)
             for (uint32_t k = 0; phase->is_main == is_main && k < phase->n; k++) {
                 struct planfile_tensor *tensor = &plan->tensors[phase->first + k];
 
+                if (tensor->pinned)
+                    continue;
                 tensor->resident = min_u64(tensor->resident, left);
                 left -= tensor->resident;
                 if (tensor->tier == PLANFILE_DEVICE && tensor->resident < tensor->bytes)
@@ -306,7 +325,8 @@ int draft_make(struct strategy_case *c, const struct strategy_result *way, struc
         const struct planfile_phase *phase = &d.plan->phases[i];
 
         r = share_residents(&d, phase,
-                            phase->is_main ? placement.streamed : streamed_bytes(d.plan, phase));
+                            phase->is_main ? less_u64(placement.streamed, pinned_away(&d, phase))
+                                           : streamed_bytes(d.plan, phase, false));
     }
     if (!r)
         limit_residents(d.plan);

@@ -21,6 +21,7 @@
 #include "planner/idle.h"
 #include "planner/options.h"
 #include "planner/outcome.h"
+#include "planner/pin.h"
 #include "planner/preset.h"
 #include "runtime/config.h"
 #include "runtime/nearest.h"
@@ -47,6 +48,7 @@ struct plan {
     struct subject subject;
     struct strategy_case given;
     struct strategies strategies;
+    char *pins[TEXTS_MAX]; /* taken apart */
     char figures[3][24];   /* of a report, as options have them; */
     struct roll functions; /* and what else it knows */
 };
@@ -223,6 +225,19 @@ static int imagine_model(struct plan *plan, const struct workload *work,
                : 0;
 }
 
+static int take_pins(struct plan *plan)
+{
+    const struct texts *pins = &plan->options.pins;
+    char error[1024];
+    int r = 0;
+
+    for (size_t i = 0; i < pins->n && !r; i++) {
+        plan->pins[i] = strdup(pins->list[i]);
+        r = plan->pins[i] ? pin_take(&plan->subject, plan->pins[i], error, sizeof(error)) : -ENOMEM;
+    }
+    return r == -ENOMEM ? complain_memory() : r ? complain(STATUS_USAGE, "%s", error) : 0;
+}
+
 static int take_subject(struct plan *plan)
 {
     struct workload work;
@@ -312,6 +327,8 @@ static int write_plan(struct plan *plan)
                         plan->given.machine.why_not);
     if (why_no_plan(plan))
         return complain(STATUS_USAGE, "%s is not written: %s", path, why_no_plan(plan));
+    if (!way && plan->subject.n_pins && !asked)
+        asked = strategies_nearest(&plan->strategies);
     if (!way)
         return complain(STATUS_DOES_NOT_FIT, "%s is not written: %s", path,
                         asked ? lack_text(asked, lack) : "nothing fits");
@@ -322,6 +339,23 @@ static int write_plan(struct plan *plan)
     r = draft_write(draft, path);
     planfile_free(draft);
     return r ? complain(STATUS_ENVIRONMENT, "%s: %s", path, strerror(-r)) : 0;
+}
+
+/* Whether what does not fit as it is pinned does otherwise. */
+static bool fits_unpinned(struct plan *plan)
+{
+    struct strategies all;
+    size_t n_pins = plan->subject.n_pins;
+
+    if (!n_pins || !plan->given.machine.has_card || strategies_taken(&plan->strategies))
+        return false;
+    plan->subject.n_pins = 0;
+    for (size_t i = 0; i < plan->subject.n_pieces; i++)
+        plan->subject.pieces[i].pin = PLACE_ANYWHERE;
+    if (strategies_judge(&plan->given, &all) != 0)
+        all.recommended = NULL;
+    plan->subject.n_pins = n_pins;
+    return all.recommended != NULL;
 }
 
 static int answer(struct plan *plan)
@@ -337,6 +371,7 @@ static int answer(struct plan *plan)
         .request = &plan->options.machine,
         .plan = plan->options.output,
         .without = plan->without,
+        .fits_unpinned = fits_unpinned(plan),
         .compare = plan->options.compare,
         .explain = plan->options.explain,
     };
@@ -357,6 +392,8 @@ static int answer_check(struct plan *plan)
     const struct strategy_result *asked = plan->strategies.asked;
     char lack[160];
 
+    if (plan->subject.n_pins && !asked)
+        asked = strategies_nearest(&plan->strategies);
     if (!plan->given.machine.has_card)
         return complain(STATUS_ENVIRONMENT, "%s; say what to check for with --gpu or --vram",
                         plan->given.machine.why_not);
@@ -456,6 +493,7 @@ static int run(struct plan *plan)
     status = status ? status : look_at_machine(plan);
 
     status = status ? status : take_subject(plan);
+    status = status ? status : take_pins(plan);
     if (status)
         return status;
     idle_print(&plan->options, &plan->subject, stderr);
@@ -490,6 +528,8 @@ int main(int argc, char **argv)
         return STATUS_FITS;
     }
     status = run(&plan);
+    for (size_t i = 0; i < plan.options.pins.n; i++)
+        free(plan.pins[i]);
     subject_fini(&plan.subject);
     inputs_fini(&plan.inputs);
     roll_fini(&plan.functions);

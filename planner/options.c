@@ -17,8 +17,10 @@ static const struct row {
     const char *name;
     size_t offset; /* in struct options */
     const char *value;
+    bool is_list;
 } rows[] = {
-#define OPTION(field, name, value, help) {name, offsetof(struct options, field), value},
+#define OPTION(field, name, value, help) {name, offsetof(struct options, field), value, false},
+#define LIST(field, name, value, help)   {name, offsetof(struct options, field), value, true},
 #include "planner/options.def"
 };
 
@@ -66,6 +68,12 @@ static size_t count_values(const struct row *row)
     return n;
 }
 
+/* Where another one of several has room; NULL: nowhere. */
+static char *next_of(struct texts *texts)
+{
+    return texts->n < TEXTS_MAX ? (char *)&texts->list[texts->n++] : NULL;
+}
+
 /* Takes the option at `*at`, and its values, and moves `*at` behind them. */
 static int take(char ***at, struct options *options, char *error, size_t size)
 {
@@ -83,6 +91,10 @@ static int take(char ***at, struct options *options, char *error, size_t size)
         *(bool *)field = true;
         return 0;
     }
+    if (row->is_list)
+        field = next_of((struct texts *)field);
+    if (!field)
+        return complain(error, size, "%s is given more than %d times", row->name, TEXTS_MAX);
     for (size_t i = 0, n = count_values(row); i < n; i++) {
         if (!value && !**at)
             return complain(error, size, "%s needs %s", row->name,

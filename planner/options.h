@@ -9,6 +9,16 @@
 #include "planner/machine.h"
 #include "planner/subject.h"
 
+enum {
+    TEXTS_MAX = 16,
+};
+
+/* Of an option that is given several times. */
+struct texts {
+    const char *list[TEXTS_MAX];
+    size_t n;
+};
+
 struct options {
     const char *paths[INPUTS_MAX]; /* the model, and what goes with it */
     size_t n_paths;
@@ -17,6 +27,7 @@ struct options {
     const char *cache, *buffers, *pass;
     const char *max, *bits, *encoder, *decoder, *output, *report, *strategy;
     const char *moe[4];
+    struct texts pins;
     bool split, compare, explain, json, check, no_quantize, help, version;
 };
 

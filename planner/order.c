@@ -10,8 +10,8 @@
 #include "planner/model.h"
 #include "runtime/util.h"
 
-/* The first number between two dots, or before one. */
-static bool block_number(struct text name, uint64_t *out)
+/* The first number between two dots, or before one, and what stands before it. */
+static bool block_number(struct text name, uint64_t *out, struct text *out_label)
 {
     size_t at = 0;
 
@@ -23,6 +23,7 @@ static bool block_number(struct text name, uint64_t *out)
             value = value * 10 + (uint64_t)(name.data[end++] - '0');
         if (end > at && end < name.size && name.data[end] == '.') {
             *out = value;
+            *out_label = (struct text){name.data, at ? at - 1 : 0};
             return true;
         }
         while (at < name.size && name.data[at] != '.')
@@ -73,7 +74,7 @@ struct order order_of(const struct tensor *tensor, size_t index)
 
     if (is_last(tensor->name)) {
         order.section = 2;
-    } else if (block_number(tensor->name, &order.block)) {
+    } else if (block_number(tensor->name, &order.block, &order.label)) {
         order.section = 1;
         order.stack = stack_of(tensor->name);
     }

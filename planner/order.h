@@ -14,7 +14,8 @@ struct order {
     int section; /* before the blocks, in them (1), behind */
     int stack;   /* of several stacks of blocks that run one after the other */
     uint64_t block;
-    size_t index; /* in the file */
+    struct text label; /* of the stack: the name up to the number, without a dot */
+    size_t index;      /* in the file */
 };
 
 struct order order_of(const struct tensor *tensor, size_t index);

@@ -38,6 +38,21 @@ uint64_t strategy_chunk(const struct strategy_case *c)
     return bytes;
 }
 
+/* Device memory that pieces which are pinned there take, whichever phase runs. */
+static uint64_t pinned_bytes(const struct strategy_case *c)
+{
+    uint64_t bytes = subject_pinned(c->subject, PLACE_ON_DEVICE);
+    uint64_t chunk = strategy_chunk(c);
+
+    return (bytes + chunk - 1) / chunk * chunk;
+}
+
+/* And what is left of it. */
+static uint64_t device_of(const struct strategy_case *c)
+{
+    return less_u64(c->machine.device, pinned_bytes(c));
+}
+
 /* What is hardly larger than a chunk moves with its neighbours. */
 static void copy_pieces(struct place_piece *to, const struct strategy_case *c, size_t phase,
                         const struct phases_way *way)
@@ -60,6 +75,7 @@ struct lot {
     struct spread_kind *kinds;
     uint32_t n;
     uint64_t bytes;
+    uint64_t longest; /* of those that are pinned to the host, which do not count otherwise */
 };
 
 /* Those of the main phase, or of all others, that are read whole. -ENOENT when some of the main one
@@ -78,10 +94,14 @@ static int lot_init(struct lot *lot, struct strategy_case *c, const struct phase
             continue;
         copy_pieces(scratch, c, i, way);
         for (size_t k = 0; k < s->phases[i].n; k++) {
-            if (!scratch[k].dense) {
+            if (!scratch[k].dense && !scratch[k].pin) {
                 r = main ? -ENOENT : 0;
                 continue;
             }
+            if (scratch[k].dense && scratch[k].pin == PLACE_ON_HOST)
+                lot->longest = max_u64(lot->longest, scratch[k].bytes);
+            if (scratch[k].pin)
+                continue;
             spread_add(lot->kinds, &lot->n, scratch[k].bytes, scratch[k].bytes);
             lot->bytes += scratch[k].bytes;
         }
@@ -105,9 +125,11 @@ static struct shared share_room(const struct lot *main, const struct lot *others
                                 uint64_t chunk)
 {
     struct shared shared = {.ring = 0};
-    uint64_t wanted = SLOTS_LEAST * chunk;
+    uint64_t longest = max_u64(main->longest, others->longest);
+    uint64_t wanted = max_u64(SLOTS_LEAST * chunk, place_ring_for(longest, room, chunk));
 
-    while (main->bytes + others->bytes > room && wanted > shared.ring && wanted < room) {
+    while ((longest || main->bytes + others->bytes > room) && wanted > shared.ring &&
+           wanted < room) {
         uint64_t left, most;
 
         shared.ring = wanted;
@@ -115,6 +137,7 @@ static struct shared share_room(const struct lot *main, const struct lot *others
         left = min_u64(others->bytes, room - wanted - shared.main);
         shared.others = others->bytes ? (double)left / (double)others->bytes : 0;
         most = max_u64(lot_away(main, shared.main), lot_away(others, left));
+        most = max_u64(most, longest);
         wanted = spread_ring_for((most + chunk - 1) / chunk, room, chunk);
     }
     return shared;
@@ -124,7 +147,7 @@ static int share_device(struct strategy_case *c, const struct phases_way *way,
                         struct place_piece *scratch, struct shared *out)
 {
     const struct subject *s = c->subject;
-    uint64_t room = less_u64(c->machine.device, subject_written(s, s->main_phase, NULL));
+    uint64_t room = less_u64(device_of(c), subject_written(s, s->main_phase, NULL));
     struct lot main, others = {.kinds = NULL};
     int r;
 
@@ -164,6 +187,7 @@ static int place_phase(struct strategy_case *c, size_t phase, uint64_t budget,
     request.compute = cost->seconds;
     copy_pieces(pieces, c, phase, way);
     r = place_pieces(pieces, s->phases[phase].n, &request, out);
+    written += pinned_bytes(c);
     if (!r && written > c->machine.device) {
         out->fits = false;
         out->short_by += written - c->machine.device;
@@ -177,10 +201,11 @@ static int place_phase(struct strategy_case *c, size_t phase, uint64_t budget,
 static uint64_t budget_of(const struct strategy_case *c, size_t phase, const struct shared *shared,
                           const struct phases_total *total, uint64_t *out_moved)
 {
-    uint64_t bytes = c->subject->phases[phase].bytes;
-    uint64_t room = less_u64(c->machine.device, subject_written(c->subject, phase, NULL));
+    uint64_t bytes = less_u64(c->subject->phases[phase].bytes,
+                              subject_pinned_in(c->subject, phase, PLACE_ON_DEVICE));
+    uint64_t room = less_u64(device_of(c), subject_written(c->subject, phase, NULL));
     uint64_t least = min_u64(max_u64(shared->ring, SLOTS_LEAST * strategy_chunk(c)), bytes);
-    uint64_t beside = less_u64(c->machine.device, total->written + total->placement.ring);
+    uint64_t beside = less_u64(device_of(c), total->written + total->placement.ring);
 
     *out_moved = 0;
     if (phase == c->subject->main_phase)
@@ -203,7 +228,7 @@ static void add_phase(struct strategy_case *c, size_t phase, const struct placem
     uint64_t written_error;
     uint64_t written = subject_written(s, phase, &written_error);
     double changes = (double)moved / c->machine.link_rate / (s->work.steps ? s->work.steps : 1);
-    uint64_t peak = written + less_u64(total->held, moved) + placement->held;
+    uint64_t peak = pinned_bytes(c) + written + less_u64(total->held, moved) + placement->held;
 
     total->seconds += p->runs * placement->seconds + changes;
     total->computing += p->runs * cost->seconds;
@@ -260,7 +285,8 @@ int phases_run(struct strategy_case *c, const struct phases_way *way, struct pla
     for (size_t i = 0; !r && i < s->n_phases; i++)
         if (i != s->main_phase)
             r = run_phase(c, i, way, &shared, pieces, keep, out);
-    out->host = less_u64(s->bytes, less_u64(out->held, out->moved));
+    out->host =
+        less_u64(s->bytes - subject_pinned(s, PLACE_ON_DEVICE), less_u64(out->held, out->moved));
     free(pieces);
     return r;
 }

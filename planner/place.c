@@ -30,18 +30,41 @@ enum {
  * virtual time, of passes that computing and copying take alike. */
 #define NOT_HIDDEN 0.1
 
+/* What is pinned to the host. */
+struct away {
+    uint64_t streamed, longest;
+    uint64_t bytes, touched; /* of what is not streamed */
+};
+
 /* What is summed up once. */
 struct sums {
     uint64_t dense, sparse;
     struct spread_kind *kinds; /* of the dense */
     uint32_t n_kinds;
+    struct away away;
 };
 
-static struct sums sum(const struct place_piece *pieces, size_t n)
+/* What is pinned to the host takes turns when it is dense, and else is read there. */
+static void sum_away(const struct place_piece *piece, bool may_stream, struct away *away)
+{
+    if (piece->dense && may_stream) {
+        away->streamed += piece->bytes;
+        away->longest = max_u64(away->longest, piece->bytes);
+    } else {
+        away->bytes += piece->bytes;
+        away->touched += piece->touched;
+    }
+}
+
+static struct sums sum(const struct place_piece *pieces, size_t n, bool may_stream)
 {
     struct sums sums = {.kinds = calloc(n + 1, sizeof(*sums.kinds))};
 
     for (size_t i = 0; i < n && sums.kinds; i++) {
+        if (pieces[i].pin == PLACE_ON_HOST)
+            sum_away(&pieces[i], may_stream, &sums.away);
+        if (pieces[i].pin)
+            continue;
         *(pieces[i].dense ? &sums.dense : &sums.sparse) += pieces[i].bytes;
         if (pieces[i].dense)
             spread_add(sums.kinds, &sums.n_kinds, pieces[i].bytes, pieces[i].bytes);
@@ -54,15 +77,24 @@ uint64_t place_least_ring(const struct place_request *request)
     return LEAST_CHUNKS * request->chunk;
 }
 
+uint64_t place_ring_for(uint64_t longest, uint64_t budget, uint64_t chunk)
+{
+    return longest ? spread_ring_for((longest + chunk - 1) / chunk, budget, chunk) : 0;
+}
+
 /* For so many dense bytes, of which so many and a ring have room. */
 static uint64_t ring_bytes(const struct place_request *request, const struct sums *sums,
                            uint64_t room)
 {
-    if ((sums->dense <= room && !request->keeps_ring) || !request->may_stream)
+    uint64_t ring = place_ring_for(sums->away.longest, request->budget, request->chunk);
+
+    if ((sums->dense <= room && !request->keeps_ring && !ring) || !request->may_stream)
         return 0;
-    return request->ring
-               ? request->ring
-               : spread_ring(sums->kinds, sums->n_kinds, room, request->budget, request->chunk);
+    if (request->ring)
+        return request->ring;
+    return sums->dense <= room ? ring
+                               : max_u64(ring, spread_ring(sums->kinds, sums->n_kinds, room,
+                                                           request->budget, request->chunk));
 }
 
 /* A kind of pieces that are treated alike. */
@@ -78,7 +110,8 @@ static double density_of(const struct place_piece *piece)
 
 static bool is_of(const struct place_piece *piece, const struct share *share)
 {
-    return piece->dense == share->dense && (share->dense || density_of(piece) == share->density);
+    return !piece->pin && piece->dense == share->dense &&
+           (share->dense || density_of(piece) == share->density);
 }
 
 /* Marks an even share of them as resident; returns their bytes. */
@@ -108,7 +141,7 @@ static double next_density(const struct place_piece *pieces, size_t n, double be
     for (size_t i = 0; i < n; i++) {
         double density = density_of(&pieces[i]);
 
-        if (!pieces[i].dense && density < below && density > best)
+        if (!pieces[i].pin && !pieces[i].dense && density < below && density > best)
             best = density;
     }
     return best;
@@ -119,7 +152,8 @@ static uint64_t bytes_of(const struct place_piece *pieces, size_t n, double dens
     uint64_t bytes = 0;
 
     for (size_t i = 0; i < n; i++)
-        bytes += !pieces[i].dense && density_of(&pieces[i]) == density ? pieces[i].bytes : 0;
+        if (!pieces[i].pin && !pieces[i].dense && density_of(&pieces[i]) == density)
+            bytes += pieces[i].bytes;
     return bytes;
 }
 
@@ -154,6 +188,7 @@ static struct split split_at(const struct place_request *request, const struct s
         split.held = min_u64(split.held, request->budget - split.ring);
         split.dense = min_u64(sums->dense - min_u64(split.streamed, sums->dense), split.held);
     }
+    split.streamed += in_units(sums->away.streamed, request->chunk);
     split.sparse = request->cache ? request->budget - split.ring - split.dense : 0;
     return split;
 }
@@ -247,10 +282,13 @@ static struct placement reckon(const struct place_piece *pieces, size_t n,
 
     out.host = sums->dense - split->dense;
     out.streamed = split->streamed;
-    out.in_place = request->may_stream ? 0 : out.host;
+    out.in_place = sums->away.touched + (request->may_stream ? 0 : out.host);
+    out.host += sums->away.bytes + sums->away.streamed;
     reckon_sparse(pieces, n, &left, &out);
     reckon_ring(request, sums, split, &missed, &serial);
     out.in_place += (uint64_t)missed;
+    if (sums->away.longest > split->ring)
+        out.in_place += sums->away.streamed;
     copies = (double)out.streamed / request->link;
     reads = (double)out.in_place / request->in_place;
     out.held = split->held + out.device - split->dense + out.ring;
@@ -269,6 +307,9 @@ static void mark(struct place_piece *pieces, size_t n, const struct place_reques
     for (size_t i = 0; i < n; i++)
         pieces[i].tier = pieces[i].dense && request->may_stream ? PLACE_STREAM : PLACE_INPLACE;
     spread(pieces, n, &(struct share){.dense = true}, split->dense, scratch);
+    for (size_t i = 0; i < n; i++)
+        if (pieces[i].pin == PLACE_ON_DEVICE)
+            pieces[i].tier = PLACE_DEVICE;
     for (; density >= 0; density = next_density(pieces, n, density))
         left -= spread(pieces, n, &(struct share){.density = density}, left, scratch);
     for (size_t i = 0; i < n; i++) {
@@ -289,7 +330,7 @@ static uint64_t target_behind_sparse(const struct place_request *request, const 
 /* As many as it takes for the copies to be no longer than the computing. */
 static uint64_t target_hidden(const struct place_request *request, const struct sums *sums)
 {
-    double away = request->compute * request->link;
+    double away = fmax(0, request->compute * request->link - (double)sums->away.streamed);
 
     return away >= (double)sums->dense ? 0 : sums->dense - (uint64_t)away;
 }
@@ -318,10 +359,10 @@ int place_pieces(struct place_piece *pieces, size_t n, const struct place_reques
                  struct placement *out)
 {
     struct spread_piece *scratch = calloc(n ? n : 1, sizeof(*scratch));
-    struct sums sums = sum(pieces, n);
-    uint64_t least = sums.dense > request->budget && request->may_stream
-                         ? max_u64(place_least_ring(request), request->ring)
-                         : 0;
+    struct sums sums = sum(pieces, n, request->may_stream);
+    bool streams = sums.dense > request->budget || sums.away.streamed;
+    uint64_t least =
+        streams && request->may_stream ? max_u64(place_least_ring(request), request->ring) : 0;
     struct split split;
 
     if (!scratch || !sums.kinds) {

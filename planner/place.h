@@ -24,12 +24,20 @@ enum place_tier {
     PLACE_INPLACE, /* home in host memory, read there */
 };
 
+/* Where somebody wants a piece to have its home. */
+enum place_pin {
+    PLACE_ANYWHERE,
+    PLACE_ON_HOST,   /* dense ones are streamed from there, or read in place */
+    PLACE_ON_DEVICE, /* beside the budget, of which its bytes have been taken off */
+};
+
 /* In order of execution. */
 struct place_piece {
     uint64_t bytes;
     uint64_t touched; /* bytes read of it in a pass; `bytes` for dense pieces */
     bool dense;
-    bool expert;          /* stacked experts: may also be treated as dense */
+    bool expert; /* stacked experts: may also be treated as dense */
+    enum place_pin pin;
     enum place_tier tier; /* out */
 };
 
@@ -46,8 +54,9 @@ struct place_request {
     bool keeps_ring; /* also where nothing of these streams: others do */
 };
 
-/* Bytes are what the shim will have where: it moves chunks, and does not care for the borders of
- * tensors. Pieces that are marked as resident are whole, and together never more. */
+/* Without pieces that are pinned to the device. Bytes are what the shim will have where: it moves
+ * chunks, and does not care for the borders of tensors. Pieces that are marked as resident are
+ * whole, and together never more. */
 struct placement {
     bool fits;         /* the ring, and what cannot be away */
     uint64_t short_by; /* if not: bytes of device memory that are missing */
@@ -68,6 +77,9 @@ int place_pieces(struct place_piece *pieces, size_t n, const struct place_reques
 /* How many bytes of each of so many dense tensors stay, when `streamed` bytes of all do not: as the
  * library has it. 0 or -ENOMEM. */
 int place_shares(const uint64_t *bytes, uint32_t n, uint64_t streamed, uint64_t *out_resident);
+
+/* The ring for pieces of up to so many bytes, all of which are away; 0 for none. */
+uint64_t place_ring_for(uint64_t longest, uint64_t budget, uint64_t chunk);
 
 /* The ring that streaming cannot do without. */
 uint64_t place_least_ring(const struct place_request *request);

@@ -144,6 +144,8 @@ static int judge_resident(const struct row *row, struct strategy_case *c,
     uint64_t error = 0;
     uint64_t need = c->subject->bytes + most_written(c->subject, &error);
 
+    if (subject_pinned(c->subject, PLACE_ON_HOST))
+        return 0;
     out->applies = out->fits = true;
     out->peak = c->machine.driver + need;
     out->peak_error = c->machine.driver_error + error;
@@ -154,8 +156,17 @@ static int judge_resident(const struct row *row, struct strategy_case *c,
     return 0;
 }
 
-/* The largest sum of what is on the device at one time, when phases up to `kept` of them stay
- * together and the others come alone. */
+/* What stays of a phase while another runs: all but that of the encoder, or nothing, and what is
+ * pinned. */
+static uint64_t kept_bytes(const struct subject *s, size_t phase, bool encoder_only)
+{
+    if (encoder_only && phase > 0)
+        return s->phases[phase].bytes - subject_pinned_in(s, phase, PLACE_ON_HOST);
+    return subject_pinned_in(s, phase, PLACE_ON_DEVICE);
+}
+
+/* The largest sum of what is on the device at one time. The encoder comes and goes alone, or every
+ * phase does. */
 static uint64_t swapped_peak(const struct subject *s, bool encoder_only, uint64_t *error)
 {
     uint64_t most = 0;
@@ -164,9 +175,8 @@ static uint64_t swapped_peak(const struct subject *s, bool encoder_only, uint64_
         uint64_t e;
         uint64_t bytes = subject_written(s, i, &e);
 
-        bytes += s->phases[i].bytes;
-        if (encoder_only && i > 0)
-            bytes = bytes - s->phases[i].bytes + (s->bytes - s->phases[0].bytes);
+        for (size_t k = 0; k < s->n_phases; k++)
+            bytes += k == i ? s->phases[k].bytes : kept_bytes(s, k, encoder_only && i > 0);
         if (bytes >= most) {
             most = bytes;
             *error = e;
@@ -179,14 +189,14 @@ static int judge_swapping(struct strategy_case *c, bool encoder_only, struct str
 {
     const struct subject *s = c->subject;
     uint64_t error = 0;
-    uint64_t moved = encoder_only ? s->phases[0].bytes : 0;
+    uint64_t moved = 0;
     uint64_t need = swapped_peak(s, encoder_only, &error);
     double seconds = compute_all(c, &out->bound);
 
     if (s->n_phases < 2)
         return 0;
-    for (size_t i = 0; !encoder_only && i < s->n_phases; i++)
-        moved += s->phases[i].bytes;
+    for (size_t i = 0; i < s->n_phases; i++)
+        moved += s->phases[i].bytes - kept_bytes(s, i, encoder_only);
     seconds += (double)moved / c->machine.link_rate / (s->work.steps ? s->work.steps : 1);
     out->applies = out->fits = true;
     out->peak = c->machine.driver + need;
@@ -568,6 +578,23 @@ int strategies_judge(struct strategy_case *c, struct strategies *out)
     return 0;
 }
 
+const struct strategy_result *strategies_nearest(const struct strategies *all)
+{
+    const struct strategy_result *nearest = NULL;
+
+    for (size_t i = 0; i < all->n; i++) {
+        const struct strategy_result *result = &all->list[i];
+
+        if (result->kind != STRATEGY_OURS)
+            continue;
+        if (result->fits)
+            return NULL;
+        if (!nearest || result->short_by < nearest->short_by)
+            nearest = result;
+    }
+    return nearest;
+}
+
 const struct strategy_result *strategies_taken(const struct strategies *all)
 {
     if (all->asked)
@@ -585,8 +612,14 @@ static void place_swapped(struct subject *s, bool encoder_only, struct placement
         bool stays = encoder_only ? i > 0 : i == s->main_phase;
 
         *(stays ? &out->device : &out->host) += phase->bytes;
-        for (size_t k = phase->first; k < phase->first + phase->n; k++)
-            s->pieces[k].tier = stays ? PLACE_DEVICE : PLACE_STREAM;
+        for (size_t k = phase->first; k < phase->first + phase->n; k++) {
+            struct place_piece *piece = &s->pieces[k];
+
+            if (piece->pin)
+                piece->tier = piece->pin == PLACE_ON_HOST ? PLACE_STREAM : PLACE_DEVICE;
+            else
+                piece->tier = stays ? PLACE_DEVICE : PLACE_STREAM;
+        }
     }
 }
 

@@ -73,6 +73,9 @@ int strategies_judge(struct strategy_case *c, struct strategies *out);
 /* The one to go by: what was asked for, else what is recommended; NULL when it does not fit. */
 const struct strategy_result *strategies_taken(const struct strategies *all);
 
+/* Of the library's ways, none of which fits, the one that lacks least; NULL when one fits. */
+const struct strategy_result *strategies_nearest(const struct strategies *all);
+
 /* Judges one; for those who search. */
 int strategy_judge(struct strategy_case *c, size_t row, struct strategy_result *out);
 size_t strategy_count(void);

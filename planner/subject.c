@@ -168,8 +168,11 @@ static int take_tensors(struct subject *s, const struct input *input)
         if (role_of(order[i].tensor->name) == ROLE_EXPERTS)
             s->expert_bytes += order[i].tensor->bytes;
     }
-    s->parts[s->n_parts++] = (struct subject_part){
-        .first = first, .n = input->n_tensors, .role = input->role, .arch = &input->arch};
+    s->parts[s->n_parts++] = (struct subject_part){.first = first,
+                                                   .n = input->n_tensors,
+                                                   .role = input->role,
+                                                   .path = input->path,
+                                                   .arch = &input->arch};
     s->n_pieces += input->n_tensors;
     free(order);
     return 0;
@@ -369,6 +372,25 @@ uint64_t subject_written(const struct subject *subject, size_t phase, uint64_t *
     if (error)
         *error = demand->cache.error + demand->state.error + compute->error;
     return demand->cache.bytes + demand->state.bytes + compute->bytes;
+}
+
+uint64_t subject_pinned_in(const struct subject *s, size_t phase, enum place_pin where)
+{
+    const struct subject_phase *p = &s->phases[phase];
+    uint64_t bytes = 0;
+
+    for (size_t i = p->first; s->n_pins && i < p->first + p->n; i++)
+        bytes += s->pieces[i].pin == where ? s->pieces[i].bytes : 0;
+    return bytes;
+}
+
+uint64_t subject_pinned(const struct subject *s, enum place_pin where)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < s->n_phases; i++)
+        bytes += subject_pinned_in(s, i, where);
+    return bytes;
 }
 
 double subject_tokens(const struct subject *s)

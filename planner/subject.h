@@ -42,11 +42,20 @@ struct subject_phase {
 struct subject_part {
     size_t first, n;
     enum input_role role;
+    const char *path;
     const struct arch *arch;
+};
+
+/* What somebody wants to be where. */
+struct subject_pin {
+    const char *name;
+    enum place_pin where;
+    uint64_t bytes;
 };
 
 enum {
     SUBJECT_MAX_PHASES = INPUTS_MAX + 1,
+    SUBJECT_MAX_PINS = 32,
 };
 
 struct subject {
@@ -64,6 +73,8 @@ struct subject {
     size_t n_phases, main_phase;
     struct subject_part parts[INPUTS_MAX];
     size_t n_parts;
+    struct subject_pin pins[SUBJECT_MAX_PINS];
+    size_t n_pins;
     struct place_piece *pieces;
     const struct tensor **tensors; /* of the pieces; NULL for a model that is only imagined */
     size_t n_pieces;
@@ -108,6 +119,10 @@ struct subject_cost {
 };
 struct subject_cost subject_cost(const struct subject *subject, size_t phase, double device_rate,
                                  double flops, double launch);
+
+/* Bytes of a phase, or of all, that are pinned so. */
+uint64_t subject_pinned_in(const struct subject *subject, size_t phase, enum place_pin where);
+uint64_t subject_pinned(const struct subject *subject, enum place_pin where);
 
 /* Positions that a pass computes at once. */
 double subject_tokens(const struct subject *subject);

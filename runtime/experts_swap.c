@@ -67,7 +67,8 @@ static void list_pieces(struct swap *swap, const struct streaming *s)
         const struct piece *piece = &s->pieces[i];
 
         if (!piece->block->looks || block_tier(piece->block) == TIER_DISK || !piece->in_place ||
-            piece->changed || piece->beside)
+            piece->changed || piece->beside || block_is_pinned(piece->block, TIER_HOST) ||
+            block_is_pinned(piece->block, TIER_DEVICE))
             continue;
         swap->blocks[swap->n] = piece->block;
         swap->pieces[swap->n++] = (struct heat_piece){

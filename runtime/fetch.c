@@ -110,6 +110,10 @@ static int want_extent(struct wanted *wanted, const struct extent *extent, uint6
         block->needed = request;
         if (block_tier(block) != TIER_HOST)
             continue;
+        if (block_is_pinned(block, TIER_HOST)) {
+            wanted->short_of = true;
+            continue;
+        }
         wanted->blocks[wanted->n++] = block;
         wanted->bytes += block->bytes;
     }
@@ -179,6 +183,8 @@ static size_t candidates_of(const struct range *range, enum tier tier, uint64_t 
 
         if (!may_go(block, tier, except, to))
             continue;
+        if (tier == TIER_DEVICE && block_is_pinned(block, TIER_DEVICE))
+            last_use = UINT64_MAX;
         out[n++] =
             (struct evict_candidate){.block = block, .last_use = last_use, .bytes = block->bytes};
     }

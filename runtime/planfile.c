@@ -175,6 +175,8 @@ static int check_tensor(struct parser *p, const struct planfile_tensor *tensor, 
         return complain(p, "more of the tensor stays than there is");
     if (tensor->tier == PLANFILE_DEVICE && tensor->resident != tensor->bytes)
         return complain(p, "of a tensor on the device all stays");
+    if (tensor->pinned && tensor->resident && tensor->resident != tensor->bytes)
+        return complain(p, "of a pinned tensor all stays, or nothing");
     if (tensor->tier == PLANFILE_IN_PLACE && tensor->resident)
         return complain(p, "of a tensor that is read in place nothing stays");
     if (__builtin_add_overflow(p->tensor_bytes, tensor->bytes, &p->tensor_bytes))
@@ -206,12 +208,17 @@ static int take_tensor(struct parser *p, struct fields *line)
     if (!fields_number(line, &tensor.resident))
         return complain(p, "how much of the tensor stays is missing or no number");
     tensor.tier = (enum planfile_tier)tier;
-    r = check_tensor(p, &tensor, file);
     tensor.file = (uint32_t)file;
-    r = r ? r : grow((void **)&plan->tensors, plan->n_tensors, &p->tensors_room, sizeof(tensor));
-    r = r ? r : take_text(p, line, &tensor.name);
+    r = take_text(p, line, &tensor.name);
     if (r)
         return r;
+    tensor.pinned = fields_word(line, "pinned");
+    r = check_tensor(p, &tensor, file);
+    r = r ? r : grow((void **)&plan->tensors, plan->n_tensors, &p->tensors_room, sizeof(tensor));
+    if (r) {
+        free(tensor.name);
+        return r;
+    }
     plan->tensors[plan->n_tensors++] = tensor;
     plan->phases[plan->n_phases - 1].n++;
     return 0;
@@ -349,7 +356,7 @@ static void print_tensor(const struct planfile_tensor *tensor, FILE *out)
     fields_put_mark(out, tensor->fingerprint);
     fprintf(out, " %s %" PRIu64 " ", tier_words[tensor->tier], tensor->resident);
     fields_put_text(out, tensor->name);
-    fputc('\n', out);
+    fputs(tensor->pinned ? " pinned\n" : "\n", out);
 }
 
 static void print_head(const struct planfile *plan, FILE *out)

@@ -10,12 +10,13 @@
  *   predict WEIGHTS CACHE BUFFERS DRIVER PEAK ERROR   bytes of device memory asked for
  *   file BYTES DIGEST "PATH"                          one for each file of the model
  *   phase main|beside "NAME"                          tensors that are read in one pass follow
- *   tensor FILE OFFSET BYTES FINGERPRINT TIER RESIDENT "NAME"
+ *   tensor FILE OFFSET BYTES FINGERPRINT TIER RESIDENT "NAME" [pinned]
  *   function DIGEST "NAME"                            known to be harmless: see roll.h
  *   end TENSORS
  *
  * Tensors stand in the order in which a pass reads them. FILE counts the lines above, from 0.
- * RESIDENT is how many of its bytes have their home in device memory.
+ * RESIDENT is how many of its bytes have their home in device memory; of a pinned one all or none,
+ * because somebody wants it so, whatever else has room.
  *
  * A file is taken to be hostile: what planfile_parse() accepts has been checked whole. Printing
  * what was parsed and parsing what was printed gives the same again.
@@ -62,6 +63,7 @@ struct planfile_tensor {
     char *name;
     uint32_t file;
     enum planfile_tier tier;
+    bool pinned;
     uint64_t offset; /* in its file */
     uint64_t bytes;
     uint64_t resident;

@@ -273,6 +273,18 @@ static struct seen *find_sized(uint64_t bytes)
     return NULL;
 }
 
+/* Its blocks, as far as the plan says where these are to be. */
+static void pin_blocks(const struct seen *seen)
+{
+    const struct planfile_tensor *tensor = planned(seen);
+    uint64_t first = seen->offset >> residency.slot_shift;
+    uint64_t last = (seen->offset + tensor->bytes - 1) >> residency.slot_shift;
+    enum block_plan plan = tensor->resident ? BLOCK_ON_DEVICE : BLOCK_ON_HOST;
+
+    for (uint64_t i = first; i <= last && i < seen->range->n_blocks; i++)
+        seen->range->blocks[i].plan |= (uint8_t)(tensor->pinned ? plan : BLOCK_FREE);
+}
+
 static void take(struct seen *seen, struct range *range, uint64_t offset, uint64_t uploaded,
                  bool by_size)
 {
@@ -290,6 +302,7 @@ static void take(struct seen *seen, struct range *range, uint64_t offset, uint64
     all.sum.by_size += by_size ? bytes : 0;
     all.sum.tensors++;
     all.last = seen;
+    pin_blocks(seen);
     stats_add(tensors_recognised, 1);
     stats_add(bytes_recognised, bytes);
     stats_add(bytes_recognised_by_size, by_size ? bytes : 0);

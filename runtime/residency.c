@@ -143,6 +143,7 @@ int range_take(uint64_t bytes, uint64_t granularity, struct range **out)
         block->bytes = min_u64(slot_bytes, range->mapped_bytes - i * slot_bytes);
         block->chunk = NULL;
         block->needed = 0;
+        block->plan = 0;
         block->launch = 0;
         block->was_away = false;
         block->rewrites = 0;

@@ -25,12 +25,20 @@
 
 struct pager;
 
+/* What the user's plan says of the tensors in a block. */
+enum block_plan {
+    BLOCK_FREE = 1,      /* one may lie anywhere, */
+    BLOCK_ON_HOST = 2,   /* one is pinned to host memory, */
+    BLOCK_ON_DEVICE = 4, /* and one to the device, which all in the block goes by */
+};
+
 struct block {
     struct range *range; /* set once: blocks live in their range */
     uint32_t index;
     _Atomic uint8_t tier;      /* enum tier */
     atomic_bool takes_turns;   /* launches read copies of it */
     bool escaped;              /* its address was uploaded: kernels may write it unseen */
+    uint8_t plan;              /* enum block_plan, of all tensors in it */
     uint64_t bytes;            /* of its chunk; less than a slot in the last block only */
     struct chunk *chunk;       /* NULL only before the range is published */
     _Atomic uint64_t last_use; /* residency_now() of the last launch or copy that named it */
@@ -182,6 +190,12 @@ static inline enum tier block_tier(const struct block *block)
 static inline CUdeviceptr block_address(const struct block *block)
 {
     return block->range->base + ((uint64_t)block->index << residency.slot_shift);
+}
+
+/* Whether somebody wants its home there, and nowhere else. */
+static inline bool block_is_pinned(const struct block *block, enum tier tier)
+{
+    return tier == TIER_DEVICE ? block->plan & BLOCK_ON_DEVICE : block->plan == BLOCK_ON_HOST;
 }
 
 static inline bool range_is_away(const struct range *range)

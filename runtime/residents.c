@@ -48,10 +48,30 @@ static struct ordered *put_in_order(const struct streaming *s)
     return order;
 }
 
+/* Whether its home is where somebody wants it. What is written may not be away. */
+static bool is_pinned(const struct streaming *s, const struct piece *piece)
+{
+    if (block_is_pinned(piece->block, TIER_DEVICE))
+        return true;
+    return block_is_pinned(piece->block, TIER_HOST) && piece_class(s, piece) != SPREAD_WRITTEN;
+}
+
+/* Those first; returns what they leave of the budget. */
+static uint64_t keep_pinned(struct streaming *s, uint64_t budget)
+{
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        struct piece *piece = &s->pieces[i];
+
+        piece->stays = block_is_pinned(piece->block, TIER_DEVICE) && piece->block->bytes <= budget;
+        budget -= piece->stays ? piece->block->bytes : 0;
+    }
+    return budget;
+}
+
 static bool may_be_kept(const struct streaming *s, const struct piece *piece,
                         enum spread_class class, bool resident)
 {
-    return !piece->stays && piece_class(s, piece) == class &&
+    return !piece->stays && !is_pinned(s, piece) && piece_class(s, piece) == class &&
            resident == (block_tier(piece->block) == TIER_DEVICE);
 }
 
@@ -88,8 +108,6 @@ static void keep_residents(struct streaming *s, uint64_t budget)
                                               SPREAD_SELDOM,  SPREAD_SPARSE, SPREAD_IDLE};
     uint64_t little = budget / LEFT_SHARE;
 
-    for (uint32_t i = 0; i < s->n_pieces; i++)
-        s->pieces[i].stays = false;
     for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
         keep(s, order[i], true, &budget);
         if (order[i] == SPREAD_WRITTEN || order[i] == SPREAD_AGAIN || budget > little)
@@ -101,19 +119,24 @@ static int choose_evenly(struct streaming *s, uint64_t budget)
 {
     struct spread_piece *choices = calloc(s->n_pieces, sizeof(*choices));
     struct ordered *order = put_in_order(s);
+    uint32_t n = 0;
     int r = -ENOMEM;
 
     if (!choices || !order)
         goto out;
-    for (uint32_t i = 0; i < s->n_pieces; i++)
-        choices[i] = (struct spread_piece){
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        if (is_pinned(s, order[i].piece))
+            continue;
+        order[n] = order[i];
+        choices[n++] = (struct spread_piece){
             .bytes = order[i].piece->block->bytes,
             .length = order[i].piece->stretch * residency.space.slot_bytes,
             .class = piece_class(s, order[i].piece),
             .heat = order[i].piece->block->heat,
         };
-    (void)spread_residents(choices, s->n_pieces, budget);
-    for (uint32_t i = 0; i < s->n_pieces; i++)
+    }
+    (void)spread_residents(choices, n, budget);
+    for (uint32_t i = 0; i < n; i++)
         order[i].piece->stays = choices[i].resident;
     r = 0;
 
@@ -125,6 +148,7 @@ out:
 
 static int choose_residents(struct streaming *s, uint64_t budget)
 {
+    budget = keep_pinned(s, budget);
     if (!s->by_plan)
         return choose_evenly(s, budget);
     keep_residents(s, budget);
@@ -286,6 +310,16 @@ static uint64_t budget_of_pieces(const struct pager *pager)
     return pool->budget > others ? pool->budget - others : 0;
 }
 
+/* Whether some of the pass has its home in host memory whatever room there is. */
+static bool any_pinned_away(const struct streaming *s)
+{
+    for (uint32_t i = 0; i < s->n_pieces; i++) {
+        if (block_is_pinned(s->pieces[i].block, TIER_HOST) && piece_may_stream(s, &s->pieces[i]))
+            return true;
+    }
+    return false;
+}
+
 int residents_place_alone(struct pager *pager, const struct driver *drv)
 {
     int r = choose_residents(pager->streaming, budget_of_pieces(pager));
@@ -301,7 +335,7 @@ int residents_place(struct pager *pager, const struct driver *drv, uint32_t *out
 
     *out_slots = 0;
     note_stretches(s);
-    if (pieces_bytes(s) > budget)
+    if (pieces_bytes(s) > budget || any_pinned_away(s))
         r = choose_slots(s, budget, out_slots);
     else
         r = choose_residents(s, budget);

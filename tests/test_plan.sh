@@ -344,6 +344,54 @@ for options in "--check --compare" "--check --explain" "--max ctx --json" "--max
 done
 expect 2 on 64MiB --bits 4
 ok "bits are of what has no file" says "--bits is for --moe"
+# Parts that somebody wants on the device, or in host memory.
+expect 0 on_layers 64MiB --ram 1GiB --pin blk.0-3=host --pin 'blk.5.*=host,blk.7=device' \
+    -o "$scratch/pinned"
+ok "layers can be pinned, by ranges and patterns" \
+    prints "Pinned           blk.0-3 (8.0 MiB) to host memory, as asked for"
+ok "and more than once" prints "blk.7 (2.0 MiB) to the device, as asked for"
+ok "what is pinned to the host is away, though there would be room" \
+    test "$(sed -n 's/.* stream 0 "blk\.\([0-9]*\).*" pinned$/\1/p' "$scratch/pinned" | xargs)" = \
+    "0 1 2 3 5"
+ok "what is pinned to the device is there" grep -q 'device 2097152 "blk.7.ffn_up.weight" pinned' \
+    "$scratch/pinned"
+ok "and the rest where it would be" test "$(grep -c ' device 2097152 .*weight"$' "$scratch/pinned")" = 18
+expect 0 on_layers 16MiB --ram 1GiB --pin blk.0-3=device -o "$scratch/pinned" --check
+ok "what is pinned to the device is not spread" \
+    test "$(grep -c ' device 2097152 .* pinned$' "$scratch/pinned")" = 4
+expect 1 on_layers 16MiB --ram 1GiB --pin blk=device
+ok "what does not fit so has its shortage, and a change" \
+    prints "Pinned so nothing fits; resident is short of 32.1 MiB"
+ok "and is told that it fits otherwise" prints "and fits with --vram 49MiB, or without --pin"
+expect 1 on_layers 16MiB --ram 1GiB --pin blk=device --check
+ok "so says the check" has "$out" "no: resident is short of"
+expect 0 on_layers 16MiB --ram 1GiB --pin blk.2=host --json
+ok "JSON says what is pinned" gives "r['strategies'][0]['why'].startswith('blk.2 pinned to the host; ')" \
+    True
+expect 2 on_layers 16MiB --pin blk.24=host
+ok "what is not there is refused, with what there is" \
+    says 'no such part; it has decode, model, feed-forward, blk; of layers also a range'
+expect 2 on_layers 16MiB --pin blk.2
+ok "a part without a place is explained" says "say what is to be where, as in text_encoder=host"
+expect 2 on_layers 16MiB --pin blk.2=disk
+ok "so is a place that there is not" says 'text_encoder=host or experts=device'
+# shellcheck disable=SC2046
+python3 "$make" "$scratch/flux.gguf" general.architecture=flux \
+    $(seq -f double_blocks.%g.img_mlp.0.weight:0:1024,512 0 7) \
+    $(seq -f single_blocks.%g.linear1.weight:0:1024,512 0 7)
+for name in encode encoder text_encoder layers.gguf; do
+    expect 0 "$plan" "$scratch/flux.gguf" --encoder "$layers" --vram 64MiB --link gen4x16 --driver 0 \
+        --buffers 100KiB --pin "$name=host" -o "$scratch/pinned" --check
+    ok "a component is called $name" test "$(grep -c ' stream 0 "blk.* pinned$' "$scratch/pinned")" = 24
+done
+for name in transformer denoise model; do
+    expect 0 "$plan" "$scratch/flux.gguf" --encoder "$layers" --vram 64MiB --link gen4x16 --driver 0 \
+        --buffers 100KiB --pin "$name=device" -o "$scratch/pinned" --check
+    ok "the model is called $name" \
+        test "$(grep -c ' device 2097152 ".*_blocks.* pinned$' "$scratch/pinned")" = 16
+done
+expect 0 "$plan" --moe 120B 12B 512 22 --gpu "RTX 4090" --ram 512GiB --pin experts=host
+ok "experts of a model without a file can be pinned too" prints "experts (210.2 GiB) to host memory"
 
 # Mistakes of the person.
 expect 2 "$plan"

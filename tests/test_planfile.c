@@ -30,7 +30,7 @@ static uint64_t dice(uint64_t n)
 #define TENSORS                                                                                    \
     "phase main \"decode\"\n"                                                                      \
     "tensor 0 100 40 0123456789abcdef stream 10 \"blk.0.attn_q.weight\"\n"                         \
-    "tensor 0 140 20 - device 20 \"norm\"\n"
+    "tensor 0 140 20 - device 20 \"norm\" pinned\n"
 #define FUNCTIONS                                                                                  \
     "function 0123456789abcdef \"attend\"\nfunction 0123456789abcdef \"multiply\"\n"               \
     "function 0123456789abcdf0 \"attend\"\n"
@@ -71,6 +71,7 @@ Test(planfile, is_read_to_the_last_number)
     cr_expect(plan->tensors[0].resident == 10 && plan->tensors[0].tier == PLANFILE_STREAM);
     cr_expect_eq(plan->tensors[0].fingerprint, 0x0123456789abcdefu);
     cr_expect(plan->tensors[1].tier == PLANFILE_DEVICE && plan->tensors[1].fingerprint == 0);
+    cr_expect(!plan->tensors[0].pinned && plan->tensors[1].pinned);
     cr_assert_eq(plan->functions.n, 3);
     cr_expect_str_eq(plan->functions.list[1].name, "multiply");
     cr_expect_eq(plan->functions.list[2].digest, 0x0123456789abcdf0u);
@@ -113,6 +114,7 @@ static void throw_tensor(struct planfile *plan, struct planfile_tensor *tensor)
     tensor->resident = tensor->tier == PLANFILE_DEVICE   ? tensor->bytes
                        : tensor->tier == PLANFILE_STREAM ? dice(tensor->bytes + 1)
                                                          : 0;
+    tensor->pinned = !tensor->resident || tensor->resident == tensor->bytes ? dice(2) : false;
     plan->weights += tensor->bytes;
 }
 
@@ -152,8 +154,8 @@ static struct planfile *throw_plan(void)
 static bool same_tensor(const struct planfile_tensor *a, const struct planfile_tensor *b)
 {
     return !strcmp(a->name, b->name) && a->file == b->file && a->tier == b->tier &&
-           a->offset == b->offset && a->bytes == b->bytes && a->resident == b->resident &&
-           a->fingerprint == b->fingerprint;
+           a->pinned == b->pinned && a->offset == b->offset && a->bytes == b->bytes &&
+           a->resident == b->resident && a->fingerprint == b->fingerprint;
 }
 
 Test(planfile, reads_what_it_printed_whatever_that_is)
@@ -223,6 +225,8 @@ static const struct {
     {TENSOR("0 0 60 - stream 61 \"\""), "plan:7: more of the tensor stays than there is"},
     {TENSOR("0 0 60 - device 59 \"\""), "plan:7: of a tensor on the device all stays"},
     {TENSOR("0 0 60 - in-place 1 \"\""), "plan:7: of a tensor that is read in place nothing stays"},
+    {TENSOR("0 0 60 - stream 59 \"\" pinned"), "plan:7: of a pinned tensor all stays, or nothing"},
+    {TENSOR("0 0 60 - stream 0 \"\" pin"), "plan:7: there is more in the line than belongs there"},
     {TENSOR("0 0 600 - device 600 \"\""), "plan:7: more stays on the device than was planned with"},
     {TENSOR("0 0 60 0 stream 0 \"\""),
      "plan:7: the fingerprint is neither 16 hexadecimal digits nor -"},

@@ -53,6 +53,18 @@ static void throw_case(void)
     cr_assert_eq(subject_imagine(&subject, &moe, &arch, &work, &measured), 0);
 }
 
+/* Somebody wants some of it here, or there. */
+static void throw_pins(int round)
+{
+    subject.n_pins = 1;
+    for (size_t i = 0; i < subject.n_pieces; i++) {
+        size_t throw = (i + 1) * (size_t)(round + 7) * 2654435761u >> 16;
+
+        if (throw % (size_t)(round % 20 + 2) == 0)
+            subject.pieces[i].pin = throw % 3 ? PLACE_ON_HOST : PLACE_ON_DEVICE;
+    }
+}
+
 /* Options as change_find() writes them. */
 static void apply(const char *change)
 {
@@ -90,6 +102,8 @@ Test(strategy, says_for_each_that_does_not_fit_what_would_and_is_right)
 
     for (int round = 0; round < ROUNDS; round++) {
         throw_case();
+        if (round % 2)
+            throw_pins(round);
         for (size_t row = 0; row < strategy_count(); row++) {
             struct strategy_case before = given;
             struct workload work = subject.work;
@@ -136,6 +150,8 @@ Test(strategy, is_never_slower_with_more_device_memory)
         struct strategy_result result;
 
         throw_case();
+        if (round % 2)
+            throw_pins(round);
         for (size_t row = 0; row < strategy_count(); row++)
             (void)judge_with_more(row, more, round, &result);
         subject_fini(&subject);
@@ -170,6 +186,8 @@ Test(strategy, in_phases_is_never_slower_with_more_memory_and_takes_no_more_than
 
         throw_case();
         cut_into_phases();
+        if (round % 2)
+            throw_pins(round);
         for (size_t row = 0; row < strategy_count(); row++) {
             struct strategy_result result;
 
@@ -188,6 +206,8 @@ Test(strategy, takes_no_more_than_there_is)
 {
     for (int round = 0; round < ROUNDS; round++) {
         throw_case();
+        if (round % 2)
+            throw_pins(round);
         for (size_t row = 0; row < strategy_count(); row++) {
             struct strategy_result result;
 
@@ -200,6 +220,32 @@ Test(strategy, takes_no_more_than_there_is)
             cr_assert_leq(result.host, given.machine.host, "%s", result.name);
             cr_assert_leq(result.disk, given.machine.disk, "%s", result.name);
             cr_assert_lt(result.low, result.high, "%s", result.name);
+        }
+        subject_fini(&subject);
+    }
+}
+
+Test(strategy, leaves_what_is_pinned_where_it_is_wanted)
+{
+    static const char *const ways[] = {"stream",   "experts-cached", "experts-in-place",
+                                       "in-place", "stream-blocks",  "stream-all",
+                                       "swap",     "swap-encoder"};
+
+    for (int round = 0; round < ROUNDS; round++) {
+        struct placement placement;
+
+        throw_case();
+        cut_into_phases();
+        throw_pins(round);
+        for (size_t way = 0; way < ARRAY_SIZE(ways); way++) {
+            cr_assert_eq(strategy_place(&given, ways[way], &placement), 0);
+            for (size_t i = 0; i < subject.n_pieces; i++) {
+                const struct place_piece *piece = &subject.pieces[i];
+
+                cr_assert(piece->pin == PLACE_ANYWHERE ||
+                              (piece->pin == PLACE_ON_DEVICE) == (piece->tier == PLACE_DEVICE),
+                          "%s, round %d: piece %zu", ways[way], round, i);
+            }
         }
         subject_fini(&subject);
     }

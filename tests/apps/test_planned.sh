@@ -110,6 +110,11 @@ refused "a plan that is not there" none "No such file"
 sed 's/^file \([0-9]*\) ................/file \1 0123456789abcdef/' "$scratch/plan" >"$scratch/stale"
 refused "a plan of a file that has changed" stale "the plan is stale"
 
+# Parts pinned to host memory and to the device, which is more than would stay there otherwise.
+expect 0 plan_for 48MiB --pin blk.0-1=host,blk.2=device
+expect 0 generate 1 VRAMSHIM_PLAN="$scratch/plan" VRAMSHIM_SUMMARY=1
+ok "what was pinned changes no answer" cmp "$scratch/logits" "$scratch/right"
+
 expect 0 plan_for 32MiB
 expect 0 generate 1 VRAMSHIM_PLAN="$scratch/plan"
 ok "a plan for another budget is scaled, and says so" has "$err" "what stays is scaled"

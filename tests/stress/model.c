@@ -136,8 +136,25 @@ static void add_function(struct roll *roll, const char *text, const char *name)
     image_forget(roll);
 }
 
+/* How many tensors are pinned where, see start_pinned(). */
+struct pinned {
+    uint32_t on_host, on_device;
+};
+
+static void pin(struct planfile_tensor *tensors, const struct pinned *pinned)
+{
+    for (uint32_t i = 0; i < TENSORS; i++) {
+        tensors[i].pinned = i < pinned->on_host || i >= TENSORS - pinned->on_device;
+        if (i < pinned->on_host)
+            tensors[i].resident = 0;
+        else if (tensors[i].pinned)
+            tensors[i].resident = TENSOR;
+    }
+}
+
 /* `text`: the module whose functions the plan knows, NULL for none. */
-static void write_plan(uint64_t device, uint32_t *words, const char *model, const char *text)
+static void write_plan(uint64_t device, uint32_t *words, const char *model, const char *text,
+                       const struct pinned *pinned)
 {
     struct planfile_file file = {.path = (char *)model, .bytes = MODEL};
     struct planfile_tensor tensors[TENSORS];
@@ -170,6 +187,7 @@ static void write_plan(uint64_t device, uint32_t *words, const char *model, cons
             .fingerprint = planfile_fingerprint(words, TENSOR),
         };
     }
+    pin(tensors, pinned);
     cr_assert_eq(fchmod(fd, 0600), 0);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     setenv("VRAMSHIM_PLAN", path, 1);
@@ -184,13 +202,14 @@ static void write_plan(uint64_t device, uint32_t *words, const char *model, cons
     cr_assert_eq(fclose(out), 0);
 }
 
-static struct model start_with(const char *vram, uint64_t device, bool foreign, const char *text)
+static struct model start_with(const char *vram, uint64_t device, bool foreign, const char *text,
+                               struct pinned pinned)
 {
     uint32_t *words = malloc(TENSOR);
     struct model m;
 
     cr_assert_not_null(words);
-    write_plan(device, words, "/nowhere", text);
+    write_plan(device, words, "/nowhere", text, &pinned);
     setenv("SIM_VRAM", "64MiB", 1);
     setenv("VRAMSHIM_VRAM", vram, 1);
     m = start_empty(vram, "256MiB");
@@ -204,12 +223,18 @@ static struct model start_with(const char *vram, uint64_t device, bool foreign, 
 
 struct model start_planned(const char *vram, uint64_t device, bool foreign)
 {
-    return start_with(vram, device, foreign, NULL);
+    return start_with(vram, device, foreign, NULL, (struct pinned){0});
+}
+
+struct model start_pinned(const char *vram, uint64_t device, uint32_t on_host, uint32_t on_device)
+{
+    return start_with(vram, device, false, NULL, (struct pinned){on_host, on_device});
 }
 
 struct model start_known(const char *vram, uint64_t device, bool other_code)
 {
-    return start_with(vram, device, false, other_code ? "SIM-NATIVE\n.version 2" : code);
+    return start_with(vram, device, false, other_code ? "SIM-NATIVE\n.version 2" : code,
+                      (struct pinned){0});
 }
 
 struct model start_planned_file(const char *vram, const char *ram, uint64_t device)
@@ -225,7 +250,7 @@ struct model start_planned_file(const char *vram, const char *ram, uint64_t devi
         fill(words, i, false);
         cr_assert_eq(write(fd, words, TENSOR), TENSOR);
     }
-    write_plan(device, words, path, NULL);
+    write_plan(device, words, path, NULL, &(struct pinned){0});
     setenv("SIM_VRAM", "64MiB", 1);
     setenv("VRAMSHIM_VRAM", vram, 1);
     setenv("VRAMSHIM_SPILL_DIR", ".", 1);
@@ -237,6 +262,15 @@ struct model start_planned_file(const char *vram, const char *ram, uint64_t devi
     }
     free(words);
     return m;
+}
+
+bool is_home(const struct model *m, uint32_t tensor, enum tier tier)
+{
+    for (uint64_t i = 0; i < TENSOR; i += PAGE) {
+        if (block_tier(residency_block(m->weights + (uint64_t)tensor * TENSOR + i)) != tier)
+            return false;
+    }
+    return true;
 }
 
 void stop_model(struct model *m)

@@ -3,6 +3,7 @@
 
 /* A model in one allocation, larger than the card it is on, and what its tensors hold. */
 
+#include "runtime/residency.h"
 #include "tests/stress/paged.h"
 
 enum { TENSORS = 14, TENSOR = 2 * PAGE, MODEL = TENSORS * TENSOR };
@@ -24,6 +25,9 @@ enum { PLANNED_BUFFERS = 2 * PAGE };
 /* The same with a plan for so many bytes of device memory, of a larger card, and whole tensors
  * uploaded. `foreign`: with other bytes than the plan's. */
 struct model start_planned(const char *vram, uint64_t device, bool foreign);
+/* The same, and of the tensors so many are pinned to host memory, the first, and the device, the
+ * last. */
+struct model start_pinned(const char *vram, uint64_t device, uint32_t on_host, uint32_t on_device);
 /* The same, and the plan knows all functions of the program, or those of other code of these names.
  */
 struct model start_known(const char *vram, uint64_t device, bool other_code);
@@ -31,6 +35,9 @@ struct model start_known(const char *vram, uint64_t device, bool other_code);
  * memory holds goes to the disk. */
 struct model start_planned_file(const char *vram, const char *ram, uint64_t device);
 void stop_model(struct model *m);
+
+/* Whether the home of all of a tensor is there. */
+bool is_home(const struct model *m, uint32_t tensor, enum tier tier);
 
 /* In a table of so many bytes. Where addresses of tensors are uploaded is looked into in small
  * tables alone. */

@@ -56,6 +56,54 @@ Test(planned, tensors_with_other_bytes_are_recognised_by_their_size)
     stop_model(&m);
 }
 
+/* The first three tensors have been pinned to host memory, the last three to the device. */
+static void expect_pinned(const struct model *m)
+{
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_expect(is_home(m, i, TIER_HOST), "tensor %u", i);
+        cr_expect(is_home(m, TENSORS - 1 - i, TIER_DEVICE), "tensor %u", TENSORS - 1 - i);
+    }
+}
+
+Test(planned, what_is_pinned_stays_there_while_the_rest_takes_turns)
+{
+    struct model m = start_pinned("32MiB", 32 * MIB, 3, 3);
+
+    expect_pinned(&m);
+    passes(&m, 5);
+    expect_pinned(&m);
+    cr_expect_gt(stats_get(bytes_streamed), 4 * 3 * TENSOR, "it comes for every launch");
+    cr_expect_eq(stats_get(streaming_ends), 0);
+    stop_model(&m);
+    expect_nothing_paged();
+}
+
+Test(planned, what_is_pinned_stays_there_when_all_would_have_room)
+{
+    struct model m = start_pinned("60MiB", 60 * MIB, 3, 3);
+
+    passes(&m, 6);
+    expect_pinned(&m);
+    for (uint32_t i = 3; i < TENSORS - 3; i++)
+        cr_expect(is_home(&m, i, TIER_DEVICE), "tensor %u", i);
+    stop_model(&m);
+}
+
+Test(planned, what_is_pinned_stays_there_with_another_budget_and_behind_the_plan)
+{
+    struct model m = start_pinned("24MiB", 40 * MIB, 3, 3);
+
+    passes(&m, 3);
+    expect_pinned(&m);
+    for (uint32_t i = 0; i < 8; i++) {
+        write_weight(&m, i % 2 ? BY_KERNEL : BY_COPY, 4 + i % 4, 1000 + i);
+        pass(&m);
+    }
+    expect_sum(&m);
+    expect_pinned(&m);
+    stop_model(&m);
+}
+
 static void write_beside_reading(enum way way)
 {
     struct model m = start_planned("28MiB", 28 * MIB, false);
