@@ -5,7 +5,6 @@
  */
 #include "planner/premises.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "runtime/file.h"
 #include "runtime/host_memory.h"
 #include "runtime/spill.h"
 #include "runtime/util.h"
@@ -137,28 +137,20 @@ static bool is_wsl(void)
     return read && strcasestr(line, "microsoft");
 }
 
-/* Whether a file there, or the file itself, can be had through the page cache only. */
-static bool refuses_direct(const char *path, int flags)
-{
-    int fd = open(path, flags | O_DIRECT | O_CLOEXEC | O_NONBLOCK, 0600);
-
-    if (fd >= 0)
-        close(fd);
-    return fd < 0 && errno == EINVAL;
-}
-
 static void take_disk(const char *model, struct trap_facts *out)
 {
     char folder[256];
     struct statfs system;
     struct stat stat_of;
+    enum spill_place place;
 
     machine_spill_folder(folder, sizeof(folder));
     if (statfs(folder, &system) != 0 || stat(folder, &stat_of) != 0)
         return;
-    out->slow_disk = spill_place((uint64_t)system.f_type, stat_of.st_dev, "") != SPILL_DISK;
+    place = spill_place((uint64_t)system.f_type, stat_of.st_dev, "");
+    out->slow_disk = place == SPILL_ROTATING || place == SPILL_NETWORK;
     out->through_cache =
-        refuses_direct(folder, O_TMPFILE | O_RDWR) || (model && refuses_direct(model, O_RDONLY));
+        !file_is_direct(folder, O_TMPFILE | O_RDWR) || (model && !file_is_direct(model, O_RDONLY));
 }
 
 static void take_this_machine(const struct answer *a, struct trap_facts *out)

@@ -2,6 +2,7 @@
 #include "runtime/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 int file_read(int fd, void *out, size_t size, size_t *out_got)
@@ -21,4 +22,14 @@ int file_read(int fd, void *out, size_t size, size_t *out_got)
     }
     *out_got = got;
     return 0;
+}
+
+bool file_is_direct(const char *path, int flags)
+{
+    int fd = open(path, flags | O_DIRECT | O_CLOEXEC | O_NONBLOCK, 0600);
+
+    if (fd < 0)
+        return errno != EINVAL;
+    close(fd);
+    return true;
 }

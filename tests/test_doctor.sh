@@ -81,6 +81,93 @@ ok "one that is not there is a failure" verdict FAIL program "cannot be run"
 ok "of which there is no more to say" verdict SKIP calls "it did not run"
 ok "no messages are left behind" test -z "$(find "$scratch" -name 'vramshim-*')"
 
+# Traps.
+mkdir "$scratch/bin"
+printf '#!/bin/sh\n' >"$scratch/bin/llama-cli"
+chmod +x "$scratch/bin"/*
+cat >"$scratch/bin/says" <<'END'
+#!/bin/sh
+echo "ValueError: Some modules are dispatched on the CPU or the disk. Make sure you have enough"
+END
+chmod +x "$scratch/bin/says"
+seen() { "$status_right" && test "$(printf '%s\n' "$out" | sed -n 's/^WARN \(KB[0-9]*\) .*/\1/p' | tr '\n' ' ')" = "$1"; }
+expect 0 env LLAMA_ARG_N_CPU_MOE=20 PATH="$scratch/bin:$PATH" LD_LIBRARY_PATH="$sim" "$vramshim" doctor \
+    --lib "$library" -- llama-cli -ngl 20
+ok "traps are seen in the environment and on the command line" seen "KB10 KB11 "
+expect 0 env PATH="$scratch/bin:$PATH" LD_LIBRARY_PATH="$sim" "$vramshim" doctor --lib "$library" -- says
+ok "and in what is printed" seen "KB03 "
+ok "a trap is told with what shows it" verdict WARN KB03 "(it printed: Some modules are dispatched"
+ok "and what to do" prints 'Fix: device_map="cuda"'
+ok "what a program says is passed on" has "$err" "Make sure you have enough"
+printf '%s\n' 'pipe.enable_attention_slicing()' 'pipe.enable_sequential_cpu_offload()' >"$scratch/slices.py"
+expect 0 on_card "$vramshim" doctor --lib "$library" -- true "$scratch/slices.py"
+ok "a script is read" verdict WARN KB05 "the script has enable_attention_slicing("
+expect 0 on_card "$vramshim" doctor --lib "$library" -- true -c 'm(device_map="auto")'
+ok "so is one that stands on the command line" verdict WARN KB03 "the script has device_map"
+expect 0 on_card "$vramshim" doctor --lib "$library" -- true "$scratch/none.py"
+ok "one that is not there says nothing" seen ""
+expect 0 on_card timeout 20 "$vramshim" doctor --lib "$library" -- sh -c 'sleep 60 & echo gone'
+ok "what a program leaves running is not waited for" has "$err" gone
+# Programs that do not load it: their files are looked at.
+cat >"$scratch/elf.py" <<'END'
+import struct, sys
+loader = sys.argv[2].encode() + b"\0" if len(sys.argv) > 2 else b""
+segments = [(3, 64 + 56, len(loader))] if loader else [(4, 0, 0)]
+head = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+with open(sys.argv[1], "wb") as out:
+    out.write(head + struct.pack("<IIQQQQQQ", segments[0][0], 4, segments[0][1], 0, 0, segments[0][2], 0, 1) + loader)
+END
+if command -v python3 >/dev/null; then
+    python3 "$scratch/elf.py" "$scratch/bin/static"
+    python3 "$scratch/elf.py" "$scratch/bin/alpine" /lib/ld-musl-x86_64.so.1
+    python3 "$scratch/elf.py" "$scratch/bin/usual" /lib64/ld-linux-x86-64.so.2
+    chmod +x "$scratch/bin"/*
+    expect 1 env PATH="$scratch/bin:$PATH" LD_LIBRARY_PATH="$sim" "$vramshim" doctor --lib "$library" -- static
+    ok "a program that is linked statically is told" verdict WARN KB21 "loads no library"
+    expect 1 on_card "$vramshim" doctor --lib "$library" -- "$scratch/bin/alpine"
+    ok "one of musl too, by the check for it" verdict FAIL libc "is linked with musl (KB19)"
+    expect 1 on_card "$vramshim" doctor --lib "$library" -- "$scratch/bin/usual"
+    ok "others are not" verdict PASS libc glibc
+    ok "nor are they static" test "$(printf '%s\n' "$out" | grep -c KB21)" -eq 0
+else
+    skip "a program's file is looked at" "no python3 here"
+fi
+cp /bin/true "$scratch/bin/more"
+if chown 65534 "$scratch/bin/more" 2>/dev/null && chmod u+s "$scratch/bin/more"; then
+    expect 1 on_card "$vramshim" doctor --lib "$library" -- "$scratch/bin/more"
+    ok "a program that gains privileges is told" verdict FAIL privileges "gains privileges as it starts (KB20)"
+else
+    skip "a program that gains privileges is told" "nobody here may make one"
+fi
+expect 0 on_card sh -c 'ulimit -l 64 && exec "$@"' sh "$vramshim" doctor --lib "$library" -- true --mlock
+ok "a limit is one where memory is to be locked" verdict WARN memlock "to lock its model (--mlock) (KB15)"
+
+# Where a check answers, its line names the trap: a small WSL, an MPS server and a rotating disk.
+mkdir -p "$scratch/mps" "$scratch/wsl/proc/sys/kernel"
+: >"$scratch/mps/control"
+echo "6.6.87-microsoft-standard-WSL2" >"$scratch/wsl/proc/sys/kernel/osrelease"
+printf 'MemTotal: 8388608 kB\nMemAvailable: 524288 kB\n' >"$scratch/wsl/proc/meminfo"
+device=$((0x$(stat -c %D "$scratch")))
+disk=$scratch/wsl/sys/dev/block/$((device >> 8 & 0xfff)):$((device & 0xff | device >> 12 & 0xfff00))/queue
+mkdir -p "$disk"
+echo 1 >"$disk/rotational"
+expect 1 env SIM_FAIL=cuMemHostAlloc:2:2 CUDA_MPS_PIPE_DIRECTORY="$scratch/mps" LD_LIBRARY_PATH="$sim" \
+    "$vramshim" doctor --lib "$library" --root "$scratch/wsl"
+ok "pinning that fails under WSL is a trap" verdict FAIL pin "(KB16)$"
+ok "so is an MPS server" verdict WARN mps "(KB25)$"
+if [ "$(stat -f -c %T "$scratch")" != tmpfs ]; then
+    ok "and a rotating disk" verdict WARN spill "is on a rotating disk (KB29)$"
+else
+    skip "and a rotating disk" "temporary files are in memory"
+fi
+# Every row that names a check is named there.
+expect 0 sed -n 's/^TRAP(\(KB[0-9]*\), "\([a-z_]\{1,\}\)".*/\1 \2/p' "$MESON_SOURCE_ROOT/planner/traps.def"
+out=$(printf '%s\n' "$out" | while read -r id check; do
+    grep -h -A40 "^void check_$check(" "$MESON_SOURCE_ROOT"/tools/check_*.c | sed '/^}/q' |
+        grep -q "TRAP_$id)" || echo "$check does not name $id"
+done)
+ok "checks name the traps that name them" test -z "$out"
+
 # What is set and preloaded.
 expect 0 env VRAMSHIM_VRM=8GiB LD_LIBRARY_PATH="$sim" "$vramshim" doctor --lib "$library"
 ok "a setting that is none is named" verdict WARN settings "no setting is called VRAMSHIM_VRM"
@@ -102,7 +189,7 @@ expect 0 env VRAMSHIM_SPILL_DIR="$scratch/elsewhere" LD_LIBRARY_PATH="$sim" "$vr
 ok "the setting names it too" verdict WARN spill "elsewhere: No such file"
 if [ -d /dev/shm ] && [ "$(stat -f -c %T /dev/shm)" = tmpfs ]; then
     expect 0 doctor --spill /dev/shm
-    ok "one in memory is no disk" verdict WARN spill "is in memory itself"
+    ok "one in memory is no disk" verdict WARN spill "is in memory itself$"
 else
     skip "one in memory is no disk" "no tmpfs here"
 fi
@@ -124,7 +211,7 @@ expect 0 doctor --root "$scratch/tree"
 ok "a narrow slot is told" verdict WARN link "4 lanes of 16: copies take 4 times as long"
 ok "all of a small card's memory can be reached" verdict PASS rebar "all of it"
 ok "one node is no reason to worry" verdict PASS numa "there is one node"
-ok "little memory is told" verdict WARN memory "1.0 GiB of 8.0 GiB"
+ok "little memory is told" verdict WARN memory "1.0 GiB of 8.0 GiB .*(KB17)"
 ok "memory that is swapped out is told" verdict WARN swap "1.0 GiB is swapped out"
 put current_link_width 16
 put numa_node 1

@@ -30,9 +30,9 @@ done <<'END'
 0|MANAGED_PERSISTENCE=1|PASS|persistence|yes
 0|MANAGED_PERSISTENCE=0|WARN|persistence|persistence mode is off
 0|MANAGED_DIVIDED=0|PASS|mig|yes
-0|MANAGED_DIVIDED=1|WARN|mig|divided into instances
+0|MANAGED_DIVIDED=1|WARN|mig|divided into instances (MIG) (KB23)
 0|MANAGED_PROGRAMS=0|PASS|others|yes
-0|MANAGED_PROGRAMS=3|WARN|others|3 compute on it
+0|MANAGED_PROGRAMS=3|WARN|others|3 compute on it.*(KB28)
 0|MANAGED_FAILURES=0|PASS|errors|no error is known
 1|MANAGED_FAILURES=2|FAIL|errors|2 errors of it could not be corrected
 0|MANAGED_CARD=this|SKIP|persistence|the driver does not tell

@@ -153,6 +153,71 @@ Test(trap, may_apply_where_a_program_is_used_as_many_use_it)
     }
 }
 
+/* Words of a text, at most 15; the text is cut. */
+static void split(char *text, char *words[16])
+{
+    size_t n = 0;
+
+    memset(words, 0, 16 * sizeof(*words));
+    while (n < 15 && *text && (words[n] = strsep(&text, " ")) && text)
+        n++;
+}
+
+static void list_ids(const struct trap_facts *facts, char *out, size_t size)
+{
+    size_t n = 0;
+
+    *out = '\0';
+    for (enum trap_id id = 0; id < TRAP_COUNT; id++)
+        if (trap_judge(id, facts) == TRAP_APPLIES)
+            n += (size_t)snprintf(out + n, size - n, "%s%s", n ? " " : "", trap_at(id)->id);
+}
+
+Test(trap, is_seen_in_the_environment_and_on_the_command_line)
+{
+    static const struct {
+        const char *variable, *command, *ids;
+    } examples[] = {
+        {"A=b", "", ""},
+        {"PYTORCH_CUDA_ALLOC_CONF=backend:native,expandable_segments:True", "", "KB09"},
+        {"PYTORCH_CUDA_ALLOC_CONF=expandable_segments:False", "", ""},
+        {"LLAMA_ARG_FIT=on", "", "KB10"},
+        {"LLAMA_ARG_N_CPU_MOE=20", "", "KB11"},
+        {"RAY_LD_PRELOAD=1", "", "KB18"},
+        {"CUDA_INJECTION64_PATH=/opt/nsys/libToolsInjection64.so", "", "KB22"},
+        {"A=b", "app --gpu-memory-utilization 0.9", ""},
+        {"A=b", "llama-cli -m model", "KB10"},
+        {"A=b", "llama-cli -m model -fit off -ngl 999", ""},
+        {"LLAMA_ARG_FIT=off", "llama-cli -m model", ""},
+        {"A=b", "llama-cli -fit off -ngl 20 -ncmoe 8", "KB10 KB11"},
+        {"A=b", "llama-cli -fit off -ctk q8_0 -ctv q8_0 -fa on", "KB13"},
+        {"A=b", "llama-cli -fit off -ctv q8_0", "KB12 KB13"},
+        {"LLAMA_ARG_FIT=off", "ollama serve", ""},
+        {"A=b", "sd-cli --offload-to-cpu --lora-model-dir .", "KB02 KB07"},
+        {"A=b", "sd-cli --mmap --lora-model-dir . --lora-apply-mode at_runtime", "KB14"},
+        {"A=b", "vllm serve model --cpu-offload-gb 8", "KB02 KB26"},
+        {"VRAMSHIM_STORY=physical", "vllm serve model --cpu-offload-gb 0", ""},
+        {"A=b", "ray start --head", "KB18"},
+        {"A=b", "nsys profile app", "KB22"},
+        {"A=b", "app --lowvram", "KB02"},
+        {"A=b", "app --medvram --enable_sequential_cpu_offload", "KB01 KB02"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(examples); i++) {
+        struct trap_facts facts = RUN(.here = true);
+        char variable[128], command[256], ids[256], *entries[2] = {variable, NULL}, *words[16];
+
+        snprintf(variable, sizeof(variable), "%s", examples[i].variable);
+        snprintf(command, sizeof(command), "%s", examples[i].command);
+        split(command, words);
+        signs_read_environment(entries, &facts.signs);
+        signs_read_command(words, &facts.signs);
+        facts.program = facts.signs.program;
+        list_ids(&facts, ids, sizeof(ids));
+        cr_expect_str_eq(ids, examples[i].ids, "%s %s: %s", variable, examples[i].command, ids);
+    }
+}
+
 Test(trap, has_a_case_for_every_row)
 {
     bool has[TRAP_COUNT] = {false};

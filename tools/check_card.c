@@ -77,13 +77,16 @@ void check_host_vmm(const struct patient *p, struct finding *out)
 void check_pin(const struct patient *p, struct finding *out)
 {
     tell_self(&p->pin, out);
+    if (out->verdict == VERDICT_FAIL && p->facts.wsl)
+        find_trap(out, TRAP_KB16);
 }
 
 void check_unified(const struct patient *p, struct finding *out)
 {
-    if (p->gpu.unified)
+    if (p->gpu.unified) {
         find(out, VERDICT_WARN, "no: it is the host's");
-    else
+        find_trap(out, TRAP_KB24);
+    } else
         find(out, VERDICT_PASS, "yes");
 }
 
@@ -166,9 +169,10 @@ void check_mig(const struct patient *p, struct finding *out)
 {
     if (p->management.divided == MANAGEMENT_UNKNOWN)
         find(out, VERDICT_PASS, "it cannot be divided");
-    else if (p->management.divided)
+    else if (p->management.divided) {
         find(out, VERDICT_WARN, "it is divided into instances (MIG)");
-    else
+        find_trap(out, TRAP_KB23);
+    } else
         find(out, VERDICT_PASS, "yes");
 }
 
@@ -178,9 +182,10 @@ void check_mps(const struct patient *p, struct finding *out)
     char control[512];
 
     snprintf(control, sizeof(control), "%s/control", pipes && *pipes ? pipes : "/tmp/nvidia-mps");
-    if (access(control, F_OK) == 0)
+    if (access(control, F_OK) == 0) {
         find(out, VERDICT_WARN, "an MPS server shares it out (%s)", control);
-    else
+        find_trap(out, TRAP_KB25);
+    } else
         find(out, VERDICT_PASS, "yes: there is no MPS server");
 }
 
@@ -196,16 +201,23 @@ void check_persistence(const struct patient *p, struct finding *out)
 
 void check_others(const struct patient *p, struct finding *out)
 {
-    uint64_t used = p->gpu.total - min_u64(p->gpu.free, p->gpu.total);
+    struct trap_facts facts = p->facts;
     char text[32];
 
+    facts.others = p->gpu.total - min_u64(p->gpu.free, p->gpu.total);
+    text_size(facts.others, text);
     if (p->management.programs == MANAGEMENT_UNKNOWN)
         find(out, VERDICT_SKIP, "the driver does not tell");
     else if (p->management.programs > 0)
         find(out, VERDICT_WARN, "%d compute on it; %s of it is in use", p->management.programs,
-             text_size(used, text));
+             text);
+    else if (trap_judge(TRAP_KB28, &facts) == TRAP_APPLIES)
+        find(out, VERDICT_WARN, "nobody computes on it, but %s of it is in use: by a display?",
+             text);
     else
         find(out, VERDICT_PASS, "yes");
+    if (out->verdict == VERDICT_WARN)
+        find_trap(out, TRAP_KB28);
 }
 
 void check_errors(const struct patient *p, struct finding *out)

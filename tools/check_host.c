@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "planner/text.h"
+#include "runtime/file.h"
 #include "runtime/host_memory.h"
 #include "runtime/spill.h"
 #include "runtime/util.h"
@@ -33,12 +33,15 @@ void check_memory(const struct patient *p, struct finding *out)
     uint64_t available = host_memory_available(p->root);
     char a[32], t[32];
 
-    if (!total)
+    if (!total) {
         find(out, VERDICT_SKIP, "the kernel does not tell");
-    else
-        find(out, available < MEMORY_LEAST_GIB * GIB ? VERDICT_WARN : VERDICT_PASS,
-             "%s of %s can be had, control groups counted in", text_size(available, a),
-             text_size(total, t));
+        return;
+    }
+    find(out, available < MEMORY_LEAST_GIB * GIB ? VERDICT_WARN : VERDICT_PASS,
+         "%s of %s can be had, control groups counted in", text_size(available, a),
+         text_size(total, t));
+    if (out->verdict == VERDICT_WARN)
+        find_trap(out, TRAP_KB17);
 }
 
 /* 512 is 5.12; 0 when it is not known. */
@@ -54,19 +57,22 @@ static int kernel_version(void)
 
 void check_memlock(const struct patient *p, struct finding *out)
 {
-    struct rlimit limit;
+    bool wanted = signs_have(&p->facts.signs, SIGN_BIT(MLOCK));
+    uint64_t limit = p->facts.lockable;
     char text[32];
 
-    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0)
-        find(out, VERDICT_SKIP, "the kernel does not tell");
-    else if (limit.rlim_cur == RLIM_INFINITY)
+    if (limit == UINT64_MAX) {
         find(out, VERDICT_PASS, "as much as there is");
-    else
+    } else if (wanted) {
+        find(out, VERDICT_WARN, "%s, and the program is asked to lock its model (--mlock)",
+             text_size(limit, text));
+        find_trap(out, TRAP_KB15);
+    } else {
         find(out,
-             limit.rlim_cur < MEMLOCK_LEAST_MIB * MIB && kernel_version() < RINGS_ARE_FREE
-                 ? VERDICT_WARN
-                 : VERDICT_PASS,
-             "%s (what the driver pins is not counted)", text_size(limit.rlim_cur, text));
+             limit < MEMLOCK_LEAST_MIB * MIB && kernel_version() < RINGS_ARE_FREE ? VERDICT_WARN
+                                                                                  : VERDICT_PASS,
+             "%s (what the driver pins is not counted)", text_size(limit, text));
+    }
 }
 
 /* A field of /proc/meminfo in bytes. */
@@ -125,11 +131,16 @@ void check_spill(const struct patient *p, struct finding *out)
     }
     place = spill_place((uint64_t)system.f_type, folder.st_dev, p->root);
     room = (uint64_t)system.f_bavail * (uint64_t)system.f_bsize;
-    if (place != SPILL_DISK)
+    if (place != SPILL_DISK) {
         find(out, VERDICT_WARN, "%s %s", p->spill, where[place]);
-    else if (access(p->spill, W_OK) != 0)
+        if (place != SPILL_MEMORY)
+            find_trap(out, TRAP_KB29);
+    } else if (access(p->spill, W_OK) != 0) {
         find(out, VERDICT_WARN, "%s: %s", p->spill, strerror(errno));
-    else
+    } else if (!file_is_direct(p->spill, O_TMPFILE | O_RDWR)) {
+        find(out, VERDICT_WARN, "%s cannot be read past the page cache", p->spill);
+        find_trap(out, TRAP_KB30);
+    } else
         find(out, room < DISK_LEAST_GIB * GIB ? VERDICT_WARN : VERDICT_PASS, "%s has %s free",
              p->spill, text_size(room, text));
 }

@@ -21,6 +21,11 @@
 
 void check_libc(const struct patient *p, struct finding *out)
 {
+    if (p->facts.musl) {
+        find(out, VERDICT_FAIL, "%.200s is linked with musl", p->options->rest[0]);
+        find_trap(out, TRAP_KB19);
+        return;
+    }
 #ifdef __GLIBC__
     find(out, VERDICT_PASS, "glibc %s", gnu_get_libc_version());
 #else
@@ -112,9 +117,12 @@ void check_preload(const struct patient *p, struct finding *out)
 
 void check_privileges(const struct patient *p, struct finding *out)
 {
-    if (getauxval(AT_SECURE))
+    if (getauxval(AT_SECURE)) {
         find(out, VERDICT_FAIL, "this process gained privileges as it started");
-    else
+    } else if (p->facts.privileged) {
+        find(out, VERDICT_FAIL, "%.200s gains privileges as it starts", p->options->rest[0]);
+        find_trap(out, TRAP_KB20);
+    } else
         find(out, VERDICT_PASS, "yes, in a process such as this one");
 }
 

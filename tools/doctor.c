@@ -14,6 +14,7 @@
 #include "runtime/host_memory.h"
 #include "runtime/util.h"
 #include "tools/bundle.h"
+#include "tools/evidence.h"
 #include "tools/library.h"
 #include "tools/patient.h"
 
@@ -37,6 +38,7 @@ static const struct check {
 
 struct answers {
     struct finding findings[ARRAY_SIZE(checks)];
+    struct finding traps[TRAP_COUNT]; /* that no check answers for */
     unsigned int counts[VERDICTS];
 };
 
@@ -70,6 +72,11 @@ void find_fix(struct finding *out, const char *format, ...)
     va_end(args);
 }
 
+void find_trap(struct finding *out, enum trap_id id)
+{
+    out->trap = trap_at(id);
+}
+
 bool patient_line(const struct patient *patient, const char *path, char *out, size_t size)
 {
     char whole[512];
@@ -99,7 +106,7 @@ static uint64_t bytes_to_pin(const struct patient *patient)
 {
     uint64_t available = host_memory_available(patient->root);
 
-    if (is_wsl(patient))
+    if (patient->facts.wsl)
         return align_down(available / PIN_SHARE_WSL, MIB);
     return align_down(min_u64(PIN_MIB * MIB, available / PIN_SHARE), MIB);
 }
@@ -109,11 +116,13 @@ static void run_program(struct patient *patient)
     char library[PATH_MAX], why[PATH_MAX + 128];
 
     if (library_find(patient->options->library, library, sizeof(library), why, sizeof(why)) == 0)
-        listen_to_program(library, patient->options->rest, &patient->heard);
+        listen_to_program(library, patient->options->rest, &patient->facts.signs, &patient->heard);
 }
 
 static void examine(struct patient *patient, int ordinal)
 {
+    evidence_gather(patient->options->rest, &patient->facts);
+    patient->facts.wsl = is_wsl(patient);
     if (*patient->options->rest)
         run_program(patient);
     patient->pin_bytes = bytes_to_pin(patient);
@@ -154,33 +163,69 @@ static void ask(const struct patient *patient, const struct check *check, struct
         snprintf(out->fix, sizeof(out->fix), "%s", check->fix);
 }
 
-static void print_text(FILE *out, const struct finding *findings,
-                       const unsigned int counts[VERDICTS])
+/* What is seen of traps, but for those that a check has looked for. */
+static void judge_traps(const struct patient *patient, struct answers *answers)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
-        fprintf(out, "%s %-12s %s\n", verdict_names[findings[i].verdict], checks[i].id,
-                findings[i].says);
-        if (*findings[i].fix)
-            fprintf(out, "     Fix: %s\n", findings[i].fix);
+    for (enum trap_id id = 0; id < TRAP_COUNT; id++) {
+        struct finding *out = &answers->traps[id];
+        char says[sizeof(out->says)];
+
+        if (*trap_at(id)->check || trap_judge(id, &patient->facts) != TRAP_APPLIES)
+            continue;
+        trap_tell(id, &patient->facts, says, sizeof(says));
+        find(out, VERDICT_WARN, "%s", says);
+        find_fix(out, "%s", trap_at(id)->fix);
+        find_trap(out, id);
+        answers->counts[VERDICT_WARN]++;
     }
+}
+
+static void print_line(FILE *out, const char *id, const struct finding *finding)
+{
+    const struct trap *trap = finding->trap;
+
+    if (trap && strcmp(trap->id, id) != 0)
+        fprintf(out, "%s %-12s %s (%s)\n", verdict_names[finding->verdict], id, finding->says,
+                trap->id);
+    else
+        fprintf(out, "%s %-12s %s\n", verdict_names[finding->verdict], id, finding->says);
+    if (*finding->fix)
+        fprintf(out, "     Fix: %s\n", finding->fix);
+}
+
+static void print_text(FILE *out, const struct answers *answers)
+{
+    const unsigned int *counts = answers->counts;
+
+    for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
+        print_line(out, checks[i].id, &answers->findings[i]);
+    for (enum trap_id id = 0; id < TRAP_COUNT; id++)
+        if (answers->traps[id].trap)
+            print_line(out, trap_at(id)->id, &answers->traps[id]);
     fprintf(out, "%u passed, %u warnings, %u failed, %u skipped\n", counts[VERDICT_PASS],
             counts[VERDICT_WARN], counts[VERDICT_FAIL], counts[VERDICT_SKIP]);
 }
 
-static void print_json(FILE *out, const struct finding *findings,
-                       const unsigned int counts[VERDICTS])
+static void append_json(json_t *list, const char *id, const struct finding *finding)
 {
+    json_array_append_new(list, json_pack("{s:s, s:s, s:s%, s:s?, s:s?}", "id", id, "verdict",
+                                          verdict_names[finding->verdict], "says", finding->says,
+                                          strlen(finding->says), "fix",
+                                          *finding->fix ? finding->fix : NULL, "trap",
+                                          finding->trap ? finding->trap->id : NULL));
+}
+
+static void print_json(FILE *out, const struct answers *answers)
+{
+    const unsigned int *counts = answers->counts;
     json_t *list = json_array();
     json_t *all;
 
-    for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
-        const char *fix = findings[i].fix;
-
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s%, s:s?}", "id", checks[i].id,
-                                              "verdict", verdict_names[findings[i].verdict], "says",
-                                              findings[i].says, strlen(findings[i].says), "fix",
-                                              *fix ? fix : NULL));
-    }
+    for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
+        append_json(list, checks[i].id, &answers->findings[i]);
+    for (enum trap_id id = 0; id < TRAP_COUNT; id++)
+        if (answers->traps[id].trap)
+            append_json(list, trap_at(id)->id, &answers->traps[id]);
     all = json_pack("{s:o, s:i, s:i, s:i, s:i}", "checks", list, "passed", counts[VERDICT_PASS],
                     "warnings", counts[VERDICT_WARN], "failed", counts[VERDICT_FAIL], "skipped",
                     counts[VERDICT_SKIP]);
@@ -194,16 +239,14 @@ static void print_json(FILE *out, const struct finding *findings,
 /* What the bundle holds of the answers. */
 static void print_for_bundle(FILE *out, bool json, const void *context)
 {
-    const struct answers *answers = context;
-
-    (json ? print_json : print_text)(out, answers->findings, answers->counts);
+    (json ? print_json : print_text)(out, context);
 }
 
 static int answer(const struct options *options, const struct answers *answers)
 {
     int status = STATUS_OK;
 
-    (options->json ? print_json : print_text)(stdout, answers->findings, answers->counts);
+    (options->json ? print_json : print_text)(stdout, answers);
     if (options->bundle)
         status = bundle_write(options, print_for_bundle, answers);
     return status ? status : command_flush();
@@ -212,7 +255,7 @@ static int answer(const struct options *options, const struct answers *answers)
 int doctor_main(const struct command *self, char **arguments)
 {
     static struct patient patient;
-    struct answers answers = {0};
+    static struct answers answers;
     struct options options;
     uint64_t ordinal;
     int status = options_parse(self, arguments, true, &options);
@@ -230,6 +273,7 @@ int doctor_main(const struct command *self, char **arguments)
         ask(&patient, &checks[i], &answers.findings[i]);
         answers.counts[answers.findings[i].verdict]++;
     }
+    judge_traps(&patient, &answers);
     gpu_close(&patient.gpu);
     status = answer(&options, &answers);
     if (status || !patient.has_card)

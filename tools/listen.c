@@ -9,14 +9,15 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "runtime/util.h"
+#include "tools/overhear.h"
 #include "tools/preload.h"
 
 enum {
@@ -142,22 +143,41 @@ static void count_calls(const struct calls *calls, struct heard *out)
     }
 }
 
-static void become_program(const char *library, const char *pattern, char **command)
+static void become_program(const char *library, const char *pattern, char **command, int said)
 {
     if (preload_set(library) || setenv("VRAMSHIM_LOG", "debug", 1) ||
-        setenv("VRAMSHIM_LOG_FILE", pattern, 1) || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+        setenv("VRAMSHIM_LOG_FILE", pattern, 1) || dup2(said, STDOUT_FILENO) < 0 ||
+        dup2(said, STDERR_FILENO) < 0)
         _exit(127);
     execvp(command[0], command);
     fprintf(stderr, "vramshim: cannot run %s: %s\n", command[0], strerror(errno));
     _exit(127);
 }
 
-void listen_to_program(const char *library, char **command, struct heard *out)
+/* Its status, as wait(2) has it, or -errno. */
+static int run(const char *library, const char *pattern, char **command, struct signs *signs)
+{
+    int said[2], status;
+    pid_t child;
+
+    if (pipe2(said, O_CLOEXEC) != 0)
+        return -errno;
+    child = fork();
+    if (child == 0)
+        become_program(library, pattern, command, said[1]);
+    status = child < 0 ? -errno : 0;
+    close(said[1]);
+    if (!status)
+        status = overhear(said[0], child, signs);
+    close(said[0]);
+    return status;
+}
+
+void listen_to_program(const char *library, char **command, struct signs *signs, struct heard *out)
 {
     const char *temporary = getenv("TMPDIR");
     char folder[128], pattern[160];
     struct calls *calls = calloc(1, sizeof(*calls));
-    pid_t child;
 
     memset(out, 0, sizeof(*out));
     out->ran = true;
@@ -169,13 +189,9 @@ void listen_to_program(const char *library, char **command, struct heard *out)
         return;
     }
     snprintf(pattern, sizeof(pattern), "%s/%%p", folder);
-    child = fork();
-    if (child == 0)
-        become_program(library, pattern, command);
-    if (child < 0)
-        snprintf(out->error, sizeof(out->error), "no process: %s", strerror(errno));
-    while (child > 0 && waitpid(child, &out->status, 0) < 0 && errno == EINTR)
-        ;
+    out->status = run(library, pattern, command, signs);
+    if (out->status < 0)
+        snprintf(out->error, sizeof(out->error), "no process: %s", strerror(-out->status));
     hear_folder(folder, calls, out);
     count_calls(calls, out);
     free(calls);

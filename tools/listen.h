@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include "planner/sign.h"
+
 enum {
     LISTEN_NAMES = 512, /* bytes for names that are listed */
 };
@@ -22,5 +24,6 @@ struct heard {
     char complaint[256];      /* the first warning or error; empty: none */
 };
 
-/* Before this process loads the driver. The program's standard output goes to standard error. */
-void listen_to_program(const char *library, char **command, struct heard *out);
+/* Before this process loads the driver. The program's standard output goes to standard error, and
+ * signs that are in either to `signs`. */
+void listen_to_program(const char *library, char **command, struct signs *signs, struct heard *out);

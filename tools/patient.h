@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "planner/slot.h"
+#include "planner/trap.h"
 #include "tools/command.h"
 #include "tools/gpu.h"
 #include "tools/listen.h"
@@ -26,6 +27,7 @@ struct patient {
     struct self_result host_vmm, pin;
     uint64_t pin_bytes; /* that were tried */
     struct heard heard;
+    struct trap_facts facts;
 };
 
 enum verdict { VERDICT_PASS, VERDICT_WARN, VERDICT_FAIL, VERDICT_SKIP, VERDICTS };
@@ -33,12 +35,16 @@ enum verdict { VERDICT_PASS, VERDICT_WARN, VERDICT_FAIL, VERDICT_SKIP, VERDICTS 
 struct finding {
     enum verdict verdict;
     char says[320];
-    char fix[320]; /* empty: the row's */
+    char fix[320];           /* empty: the row's */
+    const struct trap *trap; /* that it is; NULL */
 };
 
 __attribute__((format(printf, 3, 4))) void find(struct finding *out, enum verdict verdict,
                                                 const char *format, ...);
 __attribute__((format(printf, 2, 3))) void find_fix(struct finding *out, const char *format, ...);
+
+/* What was found is a known trap, for which this check answers. */
+void find_trap(struct finding *out, enum trap_id id);
 
 /* The first line of a file below the patient's root, without its end; false when there is none. */
 bool patient_line(const struct patient *patient, const char *path, char *out, size_t size);
