@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "planner/layers.h"
 #include "planner/premises.h"
 #include "planner/text.h"
 #include "planner/warning.h"
@@ -186,6 +187,17 @@ static void print_pins(const struct subject *s, FILE *out)
     }
 }
 
+/* What of which layer lies where. */
+static void print_layers(const struct answer *a, FILE *out)
+{
+    const struct strategy_result *way = strategies_taken(a->strategies);
+    char disk[32];
+
+    layers_print(a->given->subject, out);
+    if (way->disk)
+        fprintf(out, "  of what does not stay, %s lie on the disk\n", text_size(way->disk, disk));
+}
+
 static void print_why(const struct answer *a, FILE *out)
 {
     const struct strategy_result *best = strategies_taken(a->strategies);
@@ -351,6 +363,8 @@ void answer_print(const struct answer *a, FILE *out)
     }
     print_table(a, out);
     print_pins(a->given->subject, out);
+    if (a->placed)
+        print_layers(a, out);
     print_why(a, out);
     print_engine(a, out);
     premises_gather(a, &facts);

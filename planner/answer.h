@@ -20,6 +20,7 @@ struct answer {
     const struct machine_request *request;
     const char *plan; /* the file that the plan is written to; NULL: none is */
     bool compare, explain;
+    bool placed; /* pieces lie as the way to go by has them */
     bool fits_unpinned;
     bool without; /* the library: asked for as a way to run the program */
 };

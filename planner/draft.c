@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Of dense tensors that do not all stay, each keeps the same share: the library moves chunks, which
- * tensors' borders do not stop, and residents that lie evenly in a pass leave every copy its time.
- *
  * Paths are made absolute, so that the library finds the files from wherever it runs.
  */
 #include "planner/draft.h"
@@ -16,6 +13,7 @@
 #include "planner/order.h"
 #include "planner/outfile.h"
 #include "planner/rank.h"
+#include "planner/stay.h"
 #include "runtime/fields.h"
 #include "runtime/util.h"
 
@@ -23,7 +21,6 @@ struct draft {
     struct strategy_case *c;
     struct planfile *plan;
     const struct source **sources; /* of the plan's files */
-    bool *fixed;                   /* by tensor of the plan: sparse, and stays */
     char *error;
     size_t error_size;
 };
@@ -116,13 +113,11 @@ static int take_tensor(struct draft *d, size_t piece)
         .bytes = from->bytes,
         .tier = tiers[place->tier],
         .pinned = place->pin != PLACE_ANYWHERE,
+        .resident = place->resident,
         .name = copy_name(from->name),
     };
     if (!to->name)
         return -ENOMEM;
-    to->resident = to->tier == PLANFILE_DEVICE ? to->bytes : 0;
-    d->fixed[d->plan->n_tensors] =
-        to->tier == PLANFILE_DEVICE && !place->dense && to->bytes > 2 * strategy_chunk(d->c);
     d->plan->weights += to->bytes;
     d->plan->n_tensors++;
     r = take_file(d, from->source, &to->file);
@@ -185,93 +180,6 @@ static int take_phase(struct draft *d, size_t index)
     return r;
 }
 
-static bool shares(const struct draft *d, uint32_t tensor)
-{
-    const struct planfile_tensor *t = &d->plan->tensors[tensor];
-
-    return t->tier != PLANFILE_IN_PLACE && !t->pinned && !d->fixed[tensor];
-}
-
-/* Dense tensors share what is left for them, if it is not all. */
-static int share_residents(struct draft *d, const struct planfile_phase *phase, uint64_t streamed)
-{
-    uint64_t *bytes = calloc(2 * (size_t)phase->n + 1, sizeof(*bytes));
-    uint64_t *resident = bytes + phase->n;
-    uint32_t n = 0;
-    int r = 0;
-
-    if (!bytes)
-        return -ENOMEM;
-    for (uint32_t i = phase->first; i < phase->first + phase->n; i++) {
-        if (shares(d, i))
-            bytes[n++] = d->plan->tensors[i].bytes;
-    }
-    if (streamed)
-        r = place_shares(bytes, n, streamed, resident);
-    n = 0;
-    for (uint32_t i = phase->first; streamed && !r && i < phase->first + phase->n; i++) {
-        struct planfile_tensor *tensor = &d->plan->tensors[i];
-
-        if (!shares(d, i))
-            continue;
-        tensor->resident = resident[n++];
-        tensor->tier = tensor->resident == tensor->bytes ? PLANFILE_DEVICE : PLANFILE_STREAM;
-    }
-    free(bytes);
-    return r;
-}
-
-/* Bytes of the phase that are not marked as staying, of those that somebody has pinned or the
- * others. */
-static uint64_t streamed_bytes(const struct planfile *plan, const struct planfile_phase *phase,
-                               bool pinned)
-{
-    uint64_t bytes = 0;
-
-    for (uint32_t i = 0; i < phase->n; i++) {
-        const struct planfile_tensor *tensor = &plan->tensors[phase->first + i];
-
-        if (tensor->tier == PLANFILE_STREAM && tensor->pinned == pinned)
-            bytes += tensor->bytes;
-    }
-    return bytes;
-}
-
-/* What of the main phase is pinned to host memory, in whole chunks, as it was counted. */
-static uint64_t pinned_away(const struct draft *d, const struct planfile_phase *phase)
-{
-    uint64_t chunk = strategy_chunk(d->c);
-
-    return (streamed_bytes(d->plan, phase, true) + chunk - 1) / chunk * chunk;
-}
-
-/* Phases follow each other, so their residents may be more together than the device holds: what is
- * pinned counts first, then those of the main one. */
-static void limit_residents(struct planfile *plan)
-{
-    uint64_t left = plan->device;
-
-    for (uint32_t i = 0; i < plan->n_tensors; i++)
-        left -= plan->tensors[i].pinned ? min_u64(plan->tensors[i].resident, left) : 0;
-
-    for (int is_main = 1; is_main >= 0; is_main--) {
-        for (uint32_t i = 0; i < plan->n_phases; i++) {
-            const struct planfile_phase *phase = &plan->phases[i];
-
-            for (uint32_t k = 0; phase->is_main == is_main && k < phase->n; k++) {
-                struct planfile_tensor *tensor = &plan->tensors[phase->first + k];
-
-                if (tensor->pinned)
-                    continue;
-                tensor->resident = min_u64(tensor->resident, left);
-                left -= tensor->resident;
-                if (tensor->tier == PLANFILE_DEVICE && tensor->resident < tensor->bytes)
-                    tensor->tier = PLANFILE_STREAM;
-            }
-        }
-    }
-}
-
 static int fill(struct draft *d, const struct strategy_result *way, struct text name)
 {
     const struct subject *s = d->c->subject;
@@ -305,7 +213,6 @@ int draft_make(struct strategy_case *c, const struct strategy_result *way, struc
                const struct roll *functions, char *error, size_t error_size, struct planfile **out)
 {
     struct draft d = {.c = c, .error = error, .error_size = error_size};
-    struct placement placement;
     int r;
 
     if (!c->subject->tensors || !c->subject->n_pieces) {
@@ -313,24 +220,13 @@ int draft_make(struct strategy_case *c, const struct strategy_result *way, struc
         return -EINVAL;
     }
     snprintf(error, error_size, "out of memory");
-    r = strategy_place(c, way->name, &placement);
+    r = stay_choose(c, way->name);
     d.plan = calloc(1, sizeof(*d.plan));
     d.sources = calloc(c->subject->n_pieces + 1, sizeof(*d.sources));
-    d.fixed = calloc(c->subject->n_pieces + 1, sizeof(*d.fixed));
     if (!r)
-        r = d.plan && d.sources && d.fixed ? fill(&d, way, name) : -ENOMEM;
+        r = d.plan && d.sources ? fill(&d, way, name) : -ENOMEM;
     if (!r && functions)
         r = roll_add_all(&d.plan->functions, functions);
-    for (uint32_t i = 0; !r && i < d.plan->n_phases; i++) {
-        const struct planfile_phase *phase = &d.plan->phases[i];
-
-        r = share_residents(&d, phase,
-                            phase->is_main ? less_u64(placement.streamed, pinned_away(&d, phase))
-                                           : streamed_bytes(d.plan, phase, false));
-    }
-    if (!r)
-        limit_residents(d.plan);
-    free(d.fixed);
     free(d.sources);
     if (r)
         planfile_free(d.plan);

@@ -23,6 +23,7 @@
 #include "planner/outcome.h"
 #include "planner/pin.h"
 #include "planner/preset.h"
+#include "planner/stay.h"
 #include "runtime/config.h"
 #include "runtime/nearest.h"
 #include "runtime/util.h"
@@ -358,6 +359,15 @@ static bool fits_unpinned(struct plan *plan)
     return all.recommended != NULL;
 }
 
+/* Places the pieces, to be shown. */
+static bool place(struct plan *plan)
+{
+    const struct strategy_result *way = strategies_taken(&plan->strategies);
+
+    return plan->options.explain && way && way->kind == STRATEGY_OURS &&
+           stay_choose(&plan->given, way->name) == 0;
+}
+
 static int answer(struct plan *plan)
 {
     struct answer answer = {
@@ -374,6 +384,7 @@ static int answer(struct plan *plan)
         .fits_unpinned = fits_unpinned(plan),
         .compare = plan->options.compare,
         .explain = plan->options.explain,
+        .placed = place(plan),
     };
     int r = 0;
 

@@ -39,6 +39,7 @@ struct place_piece {
     bool expert; /* stacked experts: may also be treated as dense */
     enum place_pin pin;
     enum place_tier tier; /* out */
+    uint64_t resident;    /* out of stay_choose(): bytes that stay */
 };
 
 struct place_request {

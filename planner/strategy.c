@@ -653,7 +653,8 @@ int strategy_place(struct strategy_case *c, const char *name, struct placement *
         return 0;
     }
     for (size_t i = 0; i < c->subject->n_pieces; i++)
-        c->subject->pieces[i].tier = PLACE_DEVICE;
+        c->subject->pieces[i].tier =
+            c->subject->pieces[i].pin == PLACE_ON_HOST ? PLACE_STREAM : PLACE_DEVICE;
     *out = (struct placement){.fits = true, .device = c->subject->bytes};
     return 0;
 }

@@ -344,6 +344,23 @@ for options in "--check --compare" "--check --explain" "--max ctx --json" "--max
 done
 expect 2 on 64MiB --bits 4
 ok "bits are of what has no file" says "--bits is for --moe"
+# The map of layers.
+# The cells of the stack called NAME.
+cells() { printf '%s\n' "$out" | awk -v name="$1" '$1 == name { found = 1; next } found { print $1; exit }'; }
+expect 0 on_layers 32MiB --ram 1GiB --explain
+ok "a map has a sign for each layer: $(cells blk)" \
+    test "$(cells blk | grep -cE '^([0-9])\1{23}$')" = 1
+ok "and bytes, by where they are" test "$(printf '%s\n' "$out" | grep -cE '^  blk +[0-9.]+ MiB stay, [0-9.]+ MiB streamed$')" = 1
+expect 0 on_layers 64MiB --ram 1GiB --explain --pin blk.0-3=host
+ok "what stays whole is told from what does not" test "$(cells blk)" = "0000####################"
+expect 0 on_layers 32MiB --ram 1GiB --explain --strategy in-place
+ok "so is what is read in place" test "$(cells blk | tr -d '#' | tr -d .)" = ""
+ok "and lies between what stays" has "$(cells blk)" ".#"
+expect 0 on_layers 32MiB --ram 1GiB --pinned 8MiB --disk 1GiB --explain --strategy spill
+ok "what lies on the disk is said" prints "MiB lie on the disk"
+expect 0 on_layers 64MiB --explain
+ok "what fits stays" test "$(cells blk)" = "########################"
+
 # Parts that somebody wants on the device, or in host memory.
 expect 0 on_layers 64MiB --ram 1GiB --pin blk.0-3=host --pin 'blk.5.*=host,blk.7=device' \
     -o "$scratch/pinned"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "planner/change.h"
+#include "planner/stay.h"
 #include "planner/strategy.h"
 #include "runtime/util.h"
 #include "tests/dice.h"
@@ -246,6 +247,36 @@ Test(strategy, leaves_what_is_pinned_where_it_is_wanted)
                               (piece->pin == PLACE_ON_DEVICE) == (piece->tier == PLACE_DEVICE),
                           "%s, round %d: piece %zu", ways[way], round, i);
             }
+        }
+        subject_fini(&subject);
+    }
+}
+
+Test(strategy, has_no_more_stay_than_there_is_and_all_of_what_is_pinned_there)
+{
+    static const char *const ways[] = {"resident", "stream", "experts-cached", "in-place", "swap"};
+
+    for (int round = 0; round < ROUNDS; round++) {
+        throw_case();
+        cut_into_phases();
+        if (round % 2)
+            throw_pins(round);
+        for (size_t way = 0; way < ARRAY_SIZE(ways); way++) {
+            uint64_t bytes = 0;
+
+            cr_assert_eq(stay_choose(&given, ways[way]), 0);
+            for (size_t i = 0; i < subject.n_pieces; i++) {
+                const struct place_piece *piece = &subject.pieces[i];
+
+                cr_assert_leq(piece->resident, piece->bytes);
+                cr_assert(piece->tier != PLACE_DEVICE || piece->resident == piece->bytes);
+                cr_assert(piece->tier != PLACE_INPLACE || piece->resident == 0);
+                cr_assert(piece->pin != PLACE_ON_DEVICE || piece->resident == piece->bytes);
+                cr_assert(piece->pin != PLACE_ON_HOST || piece->resident == 0);
+                bytes += piece->pin == PLACE_ON_DEVICE ? 0 : piece->resident;
+            }
+            cr_assert_leq(
+                bytes, less_u64(given.machine.device, subject_pinned(&subject, PLACE_ON_DEVICE)));
         }
         subject_fini(&subject);
     }
