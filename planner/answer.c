@@ -215,6 +215,15 @@ static void print_why(const struct answer *a, FILE *out)
     }
 }
 
+/* By what the card computes in, not by how large it is: what was trained in bf16 may overflow in
+ * fp16. */
+static const char *computing_type(const struct machine *m)
+{
+    if (!m->capability)
+        return "torch.bfloat16 (float16 below compute capability 8.0)";
+    return m->capability >= 80 ? "torch.bfloat16" : "torch.float16";
+}
+
 /* Flags with their numbers. */
 static void print_flags(const struct answer *a, const char *flags, FILE *out)
 {
@@ -225,6 +234,8 @@ static void print_flags(const struct answer *a, const char *flags, FILE *out)
             fprintf(out, "%" PRIu64, d->context);
         else if (flags[0] == '%' && flags[1] == 'k')
             fprintf(out, "%" PRIu64, d->cache.bytes);
+        else if (flags[0] == '%' && flags[1] == 't')
+            fputs(computing_type(&a->given->machine), out);
         else
             fputc(*flags, out);
         flags += flags[0] == '%';
@@ -337,6 +348,12 @@ static void print_explanation(const struct answer *a, FILE *out)
             m->device_rate / 1e9, m->link_rate / 1e9, m->in_place_rate / 1e9,
             m->pageable_rate / 1e9, m->ram_rate / 1e9, m->disk_rate / 1e9, m->flops / 1e12,
             m->launch * 1e6);
+    if (m->capability)
+        fprintf(out, "computes in     %s (compute capability %u.%u)\n",
+                m->capability >= 89   ? "fp16, bf16, fp8"
+                : m->capability >= 80 ? "fp16, bf16"
+                                      : "fp16",
+                m->capability / 10, m->capability % 10);
     fputs("a pass          the longer of computing and copying, then what is read in place\n"
           "errors          weights and cache none; buffers a quarter, at least 128 MiB; times a\n"
           "                third, until a run is measured (--cache, --buffers, --driver, --pass)\n",

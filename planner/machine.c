@@ -30,9 +30,11 @@ static const struct card {
     double rate, flops, launch_ns, in_place;
     const char *link;
     bool unified;
+    unsigned int capability;
 } cards[] = {
-#define CARD(name, memory_mib, rate, flops, launch_ns, in_place, link, unified, source)            \
-    {name, memory_mib, rate, flops, launch_ns, in_place, link, unified},
+#define CARD(name, memory_mib, rate, flops, launch_ns, in_place, link, unified, capability,        \
+             source)                                                                               \
+    {name, memory_mib, rate, flops, launch_ns, in_place, link, unified, capability},
 #include "planner/cards.def"
 };
 
@@ -150,6 +152,7 @@ static int no_such_card(const char *given, char *error, size_t size)
 static void take_card(const struct card *card, struct machine *m)
 {
     m->unified = card->unified;
+    m->capability = card->capability;
     m->device_rate = card->rate;
     m->flops = card->flops;
     m->launch = card->launch_ns * 1e-9;
@@ -160,7 +163,7 @@ static void take_card(const struct card *card, struct machine *m)
 /* A card that nobody knows: somewhere in the middle, and half as sure. */
 static void take_unknown_card(struct machine *m)
 {
-    static const struct card unknown = {"", 0, 500e9, 60e12, 2500, 60, "gen4x16", false};
+    static const struct card unknown = {"", 0, 500e9, 60e12, 2500, 60, "gen4x16", false, 0};
 
     take_card(&unknown, m);
     m->speed_error = 0.5;
@@ -251,6 +254,8 @@ static void take_present_card(struct machine *m)
     name_slot(&probe, m);
     snprintf(m->card, sizeof(m->card), "%s", probe.name);
     m->unified = probe.unified;
+    if (probe.capability)
+        m->capability = probe.capability;
     m->memory = probe.total;
     m->free = probe.free;
     m->has_card = m->measured = true;
@@ -303,6 +308,8 @@ static int take_given_profile(const char *path, struct machine *m, char *error, 
     if (card)
         take_card(card, m);
     take_rates(&profile, m);
+    if (profile_has(&profile, PROFILE_compute_major))
+        m->capability = (unsigned int)(profile.compute_major * 10 + profile.compute_minor);
     snprintf(m->card, sizeof(m->card), "%s", profile.name);
     m->memory = profile.memory;
     m->free = (uint64_t)((double)m->memory * FREE_SHARE);

@@ -35,12 +35,13 @@ struct machine {
     bool measured; /* the card is here, and its free memory was asked for */
     bool profiled; /* rates are those that vramshim bench measured */
     bool unified;
-    bool what_if;      /* a card or link was given: no figure of this machine counts */
-    char card[96];     /* not escaped */
-    char link[32];     /* a row's name, or the rate that was given */
-    char why_not[160]; /* when there is no card */
-    uint64_t memory;   /* of the card; 0: not known */
-    uint64_t free;     /* of it, before the program starts */
+    bool what_if;            /* a card or link was given: no figure of this machine counts */
+    char card[96];           /* not escaped */
+    char link[32];           /* a row's name, or the rate that was given */
+    char why_not[160];       /* when there is no card */
+    unsigned int capability; /* to compute: 86 is 8.6; 0: not known */
+    uint64_t memory;         /* of the card; 0: not known */
+    uint64_t free;           /* of it, before the program starts */
     uint64_t driver, driver_error;
     uint64_t device; /* bytes that may be paged */
     uint64_t host, pinned, disk;

@@ -120,6 +120,7 @@ static void take_machine(const struct machine *m, struct trap_facts *out)
 {
     out->device = m->device;
     out->unified = m->unified;
+    out->capability = m->capability;
     out->divided = strstr(m->card, " MIG ") != NULL;
     out->link_rate = m->link_rate;
     out->pageable_rate = m->pageable_rate;

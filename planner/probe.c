@@ -60,7 +60,7 @@ static CUresult describe(const struct driver *drv, void *library, struct probe *
     CUresult (*get)(CUdevice *, int) = (CUresult(*)(CUdevice *, int))dlsym(library, "cuDeviceGet");
     CUresult result = CUDA_ERROR_NOT_INITIALIZED;
     CUdevice device;
-    int integrated = 0;
+    int integrated = 0, major = 0, minor = 0;
 
     if (get)
         result = get(&device, 0);
@@ -73,6 +73,11 @@ static CUresult describe(const struct driver *drv, void *library, struct probe *
     if (drv->cuDeviceGetAttribute(&integrated, CU_DEVICE_ATTRIBUTE_INTEGRATED, device) ==
         CUDA_SUCCESS)
         out->unified = integrated != 0;
+    if (drv->cuDeviceGetAttribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device) ==
+            CUDA_SUCCESS &&
+        drv->cuDeviceGetAttribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device) ==
+            CUDA_SUCCESS)
+        out->capability = (unsigned int)(major * 10 + minor);
     return ask(drv, device, out);
 }
 

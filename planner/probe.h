@@ -11,6 +11,7 @@ struct probe {
     char name[96];
     uint64_t total, free;              /* bytes; free as a context of our own sees it */
     bool unified;                      /* its memory is the host's */
+    unsigned int capability;           /* 86 is 8.6; 0: not known */
     unsigned int link_gen, link_lanes; /* as the slot is now; 0: not known */
 };
 

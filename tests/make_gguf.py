@@ -4,13 +4,13 @@
 Usage: make_gguf.py FILE [key=value...] [name:type:dim[,dim...]...]
 
 A value that is a whole number is stored as an unsigned one, anything else as text. Tensors are F32
-(0), F16 (1) or Q8_0 (8) and filled with zeros. \\xNN in names and values is that byte.
+(0), F16 (1), Q8_0 (8) or BF16 (30) and filled with zeros. \\xNN in names and values is that byte.
 """
 import re
 import struct
 import sys
 
-BLOCKS = {0: (1, 4), 1: (1, 2), 8: (32, 34)}
+BLOCKS = {0: (1, 4), 1: (1, 2), 8: (32, 34), 30: (1, 2)}
 ALIGNMENT = 32
 
 

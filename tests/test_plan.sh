@@ -171,6 +171,9 @@ ok "impossible shares are refused" says "at least 7.5B are active"
 expect 2 "$plan" --moe 120B 12B 128
 ok "all four numbers are needed" says "--moe needs T A E K"
 
+# shellcheck disable=SC2046
+python3 "$make" "$scratch/bf16.gguf" general.architecture=perceptron \
+    $(seq -f blk.%g.ffn_up.weight:30:1024,1024 0 23)
 # The tables say of cards what the simulated ones are made of.
 expect 0 python3 - "$MESON_SOURCE_ROOT" <<'END'
 import pathlib, re, sys
@@ -183,6 +186,7 @@ def number(text):
 root = pathlib.Path(sys.argv[1])
 cards = re.findall(r'^CARD\("(.*?)", (.*?), (.*?), .*?, (.*?), (.*?), "',
                    (root / "planner/cards.def").read_text(), re.M)
+capabilities = dict(re.findall(r'^CARD\("(.*?)",.*, (\d+), ".*?"\)', (root / "planner/cards.def").read_text(), re.M))
 links = {float(rate) for rate in
          re.findall(r'^LINK\(".*?", .*?, .*?, (.*?),', (root / "planner/links.def").read_text(), re.M)}
 for path in (root / "tests/sim/profiles").glob("*.profile"):
@@ -194,10 +198,42 @@ for path in (root / "tests/sim/profiles").glob("*.profile"):
     card = max(named, key=lambda c: len(c[0]))
     there = [float(value) for value in card[2:]]
     right = [number(profile[k].strip()) for k in ("device_memory", "launch_call", "zero_copy")]
+    there.append(int(capabilities[card[0]]))
+    right.append(int(profile["compute_major"]) * 10 + int(profile["compute_minor"]))
     if there != right or number(profile["h2d"].strip()) not in links:
         sys.exit(f"{path.name}: {right}, {card}")
 END
 ok "rates of the simulated cards are those of the tables" "$status_right"
+# NVIDIA's names tell the generation, and its table what each can compute.
+out=$(sed -n 's/^CARD("\([^"]*\)".*, \([0-9]*\), "[^"]*")$/\1|\2/p' "$MESON_SOURCE_ROOT/planner/cards.def" |
+    while IFS='|' read -r name capability; do
+        case $name in
+        *V100*) right=70 ;;
+        *T4* | *"RTX 20"*) right=75 ;;
+        *A100*) right=80 ;;
+        *A10* | *"RTX 30"*) right=86 ;;
+        *L4 | *L40S | *"RTX 40"*) right=89 ;;
+        *H100 | *H200) right=90 ;;
+        *"RTX 50"*) right=120 ;;
+        *GB10) right=121 ;;
+        *) right=unknown ;;
+        esac
+        [ "$capability" = $right ] || echo "$name: $capability, not $right"
+    done)
+ok "cards have the compute capability of their generation" test -z "$out"
+ok "every card has one" test "$(grep -c '^CARD(' "$MESON_SOURCE_ROOT/planner/cards.def")" -eq \
+    "$(grep -c '^CARD(.*, [0-9]*, "[^"]*")$' "$MESON_SOURCE_ROOT/planner/cards.def")"
+# What the card computes in decides, however much memory it has.
+for row in "Tesla T4|torch.float16|1" "RTX 2060|torch.float16|1" "RTX 4060|torch.bfloat16|0" "h200|torch.bfloat16|0"; do
+    card=${row%%|*} type=${row#*|}
+    expect 0 "$plan" "$scratch/bf16.gguf" --gpu "$card" --vram 32MiB --ram 8GiB --ram-rate 1GB/s --for transformers
+    ok "on $card ${type%|*} is advised" prints "torch_dtype=${type%|*}"
+    ok "bf16 weights on it: ${type#*|} traps" test "$(printf '%s\n' "$out" | grep -c KB31)" -eq "${type#*|}"
+done
+expect 0 "$plan" "$scratch/bf16.gguf" --gpu "RTX 4090" --explain
+ok "what a card computes in is explained" prints "computes in     fp16, bf16, fp8 (compute capability 8.9)"
+expect 0 "$plan" "$scratch/bf16.gguf" --vram 32MiB --ram 8GiB --ram-rate 1GB/s --link gen4x16 --for transformers
+ok "of a card that is not known, both" prints "torch.bfloat16 (float16 below compute capability 8.0)"
 
 # A machine as vramshim bench has measured it.
 cat >"$scratch/measured.profile" <<'END'
@@ -210,12 +246,15 @@ device_memory 300GB/s
 launch_call 5us
 host_memory_all 20GB/s
 spill_read 1.5GB/s
+compute_major 8
+compute_minor 7
 END
 expect 0 "$plan" "$model" --profile "$scratch/measured.profile" --ram 32GiB --explain
 ok "the card is the profile's" prints "NVIDIA GeForce RTX 3060, rates measured"
 ok "so is its memory" prints "of 12.0 GiB"
 ok "rates are those that were measured" prints \
     "device memory 300 GB/s, link 6.5 (read in place 3.2, not pinned 2.5)"
+ok "and what it computes in" prints "(compute capability 8.7)"
 ok "of host and disk too" prints "host memory 20, disk 1.5 GB/s"
 ok "what bench does not measure is the table's" prints "25 TFLOP/s; 5.0 us a launch"
 expect 0 "$plan" "$model" --profile "$scratch/measured.profile" --link gen4x16 --explain
@@ -237,6 +276,7 @@ if [ -e "$MESON_BUILD_ROOT/tests/sim/libcuda.so.1" ]; then
     expect 0 env LD_LIBRARY_PATH="$MESON_BUILD_ROOT/tests/sim" SIM_PROFILE=rtx4090 \
         VRAMSHIM_PROFILE="$scratch/measured.profile" "$plan" "$model" --explain
     ok "another card's is not" prints "link 25.0"
+    ok "the driver says what a card computes in" prints "(compute capability 8.9)"
 else
     skip "this machine's own profile" "the simulated driver is not built"
 fi

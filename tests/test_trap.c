@@ -107,6 +107,11 @@ static const struct trap_case cases[] = {
                 0, {.disk = GIB, .disk_rate = 2e9}},
     {TRAP_KB30, 0, {.here = true, .through_cache = true, .disk = GIB, .disk_rate = 3e9},
                 0, {.here = true, .through_cache = true}},
+    {TRAP_KB31, 0, {.bf16 = 0.9, .capability = 75}, 0, {.bf16 = 0.9, .capability = 80}},
+    {TRAP_KB31, 0, {.bf16 = 0.9, .capability = 70}, 0, {.bf16 = 0.9}},
+    {TRAP_KB32, 0, {.float8 = 0.9, .capability = 86}, 0, {.float8 = 0.9, .capability = 89}},
+    {TRAP_KB33, S(FLOAT16), RUN(.capability = 80), S(FLOAT16), RUN(.capability = 75)},
+    {TRAP_KB33, S(FLOAT16), PLAN(.capability = 86, .bf16 = 1), S(FLOAT16), PLAN(.capability = 86)},
 };
 
 /* With the program's own ways, some more may. */

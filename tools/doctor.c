@@ -131,6 +131,7 @@ static void examine(struct patient *patient, int ordinal)
     patient->has_card =
         gpu_open(&patient->gpu, ordinal, patient->why_not, sizeof(patient->why_not)) == 0;
     patient->has_driver = patient->gpu.version > 0;
+    patient->facts.capability = (unsigned int)(10 * patient->gpu.major + patient->gpu.minor);
     if (!patient->has_card)
         return;
     patient->has_slot = slot_read(patient->root, patient->gpu.bus_id, &patient->slot) == 0;
