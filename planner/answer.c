@@ -153,8 +153,13 @@ static void print_row(const struct answer *a, const struct strategy_result *r, F
         fprintf(out, r->change[0] ? "; fits with %s\n" : "%s\n", r->change);
         return;
     }
-    fprintf(out, " %10s %10s  %-20s %-14s %s\n", text_size(r->peak, peak), text_size(r->host, host),
-            range_text(r->low, r->high, time), r->bound, r->quality);
+    fprintf(out, " %10s %10s  ", text_size(r->peak, peak), text_size(r->host, host));
+    if (a->compare)
+        fprintf(out, "%-17s %-7s", range_text(r->low, r->high, time),
+                strategies_speed(a->strategies, r));
+    else
+        fprintf(out, "%-20s", range_text(r->low, r->high, time));
+    fprintf(out, " %-14s %s\n", r->bound, r->quality);
 }
 
 static void print_table(const struct answer *a, FILE *out)
@@ -162,8 +167,9 @@ static void print_table(const struct answer *a, FILE *out)
     char title[32];
 
     snprintf(title, sizeof(title), "per %s", pass_name(a->given->subject));
-    fprintf(out, "\n   %-16s %10s %10s  %-20s %-14s %s\n", "strategy", "device", "host", title,
-            "bound", "answers");
+    fprintf(out, "\n   %-16s %10s %10s  ", "strategy", "device", "host");
+    fprintf(out, a->compare ? "%-17s speed  " : "%-20s", title);
+    fprintf(out, " %-14s %s\n", "bound", "answers");
     for (size_t i = 0; i < a->strategies->n; i++) {
         const struct strategy_result *r = &a->strategies->list[i];
 

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "planner/change.h"
 #include "planner/phases.h"
 #include "runtime/util.h"
 
@@ -376,7 +375,7 @@ static double engine_seconds(const struct strategy_case *c, double device, uint6
         out->bound = "host memory";
         return engine_cpu(c, device, touched);
     case ENGINE_OFFLOAD_COPY:
-        out->bound = "link, from memory that is not pinned";
+        out->bound = "link, pageable";
         return device + (double)away / c->machine.pageable_rate;
     case ENGINE_OFFLOAD_IN_PLACE:
         out->bound = "link, in place";
@@ -525,6 +524,14 @@ static int judge_vae_tiling(const struct row *row, struct strategy_case *c,
     return judge_decoding(c, TILES, out);
 }
 
+double strategy_least(struct strategy_case *c)
+{
+    struct strategy_result ideal = {.bound = NULL};
+
+    set_seconds(c, compute_all(c, &ideal.bound), &ideal);
+    return ideal.high;
+}
+
 size_t strategy_count(void)
 {
     return ARRAY_SIZE(rows);
@@ -538,68 +545,6 @@ int strategy_judge(struct strategy_case *c, size_t row, struct strategy_result *
                                     .help = rows[row].help,
                                     .bound = "nothing"};
     return rows[row].judge(&rows[row], c, out);
-}
-
-static bool may_recommend(const struct strategy_result *result)
-{
-    return result->fits && (result->kind == STRATEGY_OURS || result->kind == STRATEGY_ENGINE);
-}
-
-/* Times are not known well enough to prefer a later row for a twentieth. */
-static const struct strategy_result *recommend(const struct strategies *all)
-{
-    double least = -1;
-
-    for (size_t i = 0; i < all->n; i++)
-        if (may_recommend(&all->list[i]) && (least < 0 || all->list[i].high < least))
-            least = all->list[i].high;
-    for (size_t i = 0; i < all->n; i++)
-        if (may_recommend(&all->list[i]) && all->list[i].high <= 1.05 * least)
-            return &all->list[i];
-    return NULL;
-}
-
-int strategies_judge(struct strategy_case *c, struct strategies *out)
-{
-    memset(out, 0, sizeof(*out));
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        struct strategy_result *result = &out->list[out->n];
-        int r = strategy_judge(c, i, result);
-
-        if (!r && result->applies && !result->fits)
-            r = change_find(c, i, result);
-        if (r)
-            return r;
-        if (result->applies && c->asked && strcmp(result->name, c->asked) == 0)
-            out->asked = result;
-        out->n += result->applies;
-    }
-    out->recommended = recommend(out);
-    return 0;
-}
-
-const struct strategy_result *strategies_nearest(const struct strategies *all)
-{
-    const struct strategy_result *nearest = NULL;
-
-    for (size_t i = 0; i < all->n; i++) {
-        const struct strategy_result *result = &all->list[i];
-
-        if (result->kind != STRATEGY_OURS)
-            continue;
-        if (result->fits)
-            return NULL;
-        if (!nearest || result->short_by < nearest->short_by)
-            nearest = result;
-    }
-    return nearest;
-}
-
-const struct strategy_result *strategies_taken(const struct strategies *all)
-{
-    if (all->asked)
-        return all->asked->fits ? all->asked : NULL;
-    return all->recommended;
 }
 
 /* What the library makes of components that change places: those of which the bytes are not there

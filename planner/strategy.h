@@ -63,12 +63,17 @@ enum {
 struct strategies {
     size_t n;
     struct strategy_result list[STRATEGIES_MAX];
+    double least; /* seconds of a pass with everything on the device, as `high` of the others */
     const struct strategy_result *recommended; /* NULL: none fits */
     const struct strategy_result *asked; /* for; NULL: none, or it says nothing about this model */
 };
 
 /* Judges every row. 0 or -ENOMEM. The subject is left as it was. */
 int strategies_judge(struct strategy_case *c, struct strategies *out);
+
+/* How fast it is, in a word, beside a pass with everything on the device: fastest up to 1.1 times
+ * that, fast up to 2, medium up to 5, slow up to 20, else slowest. "" for what does not fit. */
+const char *strategies_speed(const struct strategies *all, const struct strategy_result *result);
 
 /* The one to go by: what was asked for, else what is recommended; NULL when it does not fit. */
 const struct strategy_result *strategies_taken(const struct strategies *all);
@@ -79,6 +84,9 @@ const struct strategy_result *strategies_nearest(const struct strategies *all);
 /* Judges one; for those who search. */
 int strategy_judge(struct strategy_case *c, size_t row, struct strategy_result *out);
 size_t strategy_count(void);
+/* Seconds of a pass with everything on the device, whether it fits or not, as `high` of a result.
+ */
+double strategy_least(struct strategy_case *c);
 
 /* Places the pieces as the strategy of that name would, for a plan. */
 int strategy_place(struct strategy_case *c, const char *name, struct placement *out);

@@ -384,6 +384,14 @@ for options in "--check --compare" "--check --explain" "--max ctx --json" "--max
 done
 expect 2 on 64MiB --bits 4
 ok "bits are of what has no file" says "--bits is for --moe"
+# Words for times.
+expect 0 on_layers 32MiB --ram 1GiB --compare
+ok "with --compare every time has a word" test "$(printf '%s\n' "$out" |
+    grep -cE '^ [ >] [a-z0-9_-]+ .*[mu]?s +(fastest|fast|medium|slow|slowest) ')" = \
+    "$(printf '%s\n' "$out" | grep -c ' \.\. ')"
+ok "and no line of the table is longer than 100 characters" test -z "$(printf '%s\n' "$out" |
+    sed -n '/^   strategy/,/^$/p' | grep -E '.{101}')"
+
 # The map of layers.
 # The cells of the stack called NAME.
 cells() { printf '%s\n' "$out" | awk -v name="$1" '$1 == name { found = 1; next } found { print $1; exit }'; }

@@ -305,6 +305,29 @@ Test(strategy, recommends_what_is_as_fast_as_the_fastest_that_can_be_had)
     }
 }
 
+Test(strategy, says_in_a_word_how_fast_a_way_is_beside_all_on_the_device)
+{
+    static const struct {
+        double times;
+        const char *word;
+    } cases[] = {{1, "fastest"}, {1.1, "fastest"}, {1.2, "fast"}, {2, "fast"},      {2.1, "medium"},
+                 {5, "medium"},  {5.1, "slow"},    {20, "slow"},  {20.1, "slowest"}};
+    struct strategies all;
+
+    throw_case();
+    given.machine.device = given.machine.pinned = given.machine.host = (uint64_t)1 << 42;
+    cr_assert_eq(strategies_judge(&given, &all), 0);
+    cr_expect_str_eq(strategies_speed(&all, all.recommended), "fastest");
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct strategy_result result = {.fits = true, .high = cases[i].times * all.least};
+
+        cr_expect_str_eq(strategies_speed(&all, &result), cases[i].word, "%g", cases[i].times);
+        result.fits = false;
+        cr_expect_str_eq(strategies_speed(&all, &result), "");
+    }
+    subject_fini(&subject);
+}
+
 Test(strategy, leaves_a_model_that_fits_alone)
 {
     struct strategies all;
