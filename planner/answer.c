@@ -120,7 +120,7 @@ static void print_demand(const struct answer *a, FILE *out)
 
 static void print_budget(const struct machine *m, FILE *out)
 {
-    char card[SHOWN_TEXT], device[32], memory[32], host[32], pinned[32];
+    char card[SHOWN_TEXT], device[32], memory[32], host[32], pinned[32], disk[32];
 
     fputs("\nBudget\n", out);
     if (!m->has_card) {
@@ -138,7 +138,20 @@ static void print_budget(const struct machine *m, FILE *out)
         fprintf(out, "  of %s", text_size(m->memory, memory));
     fprintf(out, "\n  host         %12s  %s of it may be pinned\n", text_size(m->host, host),
             text_size(m->pinned, pinned));
+    if (m->disk)
+        fprintf(out, "  disk         %12s  for what fits neither\n", text_size(m->disk, disk));
     fprintf(out, "  link         %7.1f GB/s  %s\n", m->link_rate / 1e9, m->link);
+}
+
+/* What fits, where the card has not as much memory as the change wants. */
+static const char *what_fits(const struct machine *m, const char *change)
+{
+    unsigned long long mib;
+
+    if (!m->memory || sscanf(change, "--vram %lluMiB", &mib) != 1 ||
+        mib <= less_u64(m->free, m->driver) / MIB)
+        return "fits";
+    return mib <= less_u64(m->memory, m->driver) / MIB ? "fits if others leave it," : "fits a card";
 }
 
 static void print_row(const struct answer *a, const struct strategy_result *r, FILE *out)
@@ -150,7 +163,9 @@ static void print_row(const struct answer *a, const struct strategy_result *r, F
     if (!r->fits) {
         fprintf(out, " does not fit: %s of %s too few", text_size(r->short_by, peak),
                 strategy_lack_name(r->lack));
-        fprintf(out, r->change[0] ? "; fits with %s\n" : "%s\n", r->change);
+        if (r->change[0])
+            fprintf(out, "; %s with %s", what_fits(&a->given->machine, r->change), r->change);
+        fputc('\n', out);
         return;
     }
     fprintf(out, " %10s %10s  ", text_size(r->peak, peak), text_size(r->host, host));

@@ -7,8 +7,11 @@
 
 enum engine_offload {
     ENGINE_OFFLOAD_NONE,
-    ENGINE_OFFLOAD_CPU,      /* part of the layers is computed by the CPU */
-    ENGINE_OFFLOAD_COPY,     /* layers are copied when needed, from memory that is not pinned */
+    ENGINE_OFFLOAD_EXPERTS,  /* the CPU computes with experts, then with whole layers */
+    ENGINE_OFFLOAD_LAYERS,   /* the CPU computes whole layers */
+    ENGINE_OFFLOAD_COPY,     /* what has no room is copied when needed, from pageable memory */
+    ENGINE_OFFLOAD_STREAM,   /* so too, and everything has a home in host memory */
+    ENGINE_OFFLOAD_SEGMENTS, /* if it does not all have room, all of it is copied so */
     ENGINE_OFFLOAD_IN_PLACE, /* weights are read in pinned memory in place */
     ENGINE_OFFLOAD_GROUP,    /* all layers are copied ahead of use, from a second, pinned copy */
 };

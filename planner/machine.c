@@ -51,7 +51,7 @@ static const struct link {
 #define FREE_SHARE     0.98 /* of a card's memory, when nothing else uses it */
 #define BUDGET_SHARE   0.95 /* VRAMSHIM_VRAM as it is by default */
 #define PINNED_SHARE   0.75 /* VRAMSHIM_RAM as it is by default */
-#define PAGEABLE_SHARE 0.4  /* of the link, for copies of memory that is not pinned */
+#define PAGEABLE_SHARE 0.3  /* of the link, for copies of memory that is not pinned: 0.2 to 0.4 */
 #define RAM_RATE       40e9 /* two channels of DDR4 or DDR5 in desktops: 38 to 60 */
 #define DISK_RATE      3e9  /* one consumer NVMe: 2.4 to 7 */
 #define SPEED_ERROR    0.35

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "planner/engine.h"
 #include "planner/phases.h"
 #include "runtime/util.h"
 
@@ -37,9 +38,6 @@ static const struct row rows[] = {
 #include "planner/strategies.def"
 };
 _Static_assert(ARRAY_SIZE(rows) <= STRATEGIES_MAX, "room for every row");
-
-/* CPUs multiply matrices at so many operations per second; a desktop's, and not a bad one. */
-#define CPU_FLOPS 0.5e12
 
 const char *strategy_lack_name(enum strategy_lack lack)
 {
@@ -74,12 +72,38 @@ static void lack(struct strategy_result *out, enum strategy_lack what, uint64_t 
     snprintf(out->why, sizeof(out->why), "short of %s", strategy_lack_name(what));
 }
 
-/* What host memory has to hold, pinned. */
+static uint64_t most_written(const struct subject *s, uint64_t *error)
+{
+    uint64_t most = 0;
+
+    for (size_t i = 0; i < s->n_phases; i++) {
+        uint64_t e;
+        uint64_t written = subject_written(s, i, &e);
+
+        if (written >= most) {
+            most = written;
+            *error = e;
+        }
+    }
+    return most;
+}
+
+/* What everything takes together beyond the device. */
+static uint64_t beyond_device(const struct strategy_case *c)
+{
+    uint64_t error = 0;
+
+    return less_u64(c->subject->bytes + most_written(c->subject, &error), c->machine.device);
+}
+
+/* What host memory has to hold, pinned. Where it is the device's own, it is no second one. */
 static void take_pinned(const struct strategy_case *c, uint64_t bytes, struct strategy_result *out)
 {
     out->pinned = bytes;
     out->host = bytes;
-    if (bytes > c->machine.pinned)
+    if (c->machine.unified && bytes && beyond_device(c))
+        lack(out, LACK_DEVICE, beyond_device(c));
+    else if (!c->machine.unified && bytes > c->machine.pinned)
         lack(out, LACK_PINNED, bytes - c->machine.pinned);
 }
 
@@ -103,22 +127,6 @@ static int judge_way(struct strategy_case *c, const struct phases_way *way,
     if (!total->fits)
         lack(out, LACK_DEVICE, total->short_by);
     return 0;
-}
-
-static uint64_t most_written(const struct subject *s, uint64_t *error)
-{
-    uint64_t most = 0;
-
-    for (size_t i = 0; i < s->n_phases; i++) {
-        uint64_t e;
-        uint64_t written = subject_written(s, i, &e);
-
-        if (written >= most) {
-            most = written;
-            *error = e;
-        }
-    }
-    return most;
 }
 
 static double compute_all(struct strategy_case *c, const char **bound)
@@ -319,7 +327,7 @@ static int judge_spill(const struct row *row, struct strategy_case *c, struct st
 
     if (r || !total.fits)
         return r;
-    out->disk = total.host > c->machine.pinned ? total.host - c->machine.pinned : 0;
+    out->disk = less_u64(total.host, c->machine.unified ? 0 : c->machine.pinned);
     out->applies = out->disk > 0;
     out->pinned = out->host = total.host - out->disk;
     out->fits = true;
@@ -334,75 +342,25 @@ static int judge_spill(const struct row *row, struct strategy_case *c, struct st
     return 0;
 }
 
-/* What the engine leaves in host memory, experts first, and what of it a pass touches. */
-static uint64_t left_on_host(const struct strategy_case *c, uint64_t *touched)
-{
-    const struct subject *s = c->subject;
-    uint64_t need = s->bytes + subject_written(s, s->main_phase, NULL);
-    uint64_t away = need > c->machine.device ? need - c->machine.device : 0;
-    uint64_t experts = min_u64(away, s->expert_bytes);
-    double share = 0, bytes = 0;
-
-    for (size_t i = 0; i < s->n_pieces; i++) {
-        if (s->pieces[i].dense)
-            continue;
-        share += (double)s->pieces[i].touched;
-        bytes += (double)s->pieces[i].bytes;
-    }
-    share = bytes > 0 ? share / bytes : 1;
-    *touched = (uint64_t)((double)experts * share) + (away - experts);
-    return away;
-}
-
-/* The CPU computes with what lies in host memory, and the device waits meanwhile. */
-static double engine_cpu(const struct strategy_case *c, double device, uint64_t touched)
-{
-    const struct subject *s = c->subject;
-    double reading = (double)touched / c->machine.ram_rate;
-    double share = s->bytes ? (double)touched / (double)s->bytes : 0;
-    double computing = 2 * s->touched_numbers * subject_tokens(s) * share / CPU_FLOPS;
-
-    return device * (1 - share) + (reading > computing ? reading : computing);
-}
-
-static double engine_seconds(const struct strategy_case *c, double device, uint64_t away,
-                             uint64_t touched, struct strategy_result *out)
-{
-    double all = (double)c->subject->bytes / c->machine.link_rate;
-
-    switch (c->engine->offload) {
-    case ENGINE_OFFLOAD_CPU:
-        out->bound = "host memory";
-        return engine_cpu(c, device, touched);
-    case ENGINE_OFFLOAD_COPY:
-        out->bound = "link, pageable";
-        return device + (double)away / c->machine.pageable_rate;
-    case ENGINE_OFFLOAD_IN_PLACE:
-        out->bound = "link, in place";
-        out->pinned = away;
-        return device + (double)touched / c->machine.in_place_rate;
-    default:
-        out->bound = all > device ? "link" : out->bound;
-        out->pinned = c->subject->bytes;
-        out->host = 2 * c->subject->bytes;
-        return all > device ? all : device;
-    }
-}
-
 static int judge_engine(const struct row *row, struct strategy_case *c, struct strategy_result *out)
 {
     const struct subject *s = c->subject;
-    uint64_t touched, written = subject_written(s, s->main_phase, &out->peak_error);
-    uint64_t away = left_on_host(c, &touched);
+    uint64_t written = subject_written(s, s->main_phase, &out->peak_error);
     double device = compute_all(c, &out->bound);
+    struct engine_run run;
 
-    if (!c->engine || c->engine->offload == ENGINE_OFFLOAD_NONE || away == 0)
+    if (!c->engine || c->engine->offload == ENGINE_OFFLOAD_NONE)
+        return 0;
+    engine_run(c, device, out->bound, &run);
+    if (run.away == 0 || c->machine.unified)
         return 0;
     out->applies = out->fits = true;
-    out->host = away;
+    out->host = run.host;
+    out->pinned = run.pinned;
+    out->bound = run.bound;
     out->peak = c->machine.driver + min_u64(s->bytes + written, c->machine.device);
     out->peak_error += c->machine.driver_error;
-    set_seconds(c, engine_seconds(c, device, away, touched, out), out);
+    set_seconds(c, run.seconds, out);
     snprintf(out->why, sizeof(out->why), "%s: %s", c->engine->name, c->engine->offload_flags);
     if (written > c->machine.device)
         lack(out, LACK_DEVICE, written - c->machine.device);

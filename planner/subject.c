@@ -25,6 +25,13 @@ enum {
 #define ENCODING (64 * MIB)
 /* Launches per tensor that is read: products, and what is between them. */
 #define LAUNCHES 1.45
+enum {
+    /* Beside these, as llama.cpp has them: to choose experts, beside one for each that is used; and
+     * around a convolution and the state behind it. */
+    CHOOSING = 10,
+    KEEPING = 8,
+    KERNEL_MOST = 8, /* tokens that such a convolution spans */
+};
 /* Of a card's peak, what products of matrices reach. */
 #define FLOPS_SHARE 0.55
 
@@ -94,9 +101,20 @@ static void touch_imagined(struct subject *s)
     s->touched_numbers = s->phases[s->main_phase].numbers = s->active;
 }
 
+static double more_launches(const struct tensor *tensor, const struct arch *arch)
+{
+    struct text name = tensor->name;
+
+    if (arch->n_experts && tensor->n_dims == 2 && tensor->dims[1] == arch->n_experts &&
+        (text_has(name, "gate") || text_has(name, "router")))
+        return CHOOSING + arch->n_experts_used;
+    return tensor->n_dims >= 2 && tensor->dims[0] <= KERNEL_MOST && text_has(name, "conv") ? KEEPING
+                                                                                           : 0;
+}
+
 static void touch_phase(struct subject *s, struct subject_phase *phase, bool is_tied)
 {
-    phase->numbers = 0;
+    phase->numbers = phase->more_launches = 0;
     for (size_t i = phase->first; i < phase->first + phase->n; i++) {
         const struct subject_part *part = part_of(s, i);
         double share = share_touched(s, s->tensors[i], part, is_tied);
@@ -106,6 +124,8 @@ static void touch_phase(struct subject *s, struct subject_phase *phase, bool is_
         piece->touched = (uint64_t)((double)piece->bytes * share);
         piece->dense = share >= 1;
         piece->expert = is_expert && share > 0;
+        if (share > 0)
+            phase->more_launches += more_launches(s->tensors[i], part->arch);
         if (part->role != INPUT_SECOND)
             phase->numbers += (double)model_parameters(s->tensors[i]) *
                               (is_expert ? experts_touched(part->arch, 1) : share);
@@ -422,7 +442,7 @@ struct subject_cost subject_cost(const struct subject *s, size_t phase, double d
 {
     const struct subject_phase *p = &s->phases[phase];
     double bytes = (double)s->demand.cache.bytes + (double)s->demand.state.bytes;
-    double reading, computing, launching = 0;
+    double reading, computing, launching = p->more_launches * launch;
     struct subject_cost cost = {.seconds = s->measured.pass, .bound = "as measured"};
 
     if (s->measured.pass > 0 && phase == s->main_phase)

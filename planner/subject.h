@@ -30,12 +30,13 @@ struct measured {
 
 /* A part of a model that runs by itself; every model has one at least. */
 struct subject_phase {
-    const char *name;    /* static */
-    size_t first, n;     /* pieces */
-    uint64_t bytes;      /* of them */
-    double runs;         /* per pass of the main phase */
-    struct term compute; /* buffers while it runs */
-    double numbers;      /* that it computes with, per position */
+    const char *name;     /* static */
+    size_t first, n;      /* pieces */
+    uint64_t bytes;       /* of them */
+    double runs;          /* per pass of the main phase */
+    struct term compute;  /* buffers while it runs */
+    double numbers;       /* that it computes with, per position */
+    double more_launches; /* than tensors have */
 };
 
 /* Pieces that came together. */

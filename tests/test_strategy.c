@@ -339,3 +339,27 @@ Test(strategy, leaves_a_model_that_fits_alone)
     cr_expect_eq(all.recommended->host, 0);
     subject_fini(&subject);
 }
+
+Test(strategy, puts_nothing_into_host_memory_that_is_the_devices_own)
+{
+    int n_changes = 0;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        struct strategies all;
+
+        throw_case();
+        given.machine.unified = true;
+        cr_assert_eq(strategies_judge(&given, &all), 0);
+        for (size_t i = 0; i < all.n; i++) {
+            struct strategy_result *r = &all.list[i];
+
+            if (r->fits && r->kind != STRATEGY_ADVICE)
+                cr_assert(r->host == 0 || strcmp(all.recommended->name, "resident") == 0,
+                          "round %d: %s", round, r->name);
+            cr_assert(r->fits || r->lack == LACK_DEVICE || r->lack == LACK_DISK, "%s", r->name);
+            n_changes += !r->fits && strncmp(r->change, "--", 2) == 0;
+        }
+        subject_fini(&subject);
+    }
+    cr_expect_gt(n_changes, ROUNDS);
+}
