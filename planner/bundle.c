@@ -31,6 +31,7 @@ static const struct mark {
     const char *part, *family;
 } marks[] = {
     {"individual_token_refiner.", "hunyuan_video"},
+    {"llm_adapter.blocks.", "anima"},
     {"double_blocks.", "flux"},
     {"joint_blocks.", "sd3"},
     {"txt_norm.", "qwen_image"},

@@ -6,6 +6,7 @@
 #include "planner/order.h"
 
 #include <ctype.h>
+#include <string.h>
 
 #include "planner/model.h"
 #include "runtime/util.h"
@@ -33,21 +34,54 @@ static bool block_number(struct text name, uint64_t *out, struct text *out_label
     return false;
 }
 
+/* The name without what files of several components, or of one program, put before it. */
+static struct text bare(struct text name)
+{
+    static const char *const prefixes[] = {"model.diffusion_model.", "diffusion_model.", "net."};
+
+    for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+        if (text_begins(name, prefixes[i])) {
+            size_t n = __builtin_strlen(prefixes[i]);
+
+            return (struct text){name.data + n, name.size - n};
+        }
+    return name;
+}
+
 /* What comes behind the blocks. */
 static bool is_last(struct text name)
 {
-    static const char *const starts[] = {"output_norm.",
-                                         "model.norm.",
-                                         "final_layer.",
-                                         "proj_out.",
-                                         "norm_out.",
-                                         "conv_out.",
-                                         "model.diffusion_model.final_layer."};
+    static const char *const starts[] = {"output_norm.",   "model.norm.", "final_layer.",
+                                         "proj_out.",      "norm_out.",   "conv_out.",
+                                         "conv_norm_out.", "head.",       "out."};
 
     for (size_t i = 0; i < ARRAY_SIZE(starts); i++)
-        if (text_begins(name, starts[i]))
+        if (text_begins(bare(name), starts[i]))
             return true;
     return role_of(name) == ROLE_OUTPUT;
+}
+
+static bool ends(struct text text, const char *end)
+{
+    size_t n = __builtin_strlen(end);
+
+    return text.size >= n && memcmp(text.data + text.size - n, end, n) == 0;
+}
+
+/* Whether numbers behind the label count blocks. What turns texts, times and images into what the
+ * blocks read has numbered parts as well. */
+static bool counts_blocks(struct text label)
+{
+    static const char *const words[] = {"block", "blocks", "layer", "layers", "blk"};
+    static const char *const others[] = {"embed", "_emb", "_in", "projection", "modulation"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+        if (ends(label, words[i]))
+            return true;
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+        if (text_has(label, others[i]))
+            return false;
+    return true;
 }
 
 /* Image models have stacks of blocks, each numbered from 0; the first match decides. */
@@ -57,9 +91,10 @@ static int stack_of(struct text name)
         const char *part;
         int stack;
     } rows[] = {
-        {"noise_refiner.", -2}, {"context_refiner.", -1}, {"down_blocks.", -1},
-        {"input_blocks.", -1},  {"up_blocks.", 1},        {"output_blocks.", 1},
-        {"single_", 1},
+        {"llm_adapter.", -2},   {"token_refiner.", -2}, {"guidance_layer.", -2},
+        {"noise_refiner.", -2}, {"vace_blocks.", -1},   {"context_refiner.", -1},
+        {"down_blocks.", -1},   {"input_blocks.", -1},  {"up_blocks.", 1},
+        {"output_blocks.", 1},  {"single_", 1},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
@@ -71,12 +106,16 @@ static int stack_of(struct text name)
 struct order order_of(const struct tensor *tensor, size_t index)
 {
     struct order order = {.tensor = tensor, .index = index};
+    struct text label;
+    uint64_t block;
 
     if (is_last(tensor->name)) {
         order.section = 2;
-    } else if (block_number(tensor->name, &order.block, &order.label)) {
+    } else if (block_number(tensor->name, &block, &label) && counts_blocks(label)) {
         order.section = 1;
         order.stack = stack_of(tensor->name);
+        order.block = block;
+        order.label = label;
     }
     return order;
 }

@@ -7,6 +7,7 @@ Every model is written twice: as one GGUF file, and as the folder of safetensors
 has, with configuration, index and parts.
 """
 import os
+import re
 import sys
 import tempfile
 
@@ -68,6 +69,23 @@ def check_golden(tap, name, path, how):
     tap.equal(f"{name}{how} keeps {cache} bytes of {context} tokens",
               model["demand"]["cache"]["bytes"], cache)
     tap.equal(f"{name}{how} has {state} bytes of state", model["demand"]["state"]["bytes"], state)
+
+
+# Stacks of layers, as the map shows them.
+LAYERS = {
+    "FLUX.1-dev": [("double_blocks", 19), ("single_blocks", 38)],
+    "Qwen-Image": [("transformer_blocks", 60)],
+    "Z-Image-Turbo": [("noise_refiner", 2), ("context_refiner", 2), ("layers", 30)],
+    "Llama-3-8B": [("blk", 32)],
+}
+
+
+def check_layers(tap, name, path):
+    lines = tap.run(path, "--gpu", "h200", "--ram", "1TB", "--explain").out.decode().splitlines()
+    rows = [(line.split(), lines[i + 1].strip()) for i, line in enumerate(lines)
+            if re.match(r"  .* [\d.]+ \wi?B stay", line)]
+    found = [(words[0], len(signs)) for words, signs in rows if words[0] not in ("before", "behind")]
+    tap.equal(f"{name} has these layers", found, LAYERS[name])
 
 
 def check_claims(tap, name):
@@ -172,6 +190,8 @@ def main():
             make_model.write(path, name)
             check_golden(tap, name, f"{name}.gguf", "")
             check_claims(tap, name)
+            if name in LAYERS:
+                check_layers(tap, name, f"{name}.gguf")
             os.remove(path)
             if GOLDEN[name][1]:
                 make_model.write_folder(os.path.join(folder, name), name)

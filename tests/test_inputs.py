@@ -51,6 +51,11 @@ FILES = {
                                   "first_stage_model.decoder.conv_in.weight": (8,),
                                   "text_encoders.clip.x": (16,)}),
     "flux.safetensors": weights(**{"double_blocks.0.img_mod.lin.weight": (64, 64)}),
+    "sd3.safetensors": weights(**{"joint_blocks.0.x": (8,)}),
+    "wan.safetensors": weights(**{"blocks.0.x": (8,), "head.modulation": (8,)}),
+    "anima.safetensors": weights(**{"net.llm_adapter.blocks.0.x": (8,), "net.blocks.0.x": (8,)}),
+    "hunyuan.safetensors": weights(**{"txt_in.individual_token_refiner.blocks.0.x": (8,),
+                                      "double_blocks.0.x": (8,)}),
     "clip.safetensors": weights(**{"text_model.x": (16,)}),
     "ae.safetensors": weights(**{"decoder.conv_in.weight": (8,)}),
     "wan/model_index.json": json.dumps({
@@ -106,6 +111,10 @@ ROWS = (
     ("a file may be called like a number", ["7"], lambda r: r["architecture"], "llama"),
     ("numbers of packed types are counted, scales are not", ["packed.safetensors"],
      lambda r: (r["parameters"], r["bytes"]), (32 + 8 + 4, 44)),
+    *((f"{name} is told by its names", [f"{file}.safetensors"],
+       lambda r: (r["architecture"], r["known"]), (name, True))
+      for file, name in (("flux", "flux"), ("sd3", "sd3"), ("wan", "wan"), ("anima", "anima"),
+                         ("hunyuan", "hunyuan_video"))),
     ("a size has no parameters that anybody counted", ["40GB"],
      lambda r: (r["bytes"], r["parameters"]), (40 * 10 ** 9, 0)),
     ("parameters have the size of their type", ["7Bparams@q8_0"],

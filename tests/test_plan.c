@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "planner/model.h"
+#include "planner/order.h"
 #include "planner/subject.h"
 #include "runtime/util.h"
 
@@ -85,6 +87,144 @@ Test(plan, puts_tensors_into_the_order_of_a_pass)
         cr_assert_eq(subject_init(&subject, &model, &input.arch, &work, &measured), 0);
         for (size_t i = 0; i < n; i++)
             cr_expect_str_eq(subject.tensors[i]->name.data, names[k][orders[k][i]]);
+        subject_fini(&subject);
+    }
+}
+
+/* A stack of blocks, and how many there are. */
+struct stack {
+    const char *name;
+    size_t n;
+};
+
+/* Published models: stacks in the order in which they run, and some names of what is before and
+ * behind them, numbered like blocks or not. */
+static const struct {
+    const char *model;
+    struct stack stacks[4];
+    const char *before[4], *behind[3];
+} image_models[] = {
+    {"Flux",
+     {{"double_blocks", 19}, {"single_blocks", 38}},
+     {"img_in.weight", "time_in.in_layer.weight"},
+     {"final_layer.adaLN_modulation.1.weight"}},
+    {"Flux in one file with others",
+     {{"model.diffusion_model.double_blocks", 19}, {"model.diffusion_model.single_blocks", 38}},
+     {"model.diffusion_model.txt_in.weight"},
+     {"model.diffusion_model.final_layer.linear.weight"}},
+    {"Flux of diffusers",
+     {{"transformer_blocks", 19}, {"single_transformer_blocks", 38}},
+     {"x_embedder.weight", "time_text_embed.timestep_embedder.linear_1.weight"},
+     {"norm_out.linear.weight", "proj_out.weight"}},
+    {"Qwen-Image",
+     {{"transformer_blocks", 60}},
+     {"txt_norm.weight", "img_in.weight"},
+     {"norm_out.linear.weight", "proj_out.weight"}},
+    {"SD3 medium",
+     {{"joint_blocks", 24}},
+     {"pos_embed", "t_embedder.mlp.0.weight", "t_embedder.mlp.2.weight", "y_embedder.mlp.0.weight"},
+     {"final_layer.adaLN_modulation.1.weight", "final_layer.linear.weight"}},
+    {"WAN 1.3B",
+     {{"blocks", 30}},
+     {"patch_embedding.weight", "text_embedding.0.weight", "text_embedding.2.weight",
+      "time_projection.1.weight"},
+     {"head.head.weight", "head.modulation"}},
+    {"WAN 14B with VACE",
+     {{"vace_blocks", 8}, {"blocks", 40}},
+     {"vace_patch_embedding.weight", "img_emb.proj.1.weight", "time_embedding.0.weight"},
+     {"head.head.weight"}},
+    {"Anima",
+     {{"net.llm_adapter.blocks", 6}, {"net.blocks", 28}},
+     {"net.x_embedder.proj.1.weight", "net.t_embedder.1.linear_1.weight"},
+     {"net.final_layer.linear.weight"}},
+    {"Z-Image",
+     {{"noise_refiner", 2}, {"context_refiner", 2}, {"layers", 30}},
+     {"cap_embedder.1.weight", "t_embedder.mlp.0.weight", "x_pad_token"},
+     {"final_layer.adaLN_modulation.1.weight"}},
+    {"HunyuanVideo",
+     {{"txt_in.individual_token_refiner.blocks", 2}, {"double_blocks", 20}, {"single_blocks", 40}},
+     {"txt_in.t_embedder.mlp.0.weight"},
+     {"final_layer.linear.weight"}},
+    {"Chroma",
+     {{"distilled_guidance_layer.layers", 5}, {"double_blocks", 19}, {"single_blocks", 38}},
+     {"img_in.weight", "distilled_guidance_layer.in_proj.weight"},
+     {"final_layer.linear.weight"}},
+    {"the U-Net of SD 1.5",
+     {{"model.diffusion_model.input_blocks", 12},
+      {"model.diffusion_model.middle_block", 3},
+      {"model.diffusion_model.output_blocks", 12}},
+     {"model.diffusion_model.time_embed.0.weight", "model.diffusion_model.time_embed.2.weight",
+      "model.diffusion_model.label_emb.0.0.weight"},
+     {"model.diffusion_model.out.0.weight"}},
+    {"a U-Net of diffusers",
+     {{"down_blocks", 4}, {"mid_block.resnets", 2}, {"up_blocks", 4}},
+     {"conv_in.weight", "time_embedding.linear_1.weight"},
+     {"conv_norm_out.weight", "conv_out.weight"}},
+};
+
+enum {
+    NAMES_MOST = 256,
+};
+
+/* All names in the order of a pass, of each block two tensors; returns how many. */
+static size_t list_names(size_t model, char names[NAMES_MOST][96])
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < 4 && image_models[model].before[i]; i++)
+        snprintf(names[n++], 96, "%s", image_models[model].before[i]);
+    for (size_t i = 0; i < 4 && image_models[model].stacks[i].name; i++)
+        for (size_t k = 0; k < image_models[model].stacks[i].n; k++) {
+            snprintf(names[n++], 96, "%s.%zu.a.weight", image_models[model].stacks[i].name, k);
+            snprintf(names[n++], 96, "%s.%zu.mlp.2.weight", image_models[model].stacks[i].name, k);
+        }
+    for (size_t i = 0; i < 3 && image_models[model].behind[i]; i++)
+        snprintf(names[n++], 96, "%s", image_models[model].behind[i]);
+    return n;
+}
+
+/* Files have them in the order of the alphabet, or in any. What is before blocks, behind them, and
+ * within one, keeps the file's order. */
+static void shuffle(struct tensor *tensors, char names[NAMES_MOST][96], size_t n)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < n; i++)
+        tensors[i].name = (struct text){names[i], strlen(names[i])};
+    for (size_t step = 0; step < 3; step++)
+        for (size_t i = 0; i < n; i++)
+            if ((order_of(&(struct tensor){.name = {names[i], strlen(names[i])}}, 0).block + 1) *
+                    7 % 3 ==
+                step)
+                tensors[kept++].name = (struct text){names[i], strlen(names[i])};
+    cr_assert_eq(kept, n);
+}
+
+Test(plan, finds_the_blocks_of_image_models_and_their_order)
+{
+    for (size_t k = 0; k < ARRAY_SIZE(image_models); k++) {
+        static char names[NAMES_MOST][96];
+        static struct input input;
+        static struct model model;
+        struct workload work = WORKLOAD_DEFAULT;
+        struct measured measured = {0};
+        struct tensor tensors[NAMES_MOST] = {0};
+        size_t n = list_names(k, names), blocks = 0;
+        struct subject subject;
+
+        for (size_t i = 0; i < 4; i++)
+            blocks += image_models[k].stacks[i].n;
+        shuffle(tensors, names, n);
+        input.arch.verdict = ARCH_UNNAMED;
+        input.tensors = tensors;
+        input.n_tensors = n;
+        model_init(&model, &input);
+        cr_assert_eq(subject_init(&subject, &model, &input.arch, &work, &measured), 0);
+        cr_expect_eq(subject.n_blocks, blocks, "%s: %zu blocks", image_models[k].model,
+                     subject.n_blocks);
+        for (size_t i = 0; i < n; i++)
+            cr_expect_str_eq(subject.tensors[i]->name.data, names[i], "%s: %s where %s belongs",
+                             image_models[k].model, subject.tensors[i]->name.data, names[i]);
         subject_fini(&subject);
     }
 }
