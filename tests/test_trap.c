@@ -111,6 +111,9 @@ static const struct trap_case cases[] = {
     {TRAP_KB31, 0, {.bf16 = 0.9, .capability = 70}, 0, {.bf16 = 0.9}},
     {TRAP_KB32, 0, {.float8 = 0.9, .capability = 86}, 0, {.float8 = 0.9, .capability = 89}},
     {TRAP_KB33, S(FLOAT16), RUN(.capability = 80), S(FLOAT16), RUN(.capability = 75)},
+    {TRAP_KB34, S(CPU_PART), RUN(), S(CPU_PART), {0}},
+    {TRAP_KB08, 0, PLAN(.program = "sd.cpp", .component = 2, .device = 1),
+                0, PLAN(.program = "comfyui", .component = 2, .device = 1)},
     {TRAP_KB33, S(FLOAT16), PLAN(.capability = 86, .bf16 = 1), S(FLOAT16), PLAN(.capability = 86)},
 };
 
