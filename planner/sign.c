@@ -152,14 +152,34 @@ void signs_read_command(char *const *arguments, struct signs *signs)
     }
 }
 
+/* Whether the line has a # before. */
+static bool is_remark(const char *text, const char *at)
+{
+    while (at > text && at[-1] != '\n')
+        if (*--at == '#')
+            return true;
+    return false;
+}
+
+static bool text_has_name(enum sign_place place, const char *text, size_t n, const char *name)
+{
+    const char *end = text + n, *from = text, *at;
+
+    while (from && (at = memmem(from, (size_t)(end - from), name, strlen(name)))) {
+        if (place != SIGN_SCRIPT || !is_remark(from, at))
+            return true;
+        from = memchr(at, '\n', (size_t)(end - at));
+    }
+    return false;
+}
+
 void signs_read_text(enum sign_place place, const char *text, size_t n, struct signs *signs)
 {
     for (size_t i = 0; i < ARRAY_SIZE(clues); i++)
-        if (clues[i].place == place && memmem(text, n, clues[i].name, strlen(clues[i].name)))
+        if (clues[i].place == place && text_has_name(place, text, n, clues[i].name))
             note(&clues[i], signs);
     for (size_t i = 0; i < ARRAY_SIZE(programs) && !signs->program; i++)
-        if (programs[i].place == place &&
-            memmem(text, n, programs[i].name, strlen(programs[i].name)))
+        if (programs[i].place == place && text_has_name(place, text, n, programs[i].name))
             signs->program = programs[i].program;
 }
 

@@ -101,7 +101,7 @@ ok "and what to do" prints 'Fix: device_map="cuda"'
 ok "what a program says is passed on" has "$err" "Make sure you have enough"
 printf '%s\n' 'pipe.enable_attention_slicing()' 'pipe.enable_sequential_cpu_offload()' >"$scratch/slices.py"
 expect 0 on_card "$vramshim" doctor --lib "$library" -- true "$scratch/slices.py"
-ok "a script is read" verdict WARN KB05 "the script has enable_attention_slicing("
+ok "a script is read" verdict WARN KB05 "(the script has enable_attention_slicing)"
 expect 0 on_card "$vramshim" doctor --lib "$library" -- true -c 'm(device_map="auto")'
 ok "so is one that stands on the command line" verdict WARN KB03 "the script has device_map"
 expect 0 on_card "$vramshim" doctor --lib "$library" -- true "$scratch/none.py"

@@ -184,3 +184,25 @@ Test(sign, is_not_made_of_variables_set_to_nothing_or_of_options_without_a_value
     signs_read_command(command, &signs);
     cr_expect_not(signs_have(&signs, UINT64_MAX));
 }
+
+Test(sign, is_not_made_of_remarks_in_a_script)
+{
+    static const struct {
+        const char *text;
+        bool seen;
+    } cases[] = {
+        {"# pipe.enable_model_cpu_offload()\n", false},
+        {"x = 1 # pipe.enable_model_cpu_offload()", false},
+        {"# first\npipe.enable_model_cpu_offload()\n", true},
+        {"# enable_model_cpu_offload\npipe.enable_model_cpu_offload()", true},
+        {"pipe.enable_model_cpu_offload() # all", true},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct signs signs = {0};
+
+        signs_read_text(SIGN_SCRIPT, cases[i].text, strlen(cases[i].text), &signs);
+        cr_expect_eq(signs_have(&signs, SIGN_BIT(MODEL_OFFLOAD)), cases[i].seen, "%s",
+                     cases[i].text);
+    }
+}
