@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "planner/guide.h"
 #include "planner/layers.h"
 #include "planner/premises.h"
 #include "planner/text.h"
@@ -123,6 +124,10 @@ static void print_budget(const struct machine *m, FILE *out)
     char card[SHOWN_TEXT], device[32], memory[32], host[32], pinned[32], disk[32];
 
     fputs("\nBudget\n", out);
+    if (m->without) {
+        fprintf(out, "  card         none\n  host         %12s\n", text_size(m->host, host));
+        return;
+    }
     if (!m->has_card) {
         fprintf(out, "  not known: %s;\n  say what it is with --vram SIZE or --gpu CARD\n",
                 m->why_not);
@@ -236,15 +241,6 @@ static void print_why(const struct answer *a, FILE *out)
     }
 }
 
-/* By what the card computes in, not by how large it is: what was trained in bf16 may overflow in
- * fp16. */
-static const char *computing_type(const struct machine *m)
-{
-    if (!m->capability)
-        return "torch.bfloat16 (float16 below compute capability 8.0)";
-    return m->capability >= 80 ? "torch.bfloat16" : "torch.float16";
-}
-
 /* Flags with their numbers. */
 static void print_flags(const struct answer *a, const char *flags, FILE *out)
 {
@@ -256,7 +252,7 @@ static void print_flags(const struct answer *a, const char *flags, FILE *out)
         else if (flags[0] == '%' && flags[1] == 'k')
             fprintf(out, "%" PRIu64, d->cache.bytes);
         else if (flags[0] == '%' && flags[1] == 't')
-            fputs(computing_type(&a->given->machine), out);
+            fputs(machine_computing_type(&a->given->machine), out);
         else
             fputc(*flags, out);
         flags += flags[0] == '%';
@@ -281,6 +277,18 @@ static void print_engine(const struct answer *a, FILE *out)
     print_flags(a, engine->flags, out);
 }
 
+/* What would fit with the program's help, or another file. */
+static void print_advice(const struct answer *a, FILE *out)
+{
+    fputc('\n', out);
+    for (size_t i = 0; i < a->strategies->n; i++) {
+        const struct strategy_result *r = &a->strategies->list[i];
+
+        if (r->kind == STRATEGY_ADVICE && r->fits)
+            fprintf(out, "%-16s would fit: %s\n", r->name, r->help);
+    }
+}
+
 /* That nothing fits, or not what was asked for. */
 static void print_no(const struct answer *a, FILE *out)
 {
@@ -297,7 +305,8 @@ static void print_no(const struct answer *a, FILE *out)
         return;
     }
     if (!asked || !best) {
-        fputs("\nNothing fits: --compare says what is missing\n", out);
+        print_advice(a, out);
+        fputs("Nothing fits: --compare says what is missing\n", out);
         return;
     }
     fprintf(out, "\n%s does not fit, but %s does: leave --strategy out\n",
@@ -396,7 +405,11 @@ void answer_print(const struct answer *a, FILE *out)
     print_demand(a, out);
     print_budget(&a->given->machine, out);
     if (!a->given->machine.has_card) {
-        fputs("\nfit             not judged\n", out);
+        fputs(a->given->machine.without ? "" : "\nfit             not judged\n", out);
+        fputs(
+            "\nNext             without a card there is nothing to do: the program computes on the "
+            "CPU,\n                 and the library moves nothing\n",
+            out);
         return;
     }
     print_table(a, out);
@@ -404,6 +417,8 @@ void answer_print(const struct answer *a, FILE *out)
     if (a->placed)
         print_layers(a, out);
     print_why(a, out);
+    if (a->compare)
+        guide_print(a->given, a->strategies, out);
     print_engine(a, out);
     premises_gather(a, &facts);
     warnings_print(&facts, a->explain, out);

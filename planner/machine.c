@@ -230,6 +230,11 @@ static int take_given_card(const char *given, struct machine *m, char *error, si
 {
     const struct card *card = card_given(given);
 
+    if (strcasecmp(given, "none") == 0) {
+        m->without = true;
+        snprintf(m->why_not, sizeof(m->why_not), "--gpu none is a machine without a card");
+        return 0;
+    }
     if (!card)
         return no_such_card(given, error, size);
     take_card(card, m);
@@ -407,6 +412,10 @@ static int take_vram(const char *text, struct machine *m, char *error, size_t si
 
     if (!text)
         return 0;
+    if (m->without) {
+        snprintf(error, size, "--gpu none has no memory: leave --vram out, or --gpu");
+        return -EINVAL;
+    }
     if (!config_parse_amount(text, &amount)) {
         snprintf(error, size, "--vram \"%s\" is no size such as 8GiB, share such as 80%%, or -1GiB",
                  text);
@@ -474,4 +483,11 @@ int machine_look(const struct machine_request *request, struct machine *out, cha
     if (out->pageable_rate <= 0)
         out->pageable_rate = PAGEABLE_SHARE * out->link_rate;
     return r;
+}
+
+const char *machine_computing_type(const struct machine *m)
+{
+    if (!m->capability)
+        return "torch.bfloat16 (float16 below compute capability 8.0)";
+    return m->capability >= 80 ? "torch.bfloat16" : "torch.float16";
 }

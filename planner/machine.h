@@ -35,6 +35,7 @@ struct machine {
     bool measured; /* the card is here, and its free memory was asked for */
     bool profiled; /* rates are those that vramshim bench measured */
     bool unified;
+    bool without;            /* a machine without any was asked for */
     bool what_if;            /* a card or link was given: no figure of this machine counts */
     char card[96];           /* not escaped */
     char link[32];           /* a row's name, or the rate that was given */
@@ -58,3 +59,7 @@ int machine_look(const struct machine_request *request, struct machine *out, cha
 /* The directory in which the library puts what fits nowhere else: as it is set, or else could be.
  */
 void machine_spill_folder(char *out, size_t size);
+
+/* As PyTorch calls what this card is to compute in: by what it can, not by how large it is, since
+ * what was trained in bf16 may overflow in fp16. */
+const char *machine_computing_type(const struct machine *machine);

@@ -405,6 +405,10 @@ static int answer_check(struct plan *plan)
 
     if (plan->subject.n_pins && !asked)
         asked = strategies_nearest(&plan->strategies);
+    if (plan->given.machine.without && !plan->options.json) {
+        puts("yes: without a card there is nothing to do");
+        return finish(0) ? STATUS_ENVIRONMENT : STATUS_FITS;
+    }
     if (!plan->given.machine.has_card)
         return complain(STATUS_ENVIRONMENT, "%s; say what to check for with --gpu or --vram",
                         plan->given.machine.why_not);

@@ -148,6 +148,55 @@ def check_picture(tap):
            run.status == 2 and b"only image models have an encoder" in run.err, run.err)
 
 
+# Seed 003's presets: card, gigabytes, type of numbers, ways.
+CARDS = (
+    ("RTX 2060", 6, "float16", "cards of 6 to 8 GB", "stream-all, vae-slicing, vae-tiling"),
+    ("RTX 4060", 8, "bfloat16", "cards of 6 to 8 GB", "stream-all, vae-slicing, vae-tiling"),
+    ("RTX 3060", 12, "bfloat16", "cards of 8 to 12 GB", "swap, vae-slicing, vae-tiling"),
+    ("RTX 4060 Ti", 16, "bfloat16", "cards of 16 to 24 GB", "vae-slicing"),
+    ("RTX 4090", 24, "bfloat16", "cards of 16 to 24 GB", "vae-slicing"),
+)
+
+
+def check_presets(tap):
+    """The folder that check_picture() has written, on cards of all classes."""
+    for card, size, kind, cards, ways in CARDS:
+        arguments = ("pipeline", "--gpu", card, "--ram", "64GiB")
+        said = tap.run(*arguments, "--compare").out.decode()
+        tap.ok(f"seed 003: {size} GB have its preset, with the type that the card computes in",
+               f"\nGuides           for {cards}: torch.{kind}, {ways}\n" in said, said)
+        recommended = tap.answer(*arguments)["recommended"]
+        best = tap.strategy(recommended)
+        tap.ok(f"with {size} GB a picture is made, and the same, in {size} GB",
+               best.get("quality") == "identical" and best["peak_device_bytes"] <= size << 30, best)
+        said = tap.run(*arguments, "--compare", "--image", "4096x4096").out.decode()
+        tap.ok(f"seed 003: so has 4096x4096 on {size} GB",
+               f"\nGuides           for pictures of 4096x4096: torch.{kind}, swap, vae-tiling\n" in said, said)
+        tap.ok(f"of which model offload does not fit in {size} GB",
+               tap.last.status == 1 and "does not fit here: swap" in said, said)
+        tap.ok(f"and tiles do, or not even these, in {size} GB",
+               ("\nvae-tiling       would fit: " in said) == (size > 8), said)
+
+
+def check_small(tap):
+    """Seeds 000 and 002: what is larger than the card."""
+    make_model.write(os.path.join(tap.folder, "mistral.gguf"), "Mistral-7B-v0.3")
+    for size in (4, 6, 12):
+        report = tap.answer("mistral.gguf", "--vram", f"{size}GiB", "--ram", "32GiB", "--link", "gen3x16")
+        stream = tap.strategy("stream")
+        tap.equal(f"seed 002: 14.5 GB are streamed through {size} GiB", report["recommended"], "stream")
+        tap.equal(f"all that has no room in {size} GiB lies in host memory",
+                  stream["host_bytes"] + (size << 30) >= 14.5e9, True)
+    tap.answer("mistral.gguf", "--vram", "4GiB", "--ram", "32GiB", "--pinned", "6GiB", "--disk", "32GiB",
+               "--link", "gen3x16")
+    tap.ok("seed 002: what host memory does not hold lies on the disk",
+           tap.report["recommended"] == "spill" and tap.strategy("spill")["disk_bytes"] > 3e9, tap.report)
+    tap.answer("pipeline", "--vram", "10GiB", "--ram", "64GiB", "--link", "gen4x16")
+    tap.equal("seed 000: a component that is larger than the card does not change places",
+              (tap.strategy("swap")["fits"], tap.strategy("swap-encoder")["fits"]), (False, False))
+    tap.equal("it is streamed", tap.report["recommended"], "stream")
+
+
 def sparse_gguf(path, tensors):
     records, offset = [], 0
     for name, dims in tensors:
@@ -202,6 +251,8 @@ def main():
         tap.ok("seed 000: two blocks of FLUX take their own size, not 3 GB",
                tap.strategy("stream-blocks")["peak_device_bytes"] < 2.4e9)
         check_picture(tap)
+        check_presets(tap)
+        check_small(tap)
         check_large(tap)
         tap.finish()
 

@@ -409,6 +409,20 @@ ok "what lies on the disk is said" prints "MiB lie on the disk"
 expect 0 on_layers 64MiB --explain
 ok "what fits stays" test "$(cells blk)" = "########################"
 
+# A machine without a card.
+expect 0 "$plan" "$model" --gpu none --ram 1GiB
+ok "without a card there is nothing to do" prints "without a card there is nothing to do: the program computes on"
+expect 0 "$plan" "$model" --gpu none --check
+ok "so says the check" test "$out" = "yes: without a card there is nothing to do"
+expect 0 "$plan" "$model" --gpu none --json
+ok "and JSON has no budget" gives "r['budget'], r['strategies']" "None []"
+expect 2 "$plan" "$model" --gpu none --vram 1GiB
+ok "no card has no memory" says "leave --vram out, or --gpu"
+expect 3 "$plan" "$model" --gpu none -o "$scratch/none"
+ok "nor has it a plan" says "--gpu none is a machine without a card"
+expect 0 env LD_LIBRARY_PATH="$scratch" "$plan" "$model"
+ok "where there is no driver the same is said" prints "without a card there is nothing to do"
+
 # Parts that somebody wants on the device, or in host memory.
 expect 0 on_layers 64MiB --ram 1GiB --pin blk.0-3=host --pin 'blk.5.*=host,blk.7=device' \
     -o "$scratch/pinned"
