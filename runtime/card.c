@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/cold.h"
+#include "runtime/cut.h"
 #include "runtime/evict.h"
 #include "runtime/gate.h"
 #include "runtime/host_memory.h"
@@ -32,8 +33,6 @@ enum {
     GATE_PATIENCE_MS = 2000,
     LOOKS_MAX = 4,     /* at a card that does not answer */
     ATTEMPTS = 3,      /* of a call that has no reason to fail */
-    LEAST_BLOCKS = 16, /* a budget is cut into at least so many chunks, granularity permitting */
-    SMALL_SHARE = 64,  /* and what is more than one of so many parts of it is paged */
     ADDRESS_SHARE = 4, /* of the address space that a limit leaves, for homes, */
     PINNED_SHARE =
         8,           /* and of it for pinned memory, whose chunks have addresses of their own too */
@@ -112,15 +111,6 @@ static uint64_t granularity_of(const struct driver *drv, const CUmemAllocationPr
     return bytes;
 }
 
-static uint64_t chunk_bytes(uint64_t wanted, uint64_t budget, uint64_t granularity)
-{
-    uint64_t bytes = granularity;
-
-    while (bytes * 2 <= wanted && bytes * 2 * LEAST_BLOCKS <= budget)
-        bytes *= 2;
-    return bytes;
-}
-
 static int refuse(struct pager *pager, const char *why)
 {
     log_warn("device %d %s; its allocations are left to the driver and are not paged",
@@ -162,7 +152,7 @@ static int open_pools(struct pager *pager, const struct driver *drv, uint64_t de
     CUmemAllocationProp device = prop_at(CU_MEM_LOCATION_TYPE_DEVICE, pager->device);
     uint64_t later = amount_resolve(pagers.config.vram, pager->total_bytes, pager->total_bytes);
     uint64_t measure = max_u64(device_budget, later / LATER_SHARE);
-    uint64_t chunk = chunk_bytes(pagers.config.chunk, measure, pager->granularity);
+    uint64_t chunk = cut_chunk(pagers.config.chunk, measure, pager->granularity);
     uint64_t addresses = host_memory_addresses();
     uint64_t budgets;
     uint64_t bounces;
@@ -184,8 +174,7 @@ static int open_pools(struct pager *pager, const struct driver *drv, uint64_t de
         pool_init(&pager->pools[TIER_HOST], TIER_HOST, host, pager->device, host_budget,
                   pager->granularity, slot))
         return refuse(pager, "cannot be managed: no host memory for the tables");
-    if (measure / SMALL_SHARE < atomic_load(&pagers.small))
-        atomic_store(&pagers.small, measure / SMALL_SHARE);
+    atomic_store(&pagers.small, cut_small(atomic_load(&pagers.small), measure));
     log_info("device %d: paging, device budget %llu MiB, host budget %llu MiB, chunk %llu MiB",
              pager->device, (unsigned long long)(device_budget / MIB),
              (unsigned long long)(host_budget / MIB), (unsigned long long)(slot / MIB));

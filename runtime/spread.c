@@ -22,7 +22,9 @@ enum {
     UNEVEN_SHARE = 8,  /* of what is away: so much more may be for the sake of long buffers */
     LOOK_BACK = 64,    /* kinds */
     RING_SHARE = 4,    /* of the budget: the most that a ring takes, */
-    LEAST_CHUNKS = 2,  /* but for these */
+    LEAST_CHUNKS = 2,  /* but for these, */
+    SOME_CHUNKS = 3,   /* or what is read at once, and one that arrives, if that is no more than */
+    SOME_SHARE = 2,    /* such a share */
     AT_ONCE = 2,       /* rings' worth of what is read at once: read, and arriving */
 };
 
@@ -130,9 +132,10 @@ struct spread_share spread_share(const struct spread_kind *kinds, uint32_t n, ui
 
 uint64_t spread_ring_for(uint64_t chunks, uint64_t budget, uint64_t chunk)
 {
-    uint64_t most = max_u64(budget / RING_SHARE, LEAST_CHUNKS * chunk);
+    uint64_t some = min_u64(SOME_CHUNKS * chunk, budget / SOME_SHARE);
+    uint64_t least = max_u64(LEAST_CHUNKS * chunk, some);
 
-    return min_u64(AT_ONCE * max_u64(chunks, 1) * chunk, most);
+    return min_u64(AT_ONCE * max_u64(chunks, 1) * chunk, max_u64(budget / RING_SHARE, least));
 }
 
 /* With no larger one than it takes for what is then away: that is more, the larger it is. */

@@ -169,3 +169,16 @@ Test(spread, what_is_read_all_the_time_comes_before_the_sparse)
     for (int i = 0; i < N; i += 2)
         cr_expect(pieces[i].resident);
 }
+
+Test(spread, a_ring_has_twice_what_is_read_but_a_share_of_the_budget_or_three_chunks)
+{
+    static const struct {
+        uint64_t read, budget, ring; /* chunks */
+    } rows[] = {
+        {1, 100, 2}, {3, 100, 6}, {20, 100, 25}, {1, 10, 2}, {2, 10, 3}, {4, 6, 3}, {4, 4, 2},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        cr_expect_eq(spread_ring_for(rows[i].read, rows[i].budget * MIB, MIB), rows[i].ring * MIB,
+                     "row %zu", i);
+}
