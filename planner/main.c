@@ -112,6 +112,8 @@ static int look_at_machine(struct plan *plan)
         return complain(STATUS_USAGE, "%s", error);
     config_load(&config, environ);
     plan->given.chunk = config.chunk;
+    plan->given.small = config.small;
+    plan->given.apart = plan->options.apart;
     plan->given.no_quantize = plan->options.no_quantize;
     status = find_strategy(plan);
     return status ? status : find_engine(plan->options.program, &plan->given.engine);

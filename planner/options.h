@@ -28,7 +28,7 @@ struct options {
     const char *max, *bits, *encoder, *decoder, *output, *report, *strategy;
     const char *moe[4];
     struct texts pins;
-    bool split, compare, explain, json, check, no_quantize, help, version;
+    bool split, compare, explain, json, check, no_quantize, apart, help, version;
 };
 
 /* Texts point into the arguments. 0, or -EINVAL and one line in `error`. */

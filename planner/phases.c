@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "planner/allocation.h"
 #include "runtime/spread.h"
 #include "runtime/util.h"
 
@@ -25,18 +26,7 @@ struct shared {
 
 enum {
     SLOTS_LEAST = 2,
-    GRANULARITY = 2 << 20, /* of physical memory, on every card so far */
-    LEAST_CHUNKS = 16,     /* that a budget is cut into, as in runtime/card.c */
 };
-
-uint64_t strategy_chunk(const struct strategy_case *c)
-{
-    uint64_t bytes = GRANULARITY;
-
-    while (bytes * 2 <= c->chunk && bytes * 2 * LEAST_CHUNKS <= c->machine.device)
-        bytes *= 2;
-    return bytes;
-}
 
 /* Device memory that pieces which are pinned there take, whichever phase runs. */
 static uint64_t pinned_bytes(const struct strategy_case *c)
@@ -63,7 +53,9 @@ static void copy_pieces(struct place_piece *to, const struct strategy_case *c, s
 
     for (size_t i = 0; i < p->n; i++) {
         to[i] = s->pieces[p->first + i];
-        if (to[i].expert ? way->whole_experts : to[i].touched && to[i].bytes <= small) {
+        if (allocation_is_small(c, &to[i]))
+            to[i] = (struct place_piece){.dense = true};
+        else if (to[i].expert ? way->whole_experts : to[i].touched && to[i].bytes <= small) {
             to[i].dense = true;
             to[i].touched = to[i].bytes;
         }
@@ -147,7 +139,7 @@ static int share_device(struct strategy_case *c, const struct phases_way *way,
                         struct place_piece *scratch, struct shared *out)
 {
     const struct subject *s = c->subject;
-    uint64_t room = less_u64(device_of(c), subject_written(s, s->main_phase, NULL));
+    uint64_t room = less_u64(device_of(c), allocation_written(c, s->main_phase));
     struct lot main, others = {.kinds = NULL};
     int r;
 
@@ -169,10 +161,11 @@ static int place_phase(struct strategy_case *c, size_t phase, uint64_t budget,
                        struct placement *out, struct subject_cost *cost)
 {
     struct subject *s = c->subject;
-    uint64_t written = subject_written(s, phase, NULL);
+    uint64_t written;
     struct place_request request = {
         .budget = budget,
         .chunk = strategy_chunk(c),
+        .apart = allocation_unit(c),
         .link = c->machine.link_rate,
         .in_place = c->machine.in_place_rate,
         .may_stream = way->may_stream,
@@ -187,7 +180,7 @@ static int place_phase(struct strategy_case *c, size_t phase, uint64_t budget,
     request.compute = cost->seconds;
     copy_pieces(pieces, c, phase, way);
     r = place_pieces(pieces, s->phases[phase].n, &request, out);
-    written += pinned_bytes(c);
+    written = allocation_written(c, phase) + pinned_bytes(c);
     if (!r && written > c->machine.device) {
         out->fits = false;
         out->short_by += written - c->machine.device;
@@ -203,7 +196,7 @@ static uint64_t budget_of(const struct strategy_case *c, size_t phase, const str
 {
     uint64_t bytes = less_u64(c->subject->phases[phase].bytes,
                               subject_pinned_in(c->subject, phase, PLACE_ON_DEVICE));
-    uint64_t room = less_u64(device_of(c), subject_written(c->subject, phase, NULL));
+    uint64_t room = less_u64(device_of(c), allocation_written(c, phase));
     uint64_t least = min_u64(max_u64(shared->ring, SLOTS_LEAST * strategy_chunk(c)), bytes);
     uint64_t beside = less_u64(device_of(c), total->written + total->placement.ring);
 
@@ -277,16 +270,20 @@ int phases_run(struct strategy_case *c, const struct phases_way *way, struct pla
     struct subject *s = c->subject;
     struct place_piece *pieces = calloc(s->n_pieces + 1, sizeof(*pieces));
     struct shared shared;
+    uint64_t small = 0;
     int r = pieces ? share_device(c, way, pieces, &shared) : -ENOMEM;
 
     *out = (struct phases_total){.fits = true, .computing_bound = "nothing"};
+    if (!r)
+        r = allocation_small(c, &small);
     if (!r)
         r = run_phase(c, s->main_phase, way, &shared, pieces, keep, out);
     for (size_t i = 0; !r && i < s->n_phases; i++)
         if (i != s->main_phase)
             r = run_phase(c, i, way, &shared, pieces, keep, out);
-    out->host =
-        less_u64(s->bytes - subject_pinned(s, PLACE_ON_DEVICE), less_u64(out->held, out->moved));
+    out->peak += small;
+    out->host = less_u64(allocation_paged(c), subject_pinned(s, PLACE_ON_DEVICE));
+    out->host = less_u64(out->host, less_u64(out->held, out->moved));
     free(pieces);
     return r;
 }

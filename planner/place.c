@@ -10,6 +10,10 @@
  * want more than half of it wait for their copies.
  *
  * Each of the three alone gets no slower with more memory, and neither does the fastest of them.
+ *
+ * Where every piece was allocated by itself the last chunk of each is its own, and partly nobody's.
+ * Room is then counted in what pieces take, and copies in what they are: residents, which lie
+ * evenly, hold the same part of both.
  */
 #include "planner/place.h"
 
@@ -32,44 +36,89 @@ enum {
 
 /* What is pinned to the host. */
 struct away {
+    uint64_t bytes; /* that it takes there */
     uint64_t streamed, longest;
-    uint64_t bytes, touched; /* of what is not streamed */
+    uint64_t touched; /* of what is not streamed */
 };
 
 /* What is summed up once. */
 struct sums {
-    uint64_t dense, sparse;
+    uint64_t dense, sparse;    /* what they take */
+    uint64_t copied;           /* what the dense are */
     struct spread_kind *kinds; /* of the dense */
+    uint64_t *copied_of;       /* each kind */
     uint32_t n_kinds;
     struct away away;
 };
 
-/* What is pinned to the host takes turns when it is dense, and else is read there. */
-static void sum_away(const struct place_piece *piece, bool may_stream, struct away *away)
+static uint64_t in_units(uint64_t bytes, uint64_t unit)
 {
-    if (piece->dense && may_stream) {
+    return (bytes + unit - 1) / unit * unit;
+}
+
+/* What a piece takes. */
+static uint64_t span_of(const struct place_piece *piece, const struct place_request *request)
+{
+    return request->apart ? in_units(piece->bytes, request->apart) : piece->bytes;
+}
+
+static void add_dense(struct sums *sums, uint64_t bytes, uint64_t span)
+{
+    uint32_t kind;
+
+    spread_add(sums->kinds, &sums->n_kinds, span, span);
+    for (kind = sums->n_kinds; sums->kinds[kind - 1].length != span; kind--)
+        ;
+    sums->copied_of[kind - 1] += bytes;
+    sums->copied += bytes;
+    sums->dense += span;
+}
+
+/* What is pinned to the host takes turns when it is dense, and else is read there. */
+static void add_away(struct away *away, const struct place_piece *piece,
+                     const struct place_request *request)
+{
+    away->bytes += span_of(piece, request);
+    if (piece->dense && request->may_stream) {
         away->streamed += piece->bytes;
         away->longest = max_u64(away->longest, piece->bytes);
     } else {
-        away->bytes += piece->bytes;
         away->touched += piece->touched;
     }
 }
 
-static struct sums sum(const struct place_piece *pieces, size_t n, bool may_stream)
+static int sums_init(struct sums *sums, const struct place_piece *pieces, size_t n,
+                     const struct place_request *request)
 {
-    struct sums sums = {.kinds = calloc(n + 1, sizeof(*sums.kinds))};
+    *sums = (struct sums){.kinds = calloc(n + 1, sizeof(*sums->kinds)),
+                          .copied_of = calloc(n + 1, sizeof(*sums->copied_of))};
+    if (!sums->kinds || !sums->copied_of)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t span = span_of(&pieces[i], request);
 
-    for (size_t i = 0; i < n && sums.kinds; i++) {
         if (pieces[i].pin == PLACE_ON_HOST)
-            sum_away(&pieces[i], may_stream, &sums.away);
-        if (pieces[i].pin)
+            add_away(&sums->away, &pieces[i], request);
+        if (pieces[i].pin || !span)
             continue;
-        *(pieces[i].dense ? &sums.dense : &sums.sparse) += pieces[i].bytes;
         if (pieces[i].dense)
-            spread_add(sums.kinds, &sums.n_kinds, pieces[i].bytes, pieces[i].bytes);
+            add_dense(sums, pieces[i].bytes, span);
+        else
+            sums->sparse += span;
     }
-    return sums;
+    return 0;
+}
+
+static void sums_fini(struct sums *sums)
+{
+    free(sums->kinds);
+    free(sums->copied_of);
+}
+
+/* Of so much that dense pieces take. */
+static uint64_t copied_of(const struct sums *sums, uint64_t span)
+{
+    return sums->dense ? (uint64_t)((unsigned __int128)span * sums->copied / sums->dense) : 0;
 }
 
 uint64_t place_least_ring(const struct place_request *request)
@@ -116,14 +165,15 @@ static bool is_of(const struct place_piece *piece, const struct share *share)
 
 /* Marks an even share of them as resident; returns their bytes. */
 static uint64_t spread(struct place_piece *pieces, size_t n, const struct share *share,
-                       uint64_t budget, struct spread_piece *scratch)
+                       const struct place_request *request, uint64_t budget,
+                       struct spread_piece *scratch)
 {
     uint32_t count = 0;
     uint64_t taken;
 
     for (size_t i = 0; i < n; i++)
         if (is_of(&pieces[i], share))
-            scratch[count++] = (struct spread_piece){.bytes = pieces[i].bytes};
+            scratch[count++] = (struct spread_piece){.bytes = span_of(&pieces[i], request)};
     taken = spread_residents(scratch, count, budget);
     count = 0;
     for (size_t i = 0; i < n; i++)
@@ -147,13 +197,14 @@ static double next_density(const struct place_piece *pieces, size_t n, double be
     return best;
 }
 
-static uint64_t bytes_of(const struct place_piece *pieces, size_t n, double density)
+static uint64_t bytes_of(const struct place_piece *pieces, size_t n, double density,
+                         const struct place_request *request)
 {
     uint64_t bytes = 0;
 
     for (size_t i = 0; i < n; i++)
         if (!pieces[i].pin && !pieces[i].dense && density_of(&pieces[i]) == density)
-            bytes += pieces[i].bytes;
+            bytes += span_of(&pieces[i], request);
     return bytes;
 }
 
@@ -165,21 +216,17 @@ struct split {
     uint64_t streamed; /* and what they are in whole chunks */
 };
 
-static uint64_t in_units(uint64_t bytes, uint64_t unit)
-{
-    return (bytes + unit - 1) / unit * unit;
-}
-
 /* At most `target` bytes of dense residents. Beside sparse pieces they are not rounded to chunks:
  * what a chunk more of one kind takes from the other would be a step back. */
 static struct split split_at(const struct place_request *request, const struct sums *sums,
                              uint64_t target)
 {
     uint64_t room = min_u64(min_u64(target, request->budget), sums->dense);
-    uint64_t unit = sums->sparse ? 1 : request->chunk;
+    uint64_t unit = sums->sparse && !request->apart ? 1 : request->chunk;
     struct split split = {.ring = ring_bytes(request, sums, room)};
 
     split.ring = min_u64(split.ring / unit * unit, request->budget);
+    unit = request->apart ? request->apart : unit;
     split.dense = split.held = min_u64(room, request->budget - split.ring);
     if (split.dense < sums->dense && request->may_stream) {
         split.away = sums->dense - split.dense;
@@ -188,13 +235,15 @@ static struct split split_at(const struct place_request *request, const struct s
         split.held = min_u64(split.held, request->budget - split.ring);
         split.dense = min_u64(sums->dense - min_u64(split.streamed, sums->dense), split.held);
     }
+    if (request->apart && request->may_stream)
+        split.streamed = copied_of(sums, sums->dense - split.dense);
     split.streamed += in_units(sums->away.streamed, request->chunk);
     split.sparse = request->cache ? request->budget - split.ring - split.dense : 0;
     return split;
 }
 
-/* What a launch on a buffer wants of the ring at once: chunks that it touches and that are away.
- * Buffers begin anywhere in a chunk, and residents lie evenly between others. */
+/* What a launch on a buffer wants of the ring at once: chunks that it touches and that are away,
+ * when residents lie evenly between others. */
 struct want {
     double mean;
     double away; /* part of its bytes that are away when that is more than the ring has */
@@ -212,6 +261,20 @@ static void want_of(double touched, double often, double stays, double slots, st
 
         want->away += away > slots ? share * away / touched : 0;
     }
+}
+
+/* Buffers begin anywhere in a chunk, but where each has its own. */
+static void want_of_kind(const struct place_request *request, double chunks, double stays,
+                         double slots, struct want *want)
+{
+    double cut = chunks - floor(chunks);
+
+    if (request->apart) {
+        want_of(ceil(chunks), 1, stays, slots, want);
+        return;
+    }
+    want_of(floor(chunks) + 1, 1 - cut, stays, slots, want);
+    want_of(floor(chunks) + 2, cut, stays, slots, want);
 }
 
 /* A ring that has room for what any launch wants, and for as much that arrives. */
@@ -241,27 +304,25 @@ static void reckon_ring(const struct place_request *request, const struct sums *
     for (uint32_t i = 0; i < sums->n_kinds; i++) {
         double length = (double)sums->kinds[i].length;
         double stays = fmax(0, 1 - (double)spread_away(&share, sums->kinds[i].length) / length);
-        double chunks = length / (double)request->chunk;
-        double bytes = (double)sums->kinds[i].bytes;
-        double cut = chunks - floor(chunks);
+        double bytes = (double)sums->copied_of[i];
         struct want want = {0};
 
-        want_of(floor(chunks) + 1, 1 - cut, stays, slots, &want);
-        want_of(floor(chunks) + 2, cut, stays, slots, &want);
+        want_of_kind(request, length / (double)request->chunk, stays, slots, &want);
         *out_in_place += bytes * want.away;
         if (want.mean > slots / 2)
-            *out_serial += bytes / (double)sums->dense * fmin(1, 2 - slots / want.mean);
+            *out_serial += bytes / (double)sums->copied * fmin(1, 2 - slots / want.mean);
     }
 }
 
 /* Sparse pieces, the densest first; *left of the device is left behind them. */
-static void reckon_sparse(const struct place_piece *pieces, size_t n, uint64_t *left,
+static void reckon_sparse(const struct place_piece *pieces, size_t n,
+                          const struct place_request *request, uint64_t *left,
                           struct placement *out)
 {
     double density = next_density(pieces, n, 2);
 
     for (; density >= 0; density = next_density(pieces, n, density)) {
-        uint64_t bytes = bytes_of(pieces, n, density);
+        uint64_t bytes = bytes_of(pieces, n, density, request);
         uint64_t stays = min_u64(bytes, *left);
 
         *left -= stays;
@@ -283,8 +344,8 @@ static struct placement reckon(const struct place_piece *pieces, size_t n,
     out.host = sums->dense - split->dense;
     out.streamed = split->streamed;
     out.in_place = sums->away.touched + (request->may_stream ? 0 : out.host);
-    out.host += sums->away.bytes + sums->away.streamed;
-    reckon_sparse(pieces, n, &left, &out);
+    out.host += sums->away.bytes;
+    reckon_sparse(pieces, n, request, &left, &out);
     reckon_ring(request, sums, split, &missed, &serial);
     out.in_place += (uint64_t)missed;
     if (sums->away.longest > split->ring)
@@ -292,6 +353,7 @@ static struct placement reckon(const struct place_piece *pieces, size_t n,
     copies = (double)out.streamed / request->link;
     reads = (double)out.in_place / request->in_place;
     out.held = split->held + out.device - split->dense + out.ring;
+    out.held -= request->apart ? out.held % request->apart : 0;
     out.seconds = fmax(copies, request->compute) + reads +
                   (NOT_HIDDEN + (1 - NOT_HIDDEN) * serial) * fmin(copies, request->compute);
     return out;
@@ -306,13 +368,12 @@ static void mark(struct place_piece *pieces, size_t n, const struct place_reques
 
     for (size_t i = 0; i < n; i++)
         pieces[i].tier = pieces[i].dense && request->may_stream ? PLACE_STREAM : PLACE_INPLACE;
-    spread(pieces, n, &(struct share){.dense = true}, split->dense, scratch);
-    for (size_t i = 0; i < n; i++)
-        if (pieces[i].pin == PLACE_ON_DEVICE)
-            pieces[i].tier = PLACE_DEVICE;
+    spread(pieces, n, &(struct share){.dense = true}, request, split->dense, scratch);
     for (; density >= 0; density = next_density(pieces, n, density))
-        left -= spread(pieces, n, &(struct share){.density = density}, left, scratch);
+        left -= spread(pieces, n, &(struct share){.density = density}, request, left, scratch);
     for (size_t i = 0; i < n; i++) {
+        if (!pieces[i].bytes || pieces[i].pin == PLACE_ON_DEVICE)
+            pieces[i].tier = PLACE_DEVICE;
         out->n_dense += pieces[i].dense;
         out->n_streamed += pieces[i].tier == PLACE_STREAM;
     }
@@ -359,22 +420,23 @@ int place_pieces(struct place_piece *pieces, size_t n, const struct place_reques
                  struct placement *out)
 {
     struct spread_piece *scratch = calloc(n ? n : 1, sizeof(*scratch));
-    struct sums sums = sum(pieces, n, request->may_stream);
-    bool streams = sums.dense > request->budget || sums.away.streamed;
-    uint64_t least =
-        streams && request->may_stream ? max_u64(place_least_ring(request), request->ring) : 0;
     struct split split;
+    struct sums sums;
+    uint64_t least = 0;
+    int r = sums_init(&sums, pieces, n, request);
 
-    if (!scratch || !sums.kinds) {
-        free(sums.kinds);
+    if (r || !scratch) {
+        sums_fini(&sums);
         free(scratch);
         return -ENOMEM;
     }
+    if ((sums.dense > request->budget || sums.away.streamed) && request->may_stream)
+        least = max_u64(place_least_ring(request), request->ring);
     split = choose(pieces, n, request, &sums, out);
     mark(pieces, n, request, &split, scratch, out);
     out->fits = request->budget >= least;
     out->short_by = out->fits ? 0 : least - request->budget;
-    free(sums.kinds);
+    sums_fini(&sums);
     free(scratch);
     return 0;
 }

@@ -33,7 +33,7 @@ enum place_pin {
 
 /* In order of execution. */
 struct place_piece {
-    uint64_t bytes;
+    uint64_t bytes;   /* 0: it is not paged, and stays */
     uint64_t touched; /* bytes read of it in a pass; `bytes` for dense pieces */
     bool dense;
     bool expert; /* stacked experts: may also be treated as dense */
@@ -45,6 +45,7 @@ struct place_piece {
 struct place_request {
     uint64_t budget; /* device bytes for weights and ring */
     uint64_t chunk;  /* bytes that move together */
+    uint64_t apart;  /* every piece takes a multiple of it for itself; 0: they lie side by side */
     double compute;  /* seconds of a pass that reads nothing but device memory */
     double link;     /* bytes per second */
     double in_place;
@@ -56,8 +57,8 @@ struct place_request {
 };
 
 /* Without pieces that are pinned to the device. Bytes are what the shim will have where: it moves
- * chunks, and does not care for the borders of tensors. Pieces that are marked as resident are
- * whole, and together never more. */
+ * chunks, and does not care for the borders of tensors, but where each was allocated by itself.
+ * Pieces that are marked as resident are whole, and together never more. */
 struct placement {
     bool fits;         /* the ring, and what cannot be away */
     uint64_t short_by; /* if not: bytes of device memory that are missing */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "planner/allocation.h"
 #include "planner/engine.h"
 #include "planner/phases.h"
 #include "runtime/util.h"
@@ -149,12 +150,14 @@ static int judge_resident(const struct row *row, struct strategy_case *c,
                           struct strategy_result *out)
 {
     uint64_t error = 0;
-    uint64_t need = c->subject->bytes + most_written(c->subject, &error);
+    uint64_t need = allocation_paged(c) + most_written(c->subject, &error);
+    uint64_t small;
+    int r = allocation_small(c, &small);
 
-    if (subject_pinned(c->subject, PLACE_ON_HOST))
-        return 0;
+    if (r || subject_pinned(c->subject, PLACE_ON_HOST))
+        return r;
     out->applies = out->fits = true;
-    out->peak = c->machine.driver + need;
+    out->peak = c->machine.driver + small + need;
     out->peak_error = c->machine.driver_error + error;
     set_seconds(c, compute_all(c, &out->bound), out);
     snprintf(out->why, sizeof(out->why), "nothing has to be moved");

@@ -25,7 +25,8 @@ struct strategy_case {
     struct machine machine;
     struct subject *subject;
     const struct engine_row *engine; /* NULL: not known */
-    uint64_t chunk;                  /* VRAMSHIM_CHUNK, which small budgets shrink */
+    uint64_t chunk, small;           /* VRAMSHIM_CHUNK and _SMALL, which small budgets shrink */
+    bool apart;                      /* the program allocates every tensor by itself */
     bool no_quantize;
     const char *asked; /* the name of the only one to be used; NULL: any */
 };

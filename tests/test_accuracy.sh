@@ -8,8 +8,8 @@
 # --short: without the programs, where running one takes long. BENCH: the pipeline of tests/bench as well,
 # which takes minutes.
 #
-# One run on a card that is large enough gives the planner the time of a pass; one under the library
-# what the program has beside that is not paged. Everything else is predicted.
+# One run on a card that is large enough gives the planner the time of a pass; the first one under the
+# library what the program has beside that is not paged. Everything else is predicted.
 . "$(dirname "$0")/tap.sh"
 
 short=
@@ -61,33 +61,33 @@ s = next(s for s in r['strategies'] if s['name'] == 'stream')
 print($1)" <"$scratch/predicted"
 }
 predict() {
-    "$plan" "$model" --json --gpu "RTX 3060" --link gen3x16 --ram 4GiB --vram "$budget" \
+    apart=
+    [ "$program" != encoder ] || apart=--apart
+    # shellcheck disable=SC2086
+    "$plan" "$model" $apart --json --gpu "RTX 3060" --link gen3x16 --ram 4GiB --vram "$budget" \
         --driver "$beside" --cache 16KiB --buffers 64KiB --ubatch 64 --pass "$alone" \
         >"$scratch/predicted"
     answer "$1"
 }
 near() { awk "BEGIN { d = $1 / $2 - 1; exit !(d <= $3 && d >= -$3) }" </dev/null; }
 
-# judge PROGRAM MODEL FEW MANY TENTHS TENTHS...: W/B, of which a run with the first is learned from:
-# what the program has beside the whole chunks of its budget.
+# judge PROGRAM MODEL FEW MANY TENTHS...: W/B, of which a run with the first is learned from: what the
+# program has beside what is predicted.
 judge() {
     program=$1 model=$scratch/$1.gguf few=$3 many=$4
     python3 "$MESON_SOURCE_ROOT/tests/reference/make_random_gguf.py" "$2" "$model"
     bytes=$("$plan" "$model" --json --vram 1GiB --link gen3x16 |
         python3 -c "import json, sys; print(json.load(sys.stdin)['model']['bytes'])")
-    ns=$(pass 8 16 1GiB)
+    ns=$(pass "$((few / 2))" "$((few / 2 + 2))" 1GiB)
     alone=$(awk "BEGIN { printf \"%.9f\", $ns / 1e9 }" </dev/null)
-    budget=$(((bytes * 10 / $5) >> 20))MiB
-    run "$few" "$budget"
-    chunk=$(sed -n 's/.* chunk \([0-9]*\) MiB$/\1/p' "$scratch/said")
-    beside=$(($(stat device_most) - (${budget%MiB} / chunk * chunk << 20)))
-    [ "$beside" -gt 0 ] || beside=0
-    shift 5
+    beside=
+    shift 4
     for ratio; do
         budget=$(((bytes * 10 / ratio) >> 20))MiB
         ns=$(pass "$few" "$many" "$budget")
         took=$(awk "BEGIN { printf \"%.9f\", $ns / 1e9 }" </dev/null)
         peak=$(stat device_most)
+        [ "$beside" ] || beside=$(beside=0 && predict "max(0, $peak - s['peak_device_bytes'])")
         p=$(predict "s['peak_device_bytes']")
         t=$(predict "(s['pass_seconds']['low'] + s['pass_seconds']['high']) / 2")
         ok "$program, W/B $ratio tenths: peak $p of $peak" near "$p" "$peak" 0.02
@@ -154,7 +154,7 @@ if [ "$short" ]; then
     skip "generate and encoder" "they take long here, and their figures are those of the gcc build"
 else
     judge generate llama 16 28 15 11 20 40
-    judge encoder bert 10 16 20 15
+    judge encoder bert 7 8 20 11 15 40
 fi
 [ -z "$bench" ] || judge_pipeline
 finish

@@ -34,6 +34,7 @@ static struct place_request throw_request(void)
     return (struct place_request){
         .budget = dice(2 * GIB),
         .chunk = (1 + dice(8)) * 2 * MIB,
+        .apart = dice(2) * 2 * MIB,
         .compute = (double)dice(1000) * 1e-4,
         .link = (double)(1 + dice(50)) * 1e9,
         .in_place = (double)(1 + dice(30)) * 1e9,
@@ -43,12 +44,18 @@ static struct place_request throw_request(void)
     };
 }
 
-static uint64_t bytes_of(const struct place_piece *pieces, size_t n)
+static uint64_t taken_by(const struct place_piece *piece, const struct place_request *request)
+{
+    return request->apart ? align_up(piece->bytes, request->apart) : piece->bytes;
+}
+
+static uint64_t bytes_of(const struct place_piece *pieces, size_t n,
+                         const struct place_request *request)
 {
     uint64_t bytes = 0;
 
     for (size_t i = 0; i < n; i++)
-        bytes += pieces[i].bytes;
+        bytes += taken_by(&pieces[i], request);
     return bytes;
 }
 
@@ -63,10 +70,11 @@ Test(place, never_exceeds_the_budget)
 
         cr_assert_eq(place_pieces(pieces, n, &request, &placement), 0);
         for (size_t i = 0; i < n; i++)
-            device += pieces[i].tier == PLACE_DEVICE ? pieces[i].bytes : 0;
+            device += pieces[i].tier == PLACE_DEVICE ? taken_by(&pieces[i], &request) : 0;
         cr_assert_leq(device, placement.device, "round %d", round);
         cr_assert_leq(placement.device + placement.ring, request.budget, "round %d", round);
-        cr_assert_eq(placement.device + placement.host, bytes_of(pieces, n), "round %d", round);
+        cr_assert_eq(placement.device + placement.host, bytes_of(pieces, n, &request), "round %d",
+                     round);
     }
 }
 
@@ -116,7 +124,7 @@ Test(place, leaves_everything_on_a_device_that_holds_it)
 
         request.cache = true;
         request.all_away = false;
-        request.budget = bytes_of(pieces, n) + dice(2) * dice(GIB);
+        request.budget = bytes_of(pieces, n, &request) + dice(2) * dice(GIB);
         cr_assert_eq(place_pieces(pieces, n, &request, &placement), 0);
         cr_assert_eq(placement.host, 0, "round %d", round);
         cr_assert_eq(placement.ring, 0, "round %d", round);
@@ -179,4 +187,47 @@ Test(place, says_how_much_the_ring_lacks)
     cr_assert_eq(place_pieces(&piece, 1, &request, &placement), 0);
     cr_expect_not(placement.fits);
     cr_expect_eq(placement.short_by, MIB);
+}
+
+Test(place, counts_room_in_what_pieces_take_and_copies_in_what_they_are)
+{
+    struct place_piece pieces[20];
+    struct place_request request = {.budget = 23 * MIB,
+                                    .chunk = 2 * MIB,
+                                    .apart = 2 * MIB,
+                                    .link = 1e9,
+                                    .in_place = 1e9,
+                                    .may_stream = true,
+                                    .cache = true};
+    struct placement placement;
+
+    for (size_t i = 0; i < ARRAY_SIZE(pieces); i++)
+        pieces[i] = (struct place_piece){MIB / 2, MIB / 2, .dense = true};
+    cr_assert_eq(place_pieces(pieces, ARRAY_SIZE(pieces), &request, &placement), 0);
+    cr_expect_eq(placement.held, 22 * MIB, "all whole chunks of the budget are used");
+    cr_expect_eq(placement.ring, 4 * MIB);
+    cr_expect_eq(placement.streamed, 11 * MIB / 2, "of the 11 that are not among the 9");
+    request.apart = 0;
+    cr_assert_eq(place_pieces(pieces, ARRAY_SIZE(pieces), &request, &placement), 0);
+    cr_expect_eq(placement.held, 10 * MIB, "side by side all have room");
+    cr_expect_eq(placement.streamed, 0);
+}
+
+Test(place, leaves_what_is_not_paged_where_it_is)
+{
+    struct place_piece pieces[] = {
+        {.bytes = 0, .dense = true},
+        {64 * MIB, 64 * MIB, .dense = true},
+    };
+    struct place_request request = {.budget = 8 * MIB,
+                                    .chunk = 2 * MIB,
+                                    .apart = 2 * MIB,
+                                    .link = 1e9,
+                                    .in_place = 1e9,
+                                    .may_stream = true};
+    struct placement placement;
+
+    cr_assert_eq(place_pieces(pieces, ARRAY_SIZE(pieces), &request, &placement), 0);
+    cr_expect_eq(pieces[0].tier, PLACE_DEVICE);
+    cr_expect_eq(pieces[1].tier, PLACE_STREAM);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "planner/allocation.h"
 #include "planner/change.h"
 #include "planner/stay.h"
 #include "planner/strategy.h"
@@ -362,4 +363,42 @@ Test(strategy, puts_nothing_into_host_memory_that_is_the_devices_own)
         subject_fini(&subject);
     }
     cr_expect_gt(n_changes, ROUNDS);
+}
+
+Test(strategy, counts_what_allocations_are_rounded_to_when_tensors_are_apart)
+{
+    static const uint64_t kib[] = {576, 576, 576, 320, 576, 100, 1500, 900, 5000};
+    struct place_piece pieces[ARRAY_SIZE(kib)];
+    struct subject apart = {.pieces = pieces, .n_pieces = ARRAY_SIZE(kib)};
+    struct strategy_case c = {.machine.device = 60 * MIB,
+                              .subject = &apart,
+                              .chunk = 16 * MIB,
+                              .small = MIB,
+                              .apart = true};
+    uint64_t bytes;
+
+    for (size_t i = 0; i < ARRAY_SIZE(kib); i++) {
+        pieces[i] = (struct place_piece){.bytes = kib[i] * KIB, .dense = true};
+        apart.bytes += pieces[i].bytes;
+    }
+    cr_expect_eq(strategy_chunk(&c), 2 * MIB);
+    cr_expect_eq(allocation_unit(&c), 2 * MIB);
+    cr_assert_eq(allocation_small(&c, &bytes), 0);
+    cr_expect_eq(bytes, 4 * MIB, "three and what fits behind them share a page, the rest another");
+    cr_expect_eq(allocation_paged(&c), 8 * MIB, "960 KiB and more are a sixty-fourth");
+    c.apart = false;
+    cr_assert_eq(allocation_small(&c, &bytes), 0);
+    cr_expect_eq(bytes, 0);
+    cr_expect_eq(allocation_paged(&c), apart.bytes);
+}
+
+Test(strategy, takes_no_room_for_what_is_written_when_the_driver_keeps_it)
+{
+    struct subject writes = {.n_phases = 1, .phases[0].compute.bytes = MIB / 2};
+    struct strategy_case c = {
+        .machine.device = 256 * MIB, .subject = &writes, .chunk = 16 * MIB, .small = MIB};
+
+    cr_expect_eq(allocation_written(&c, 0), 0);
+    writes.phases[0].compute.bytes = 2 * MIB;
+    cr_expect_eq(allocation_written(&c, 0), 2 * MIB);
 }
