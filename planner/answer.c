@@ -103,13 +103,19 @@ static void print_demand(const struct answer *a, FILE *out)
     const struct demand *d = &s->demand;
     struct term weights = {s->bytes, 0};
     struct term driver = {a->given->machine.driver, a->given->machine.driver_error};
-    char note[64] = "";
+    char note[96] = "", used[48] = "";
 
     fputs("\nNeeds\n", out);
+    if (s->expert_bytes && a->arch->n_experts_used < a->arch->n_experts)
+        snprintf(used, sizeof(used), ", %.2f of them for a token", s->touched_numbers / 1e9);
     if (s->parameters)
-        snprintf(note, sizeof(note), "%.2f billion parameters", (double)s->parameters / 1e9);
+        snprintf(note, sizeof(note), "%.2f billion parameters%s", (double)s->parameters / 1e9,
+                 used);
     print_term("weights", &weights, note, out);
     snprintf(note, sizeof(note), "%" PRIu64 " tokens, %s", d->context, s->work.keys->name);
+    if (a->arch->context && d->context > a->arch->context)
+        snprintf(note, sizeof(note), "%" PRIu64 " tokens, %s; the model was made for %" PRIu64,
+                 d->context, s->work.keys->name, (uint64_t)a->arch->context);
     print_phases(s, out);
     print_doubt(a->arch, s, out);
     print_term("cache", &d->cache, s->measured.cache ? "as measured" : note, out);
@@ -138,6 +144,9 @@ static void print_budget(const struct machine *m, FILE *out)
             : m->what_if  ? ", as in the table"
             : m->measured ? ", measured"
                           : "");
+    if (m->n_cards > 1)
+        fprintf(out, "               the first of %u; CUDA_VISIBLE_DEVICES=1 asks for the next\n",
+                m->n_cards);
     fprintf(out, "  device       %12s", text_size(m->device, device));
     if (m->memory)
         fprintf(out, "  of %s", text_size(m->memory, memory));

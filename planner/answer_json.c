@@ -116,6 +116,7 @@ static json_t *model_json(const struct answer *a)
     json_object_set_new(model, "inputs", parts_json(a));
     json_object_set_new(model, "known", json_boolean(s->demand.cache_known));
     json_object_set_new(model, "parameters", json_integer((json_int_t)s->parameters));
+    json_object_set_new(model, "active_parameters", json_integer((json_int_t)s->touched_numbers));
     json_object_set_new(model, "expert_bytes", json_integer((json_int_t)s->expert_bytes));
     json_object_set_new(model, "demand", demand_json(a));
     return model;

@@ -261,6 +261,7 @@ static void take_present_card(struct machine *m)
     m->unified = probe.unified;
     if (probe.capability)
         m->capability = probe.capability;
+    m->n_cards = probe.n_cards;
     m->memory = probe.total;
     m->free = probe.free;
     m->has_card = m->measured = true;

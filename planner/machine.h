@@ -32,8 +32,9 @@ struct machine_request {
 
 struct machine {
     bool has_card;
-    bool measured; /* the card is here, and its free memory was asked for */
-    bool profiled; /* rates are those that vramshim bench measured */
+    unsigned int n_cards; /* here; 0: not asked */
+    bool measured;        /* the card is here, and its free memory was asked for */
+    bool profiled;        /* rates are those that vramshim bench measured */
     bool unified;
     bool without;            /* a machine without any was asked for */
     bool what_if;            /* a card or link was given: no figure of this machine counts */

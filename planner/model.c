@@ -7,6 +7,7 @@
  */
 #include "planner/model.h"
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,7 @@ static const struct rule {
     enum role role;
 } rules[] = {
     {"_exps", false, ROLE_EXPERTS},
+    {"_chexps", false, ROLE_EXPERTS},
     {".experts.", false, ROLE_EXPERTS},
     {"norm", false, ROLE_NORM},
     {"embd", false, ROLE_EMBEDDING},
@@ -74,8 +76,25 @@ static bool matches(const struct rule *rule, struct text name)
     return rule->at_start ? text_begins(name, rule->part) : text_has(name, rule->part);
 }
 
+/* As GGUF files had experts before they were stacked: blk.0.ffn_up.7.weight */
+static bool is_single_expert(struct text name)
+{
+    static const char *const parts[] = {".ffn_gate.", ".ffn_up.", ".ffn_down."};
+
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        const char *at =
+            name.size ? memmem(name.data, name.size, parts[i], strlen(parts[i])) : NULL;
+
+        if (at && at + strlen(parts[i]) < name.data + name.size)
+            return isdigit((unsigned char)at[strlen(parts[i])]);
+    }
+    return false;
+}
+
 enum role role_of(struct text name)
 {
+    if (is_single_expert(name))
+        return ROLE_EXPERTS;
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
         if (matches(&rules[i], name))
             return rules[i].role;

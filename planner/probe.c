@@ -50,6 +50,14 @@ static CUresult ask(const struct driver *drv, CUdevice device, struct probe *out
     return result;
 }
 
+static unsigned int count_cards(void *library)
+{
+    CUresult (*count)(int *) = (CUresult(*)(int *))dlsym(library, "cuDeviceGetCount");
+    int n = 0;
+
+    return count && count(&n) == CUDA_SUCCESS && n > 0 ? (unsigned int)n : 0;
+}
+
 static CUresult describe(const struct driver *drv, void *library, struct probe *out)
 {
     CUresult (*name_of)(char *, int, CUdevice) =
@@ -66,6 +74,7 @@ static CUresult describe(const struct driver *drv, void *library, struct probe *
         result = get(&device, 0);
     if (result != CUDA_SUCCESS)
         return result;
+    out->n_cards = count_cards(library);
     if (name_of)
         (void)name_of(out->name, sizeof(out->name), device);
     if (bus_of && bus_of(bus_id, sizeof(bus_id), device) == CUDA_SUCCESS)

@@ -9,6 +9,7 @@
 
 struct probe {
     char name[96];
+    unsigned int n_cards;              /* of which this is the first */
     uint64_t total, free;              /* bytes; free as a context of our own sees it */
     bool unified;                      /* its memory is the host's */
     unsigned int capability;           /* 86 is 8.6; 0: not known */

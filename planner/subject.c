@@ -437,6 +437,18 @@ static double positions(const struct subject *s, size_t phase)
     return subject_tokens(s);
 }
 
+/* Of experts that are tensors each, those that are chosen are computed; a stack is at once. */
+static double launches(const struct subject *s, size_t piece)
+{
+    const struct place_piece *p = &s->pieces[piece];
+
+    if (!p->touched)
+        return 0;
+    if (p->expert && s->tensors && s->tensors[piece]->n_dims < 3)
+        return LAUNCHES * (double)p->touched / (double)p->bytes;
+    return LAUNCHES;
+}
+
 struct subject_cost subject_cost(const struct subject *s, size_t phase, double device_rate,
                                  double flops, double launch)
 {
@@ -449,7 +461,7 @@ struct subject_cost subject_cost(const struct subject *s, size_t phase, double d
         return cost;
     for (size_t i = p->first; i < p->first + p->n; i++) {
         bytes += (double)s->pieces[i].touched;
-        launching += s->pieces[i].touched ? LAUNCHES * launch : 0;
+        launching += launches(s, i) * launch;
     }
     reading = bytes / device_rate;
     computing = 2 * p->numbers * positions(s, phase) / (flops * FLOPS_SHARE);

@@ -90,10 +90,18 @@ def check_layers(tap, name, path):
 
 def check_claims(tap, name):
     """What planners have said of these models, and is not so."""
-    model = tap.report["model"]
+    report, model = tap.report, tap.report["model"]
     if name == "Mistral-7B-v0.3":
+        make_model.BLOCKS[12] = (256, 144)
+        make_model.write(os.path.join(tap.folder, "4bit"), name, 12)
         tap.equal("seed 002: Mistral 7B in 16 bits is 14.5 GB, not 28", round(model["bytes"] / 1e9, 1),
                   14.5)
+        for device, ram in (("6GiB", "6GiB"), ("4GiB", "4GiB")):
+            small = tap.answer("4bit", "--gpu", "RTX 3060", "--vram", device, "--ram", ram)["strategies"]
+            best = next(s for s in small if s["name"] == tap.report["recommended"])
+            tap.ok(f"seed 002: in 4 bits, {device} are more than it takes of both memories",
+                   best["peak_device_bytes"] + best["host_bytes"] < 6.2e9 and best["host_bytes"] < 1.5e9, best)
+        tap.report = report
         tap.ok("seed 002: in 4 bits it is 4.1 GB, not 12", "a file of 4.08 GB instead of 14.50 GB" in
                tap.strategy("int4")["why"], tap.strategy("int4"))
     if name != "Nemotron-3-Super":
@@ -101,6 +109,8 @@ def check_claims(tap, name):
     tap.equal("seed 000: 120 billion parameters are 241 GB, not 120", round(model["bytes"] / 1e9), 241)
     tap.equal("seed 000: experts are 93 % of it, not 70",
               round(100 * model["expert_bytes"] / model["bytes"]), 93)
+    tap.equal("seed 000: 22 of 512 experts make 12.23 billion active, not 8 of 128 12",
+              round(model["active_parameters"] / 1e9, 2), 12.23)
     tap.equal("seed 000: the state is 165 MiB, and not what sets the least size",
               round(model["demand"]["state"]["bytes"] / 2 ** 20), 165)
     tap.equal("seed 000: a token keeps 8 KiB", model["demand"]["cache"]["bytes"] // 8192, 8192)

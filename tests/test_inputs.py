@@ -9,7 +9,8 @@ import os
 import sys
 import tempfile
 
-from formats import Run, Tap, entry, gguf, safetensors, string, tensor, u32, weights, write_files
+from formats import (Run, Tap, entry, gguf, safetensors, sparse, string, tensor, u32, weights,
+                     write_files)
 from test_bad_inputs import CONFIG, FIRST, SECOND, llama, part
 
 MACHINE = ("--gpu", "RTX 3060", "--ram", "64GiB")
@@ -73,6 +74,11 @@ FILES = {
     "xl/text_encoder_2/model.safetensors": weights(x=(4,)),
     "xl/vae/diffusion_pytorch_model.safetensors": weights(x=(4,)),
     "7": llama(),
+    "stacked.gguf": None, "single.gguf": None,
+    "total/config.json": CONFIG,
+    "total/model.safetensors.index.json":
+        '{"metadata":{"total_size":9},"weight_map":{"x":"a.safetensors"}}',
+    "total/a.safetensors": weights(x=(8,)),
     "packed.safetensors": safetensors({
         "a.qweight": {"dtype": "I32", "shape": [4], "data_offsets": [0, 16]},
         "a.scales": {"dtype": "F16", "shape": [8], "data_offsets": [16, 32]},
@@ -107,6 +113,8 @@ ROWS = (
      lambda r: (r["format"], r["inputs"][0]["file"], len(r["inputs"])), ("GGUF", "gg/model.gguf", 1)),
     ("of a download cache the current revision is taken", ["cache"],
      lambda r: (r["bytes"], r["architecture"]), (16, "llama")),
+    ("an index that says another size than there is is not believed", ["total"],
+     lambda r: (r["bytes"], r["note"]), (16, "the index's total_size is 9; its tensors have 16 bytes")),
     ("a folder may end in a slash", ["hf/"], lambda r: r["parameters"], 10496),
     ("a file may be called like a number", ["7"], lambda r: r["architecture"], "llama"),
     ("numbers of packed types are counted, scales are not", ["packed.safetensors"],
@@ -154,6 +162,7 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         folder = os.path.join(scratch, "files")
         os.mkdir(folder)
+        FILES["stacked.gguf"], FILES["single.gguf"] = mixture(True), mixture(False)
         write_files(folder, FILES)
 
         def ask(*arguments):
@@ -176,7 +185,32 @@ def main():
     tap.finish()
 
 
+MOE = {"expert_count": 64, "expert_used_count": 2}
+
+
+def mixture(stacked):
+    """64 experts of 2 MiB in each of two layers, as one tensor or as tensors of their own."""
+    tensors, offset = [], 0
+    for layer in range(2):
+        for name in (["ffn_up_exps"] if stacked else [f"ffn_up.{i}" for i in range(64)]):
+            dims = (1024, 512, 64) if stacked else (1024, 512)
+            tensors.append(tensor(f"blk.{layer}.{name}.weight", dims, 0, offset))
+            offset += 4 * 1024 * 512 * (64 if stacked else 1)
+    head = llama(tensors, b"", **MOE)
+    return sparse(head, len(head) + offset)
+
+
+def check_mixture(tap, ask):
+    seconds = []
+    for file in ("stacked.gguf", "single.gguf"):
+        report = ask(file, "--driver", "0", "--buffers", "1")[1]
+        seconds.append(next(s["pass_seconds"]["high"] for s in report["strategies"] if s["name"] == "resident"))
+        tap.ok(f"{file}: all are experts", report["model"]["expert_bytes"] == 2 * 64 * 2 ** 21, report["model"])
+    tap.ok("experts that are tensors each take about as long as a stack", seconds[1] < 1.5 * seconds[0], seconds)
+
+
 def check_more(tap, ask):
+    check_mixture(tap, ask)
     alone, draft = ask("model.gguf")[1], ask("model.gguf", "gg/model.gguf")[1]
     cache = [report["model"]["demand"]["cache"]["bytes"] for report in (alone, draft)]
     tap.ok("a draft has a cache of its own", cache[1] == 2 * cache[0] > 0, cache)

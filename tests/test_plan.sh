@@ -159,6 +159,35 @@ ok "in llama.cpp alone" test "$(grep -c 'KB27\|KB12' "$scratch/out")" -eq 0
 expect 0 "$plan" "$layers" --gpu GB10
 ok "memory that is the host's too is said once" test "$(printf '%s\n' "$out" | grep -c 'gains nothing')" -eq 1
 
+# What a model was made for.
+python3 "$make" "$scratch/llama.gguf" general.architecture=llama llama.block_count=1 llama.embedding_length=64 \
+    llama.context_length=128 llama.attention.head_count=1 blk.0.attn_q.weight:1:64,64
+expect 0 "$plan" "$scratch/llama.gguf" --vram 1GiB --link gen4x16 --ctx 129
+ok "more tokens than a model was made for are said" prints "129 tokens, f16; the model was made for 128"
+expect 0 "$plan" "$scratch/llama.gguf" --vram 1GiB --link gen4x16 --ctx 128
+ok "as many are not" sh -c '! grep -q "was made for" "$1"' sh "$scratch/out"
+
+# Advice that changes numbers, and what has no part in it.
+expect 0 "$plan" 40GB --vram 8GiB --link gen4x16 --ram 64GiB --compare
+ok "a size has no bits to advise on" sh -c '! grep -qE "^ . (fp8|int4)" "$1"' sh "$scratch/out"
+expect 0 "$plan" 20Bparams@bf16 --gpu h200 --vram 8GiB --ram 64GiB --compare
+ok "8 bits are half the file" prints "a file of 20.00 GB instead of 40.00 GB"
+ok "and 4.5 that much of it" prints "a file of 11.25 GB instead of 40.00 GB"
+cp "$scratch/out" "$scratch/advised"
+expect 0 "$plan" 20Bparams@bf16 --gpu h200 --vram 8GiB --ram 64GiB --compare --no-quantize
+cp "$scratch/out" "$scratch/out2"
+ok "without such advice nothing else is different" sh -c \
+    'grep -vE "^ *(. )?(fp8|int4|kv-q8_0) " "$1" | cmp - "$2"' sh "$scratch/advised" "$scratch/out"
+expect 0 env LC_ALL=de_DE.UTF-8 "$plan" 20Bparams@bf16 --gpu h200 --vram 8GiB --ram 64GiB --compare --no-quantize
+ok "it says the same twice, whatever the language" cmp "$scratch/out" "$scratch/out2"
+
+# What neither memory has room for.
+expect 0 "$plan" 20Bparams@bf16 --vram 8GiB --link gen4x16 --ram 16GiB --disk 40GB --disk-rate 2GB/s
+ok "a disk takes it" prints " > spill "
+ok "and how much it may take is said" prints "disk             37.3 GiB  for what fits neither"
+expect 1 "$plan" 20Bparams@bf16 --vram 8GiB --link gen4x16 --ram 16GiB --disk 1GB --compare
+ok "one that is too small says what would do" prints "GiB of disk space too few; fits with --disk"
+
 # A mixture of experts of which there is no file.
 expect 0 "$plan" --moe 120.67B 12.77B 512 22 --gpu h200 --ram 512GiB --json
 ok "parameters are counted, not weighed" gives "r['model']['bytes']" 241340000000
@@ -277,6 +306,13 @@ if [ -e "$MESON_BUILD_ROOT/tests/sim/libcuda.so.1" ]; then
         VRAMSHIM_PROFILE="$scratch/measured.profile" "$plan" "$model" --explain
     ok "another card's is not" prints "link 25.0"
     ok "the driver says what a card computes in" prints "(compute capability 8.9)"
+    expect 0 env LD_LIBRARY_PATH="$MESON_BUILD_ROOT/tests/sim" SIM_DEVICES=2 "$plan" "$model"
+    ok "of several cards the first is taken, and that is said" prints "the first of 2; CUDA_VISIBLE_DEVICES=1"
+    sed 's/^name.*/name NVIDIA GeForce RTX 3060 Ti/' "$MESON_SOURCE_ROOT/tests/sim/profiles/rtx3060.profile" \
+        >"$scratch/other.profile"
+    expect 0 env LD_LIBRARY_PATH="$MESON_BUILD_ROOT/tests/sim" SIM_PROFILE="$scratch/other.profile" "$plan" "$model" \
+        --explain
+    ok "a card that is not in the table has no other one's rates" prints "device memory 500 GB/s"
 else
     skip "this machine's own profile" "the simulated driver is not built"
 fi
@@ -440,10 +476,10 @@ ok "what is pinned to the device is not spread" \
     test "$(grep -c ' device 2097152 .* pinned$' "$scratch/pinned")" = 4
 expect 1 on_layers 16MiB --ram 1GiB --pin blk=device
 ok "what does not fit so has its shortage, and a change" \
-    prints "Pinned so nothing fits; resident is short of 32.1 MiB"
-ok "and is told that it fits otherwise" prints "and fits with --vram 49MiB, or without --pin"
+    prints "Pinned so nothing fits; stream is short of 32.0 MiB"
+ok "and is told that it fits otherwise" prints "and fits with --vram 48MiB, or without --pin"
 expect 1 on_layers 16MiB --ram 1GiB --pin blk=device --check
-ok "so says the check" has "$out" "no: resident is short of"
+ok "so says the check" has "$out" "no: stream is short of"
 expect 0 on_layers 16MiB --ram 1GiB --pin blk.2=host --json
 ok "JSON says what is pinned" gives "r['strategies'][0]['why'].startswith('blk.2 pinned to the host; ')" \
     True
