@@ -5,6 +5,7 @@
 
 #include "planner/model.h"
 #include "planner/order.h"
+#include "planner/rank.h"
 #include "planner/subject.h"
 #include "runtime/util.h"
 
@@ -230,6 +231,55 @@ Test(plan, finds_the_blocks_of_image_models_and_their_order)
                              image_models[k].model, subject.tensors[i]->name.data, names[i]);
         subject_fini(&subject);
     }
+}
+
+/* Of one block, in the order in which it is read. */
+static const char *const blocks[][16] = {
+    {"blk.0.attn_norm.weight", "blk.0.attn_q.weight", "blk.0.attn_k.weight", "blk.0.attn_v.weight",
+     "blk.0.attn_output.weight", "blk.0.ffn_norm.weight", "blk.0.ffn_gate.weight",
+     "blk.0.ffn_up.weight", "blk.0.ffn_down.weight"},
+    {"model.layers.0.input_layernorm.weight", "model.layers.0.self_attn.q_proj.weight",
+     "model.layers.0.self_attn.k_proj.weight", "model.layers.0.self_attn.v_proj.weight",
+     "model.layers.0.self_attn.q_norm.weight", "model.layers.0.self_attn.o_proj.weight",
+     "model.layers.0.post_attention_layernorm.weight", "model.layers.0.mlp.gate_proj.weight",
+     "model.layers.0.mlp.up_proj.weight", "model.layers.0.mlp.down_proj.weight"},
+    {"double_blocks.0.img_mod.lin.weight", "double_blocks.0.img_attn.qkv.weight",
+     "double_blocks.0.img_attn.norm.query_norm.scale", "double_blocks.0.img_attn.proj.weight",
+     "double_blocks.0.img_mlp.0.weight", "double_blocks.0.img_mlp.2.weight",
+     "double_blocks.0.txt_attn.proj.weight", "double_blocks.0.txt_mlp.0.weight",
+     "double_blocks.0.txt_mlp.2.weight"},
+    {"single_blocks.0.modulation.lin.weight", "single_blocks.0.linear1.weight",
+     "single_blocks.0.norm.key_norm.scale", "single_blocks.0.linear2.weight"},
+    {"transformer_blocks.0.norm1.linear.weight", "transformer_blocks.0.attn.to_q.weight",
+     "transformer_blocks.0.attn.to_k.weight", "transformer_blocks.0.attn.to_v.weight",
+     "transformer_blocks.0.attn.norm_q.weight", "transformer_blocks.0.attn.to_out.0.weight",
+     "transformer_blocks.0.attn.to_add_out.weight", "transformer_blocks.0.ff.net.0.proj.weight",
+     "transformer_blocks.0.ff.net.2.weight", "transformer_blocks.0.ff_context.net.0.proj.weight",
+     "transformer_blocks.0.ff_context.net.2.weight"},
+    {"layers.0.adaLN_modulation.0.weight", "layers.0.attention.qkv.weight",
+     "layers.0.attention.q_norm.weight", "layers.0.attention.out.weight",
+     "layers.0.attention_norm2.weight", "layers.0.ffn_norm1.weight",
+     "layers.0.feed_forward.w1.weight", "layers.0.feed_forward.w3.weight",
+     "layers.0.feed_forward.w2.weight", "layers.0.ffn_norm2.weight"},
+    {"joint_blocks.0.x_block.adaLN_modulation.1.weight", "joint_blocks.0.x_block.attn.qkv.weight",
+     "joint_blocks.0.context_block.attn.proj.weight", "joint_blocks.0.context_block.mlp.fc1.weight",
+     "joint_blocks.0.context_block.mlp.fc2.weight", "joint_blocks.0.x_block.attn.proj.weight",
+     "joint_blocks.0.x_block.mlp.fc1.weight", "joint_blocks.0.x_block.mlp.fc2.weight"},
+    {"blocks.0.modulation", "blocks.0.self_attn.q.weight", "blocks.0.self_attn.k.weight",
+     "blocks.0.self_attn.v.weight", "blocks.0.self_attn.norm_k.weight",
+     "blocks.0.self_attn.o.weight", "blocks.0.norm3.weight", "blocks.0.cross_attn.q.weight",
+     "blocks.0.ffn.0.weight", "blocks.0.ffn.2.weight"},
+};
+
+Test(plan, ranks_the_tensors_of_a_block_as_it_reads_them)
+{
+    for (size_t k = 0; k < ARRAY_SIZE(blocks); k++)
+        for (size_t i = 1; i < 16 && blocks[k][i]; i++) {
+            struct text before = {blocks[k][i - 1], strlen(blocks[k][i - 1])};
+            struct text name = {blocks[k][i], strlen(blocks[k][i])};
+
+            cr_expect_lt(rank_of(before), rank_of(name), "%s before %s", before.data, name.data);
+        }
 }
 
 Test(plan, counts_the_numbers_that_packed_types_hold)
