@@ -225,10 +225,10 @@ static void print_pins(const struct subject *s, FILE *out)
 /* What of which layer lies where. */
 static void print_layers(const struct answer *a, FILE *out)
 {
-    const struct strategy_result *way = strategies_taken(a->strategies);
+    const struct strategy_result *way = a->placed;
     char disk[32];
 
-    layers_print(a->given->subject, out);
+    layers_print(a->given->subject, way->name, out);
     if (way->disk)
         fprintf(out, "  of what does not stay, %s lie on the disk\n", text_size(way->disk, disk));
 }

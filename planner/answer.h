@@ -20,7 +20,7 @@ struct answer {
     const struct machine_request *request;
     const char *plan; /* the file that the plan is written to; NULL: none is */
     bool compare, explain;
-    bool placed; /* pieces lie as the way to go by has them */
+    const struct strategy_result *placed; /* the way by which pieces lie; NULL: by none */
     bool fits_unpinned;
     bool without; /* the library: asked for as a way to run the program */
 };

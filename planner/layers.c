@@ -114,7 +114,7 @@ static void print_row(const struct subject *s, const struct row *row, FILE *out)
     fputc('\n', out);
 }
 
-void layers_print(const struct subject *s, FILE *out)
+void layers_print(const struct subject *s, const char *strategy, FILE *out)
 {
     static struct row rows[ROWS];
     size_t n = 0;
@@ -136,10 +136,11 @@ void layers_print(const struct subject *s, FILE *out)
     }
     if (!n)
         return;
-    fputs(
-        "\nLayers           # all of it stays on the device, 0-9 so many tenths do and the rest is "
-        "streamed,\n                 . read in place, : the same but for half of it or more\n",
-        out);
+    fprintf(
+        out,
+        "\nLayers           as %s has them: # stays on the device, 0-9 streamed but for so many\n"
+        "                 tenths, . read in place, : the same but for half of it or more\n",
+        strategy);
     for (size_t i = 0; i < n; i++) {
         end_layer(&rows[i]);
         print_row(s, &rows[i], out);

@@ -7,5 +7,6 @@
 
 #include "planner/subject.h"
 
-/* Of pieces as stay_choose() has placed them: a line and a character per layer for each stack. */
-void layers_print(const struct subject *subject, FILE *out);
+/* Of pieces as stay_choose() has placed them by that strategy: a line and a character per layer for
+ * each stack. */
+void layers_print(const struct subject *subject, const char *strategy, FILE *out);

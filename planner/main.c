@@ -361,13 +361,15 @@ static bool fits_unpinned(struct plan *plan)
     return all.recommended != NULL;
 }
 
-/* Places the pieces, to be shown. */
-static bool place(struct plan *plan)
+/* Places the pieces, to be shown, as a plan would have them. */
+static const struct strategy_result *place(struct plan *plan)
 {
     const struct strategy_result *way = strategies_taken(&plan->strategies);
 
-    return plan->options.explain && way && way->kind == STRATEGY_OURS &&
-           stay_choose(&plan->given, way->name) == 0;
+    if (!plan->options.explain || !way || way->kind != STRATEGY_OURS)
+        return NULL;
+    way = plan->strategies.asked ? way : draft_choose(&plan->strategies);
+    return way && stay_choose(&plan->given, way->name) == 0 ? way : NULL;
 }
 
 static int answer(struct plan *plan)

@@ -7,21 +7,23 @@
 #include "planner/strategy.h"
 #include "runtime/util.h"
 
-static bool may_recommend(const struct strategy_result *result)
+/* Who has pinned something wants the library to hold it. */
+static bool may_recommend(const struct strategy_result *result, bool pinned)
 {
-    return result->fits && (result->kind == STRATEGY_OURS || result->kind == STRATEGY_ENGINE);
+    return result->fits &&
+           (result->kind == STRATEGY_OURS || (result->kind == STRATEGY_ENGINE && !pinned));
 }
 
 /* Times are not known well enough to prefer a later row for a twentieth. */
-static const struct strategy_result *recommend(const struct strategies *all)
+static const struct strategy_result *recommend(const struct strategies *all, bool pinned)
 {
     double least = -1;
 
     for (size_t i = 0; i < all->n; i++)
-        if (may_recommend(&all->list[i]) && (least < 0 || all->list[i].high < least))
+        if (may_recommend(&all->list[i], pinned) && (least < 0 || all->list[i].high < least))
             least = all->list[i].high;
     for (size_t i = 0; i < all->n; i++)
-        if (may_recommend(&all->list[i]) && all->list[i].high <= 1.05 * least)
+        if (may_recommend(&all->list[i], pinned) && all->list[i].high <= 1.05 * least)
             return &all->list[i];
     return NULL;
 }
@@ -42,7 +44,7 @@ int strategies_judge(struct strategy_case *c, struct strategies *out)
             out->asked = result;
         out->n += result->applies;
     }
-    out->recommended = recommend(out);
+    out->recommended = recommend(out, c->subject->n_pins > 0);
     return 0;
 }
 

@@ -505,6 +505,11 @@ for name in transformer denoise model; do
     ok "the model is called $name" \
         test "$(grep -c ' device 2097152 ".*_blocks.* pinned$' "$scratch/pinned")" = 16
 done
+expect 0 "$plan" --moe 120B 12B 512 22 --gpu "RTX 4090" --ram 128GiB --for llama.cpp --bits 4.5 --check
+ok "a program's own offload may be faster" test "$out" = "yes: engine"
+expect 0 "$plan" --moe 120B 12B 512 22 --gpu "RTX 4090" --ram 128GiB --for llama.cpp --bits 4.5 \
+    --pin experts=host --check
+ok "but who pins something wants the library" test "$out" = "yes: experts-cached"
 expect 0 "$plan" --moe 120B 12B 512 22 --gpu "RTX 4090" --ram 512GiB --pin experts=host
 ok "experts of a model without a file can be pinned too" prints "experts (210.2 GiB) to host memory"
 
