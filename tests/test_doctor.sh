@@ -142,7 +142,8 @@ fi
 expect 0 on_card sh -c 'ulimit -l 64 && exec "$@"' sh "$vramshim" doctor --lib "$library" -- true --mlock
 ok "a limit is one where memory is to be locked" verdict WARN memlock "to lock its model (--mlock) (KB15)"
 
-# Where a check answers, its line names the trap: a small WSL, an MPS server and a rotating disk.
+# Where a check answers, its line names the trap: a small WSL, unified memory, an MPS server and a
+# rotating disk.
 mkdir -p "$scratch/mps" "$scratch/wsl/proc/sys/kernel"
 : >"$scratch/mps/control"
 echo "6.6.87-microsoft-standard-WSL2" >"$scratch/wsl/proc/sys/kernel/osrelease"
@@ -151,10 +152,11 @@ device=$((0x$(stat -c %D "$scratch")))
 disk=$scratch/wsl/sys/dev/block/$((device >> 8 & 0xfff)):$((device & 0xff | device >> 12 & 0xfff00))/queue
 mkdir -p "$disk"
 echo 1 >"$disk/rotational"
-expect 1 env SIM_FAIL=cuMemHostAlloc:2:2 CUDA_MPS_PIPE_DIRECTORY="$scratch/mps" LD_LIBRARY_PATH="$sim" \
+expect 1 env SIM_MEMORY=unified SIM_FAIL=cuMemHostAlloc:2:2 CUDA_MPS_PIPE_DIRECTORY="$scratch/mps" LD_LIBRARY_PATH="$sim" \
     "$vramshim" doctor --lib "$library" --root "$scratch/wsl"
 ok "pinning that fails under WSL is a trap" verdict FAIL pin "(KB16)$"
-ok "so is an MPS server" verdict WARN mps "(KB25)$"
+ok "so is memory that is the host's" verdict WARN unified "(KB24)$"
+ok "and an MPS server" verdict WARN mps "(KB25)$"
 if [ "$(stat -f -c %T "$scratch")" != tmpfs ]; then
     ok "and a rotating disk" verdict WARN spill "is on a rotating disk (KB29)$"
 else

@@ -302,9 +302,10 @@ if [ -e "$MESON_BUILD_ROOT/tests/sim/libcuda.so.1" ]; then
     expect 0 env LD_LIBRARY_PATH="$MESON_BUILD_ROOT/tests/sim" SIM_PROFILE=rtx3060 \
         VRAMSHIM_PROFILE="$scratch/measured.profile" "$plan" "$model" --explain
     ok "this machine's own is found, when it is of the card" prints "link 6.5"
-    expect 0 env LD_LIBRARY_PATH="$MESON_BUILD_ROOT/tests/sim" SIM_PROFILE=rtx4090 \
+    expect 0 env LD_LIBRARY_PATH="$MESON_BUILD_ROOT/tests/sim" SIM_PROFILE=rtx4090 SIM_MEMORY=unified \
         VRAMSHIM_PROFILE="$scratch/measured.profile" "$plan" "$model" --explain
     ok "another card's is not" prints "link 25.0"
+    ok "and whether its memory is the host's" prints "  KB24 "
     ok "the driver says what a card computes in" prints "(compute capability 8.9)"
     expect 0 env LD_LIBRARY_PATH="$MESON_BUILD_ROOT/tests/sim" SIM_DEVICES=2 "$plan" "$model"
     ok "of several cards the first is taken, and that is said" prints "the first of 2; CUDA_VISIBLE_DEVICES=1"

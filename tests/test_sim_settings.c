@@ -52,6 +52,13 @@ Test(sim_settings, host_located_memory_can_be_had_without_node_only)
     expect_host_vmm("host", true, false);
 }
 
+Test(sim_settings, a_card_can_say_that_its_memory_is_the_hosts)
+{
+    setenv("SIM_MEMORY", "unified", 1);
+    start();
+    cr_expect_eq(attribute(CU_DEVICE_ATTRIBUTE_INTEGRATED), 1);
+}
+
 Test(sim_settings, eager_order_runs_work_at_submission)
 {
     struct device_code code;
@@ -133,7 +140,7 @@ Test(sim_settings, a_value_that_makes_no_sense_ends_the_process)
         {"SIM_DEVICES", "0"},          {"SIM_DEVICES", "9"},         {"SIM_ORDER", "quick"},
         {"SIM_HOST_VMM", "yes"},       {"SIM_FAIL", "cuMemAlloc"},   {"SIM_FAIL", "cuNothing:1:2"},
         {"SIM_FAIL", "cuMemMap:0:2"},  {"SIM_FAIL", "cuMemMap:1:x"}, {"SIM_HIDE", "cuNothing"},
-        {"SIM_MIXED_COPY", "perhaps"}, {"SIM_SEED", "one"},
+        {"SIM_MIXED_COPY", "perhaps"}, {"SIM_SEED", "one"},          {"SIM_MEMORY", "shared"},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)

@@ -42,6 +42,7 @@ struct settings {
     bool restless;        /* run some of what is queued before any call */
     bool timed;           /* run what begins first in virtual time */
     enum host_vmm host_vmm;
+    bool unified;            /* the card says so */
     bool mixed_copy;         /* one copy may cross from device to host memory */
     bool peers;              /* cards can be let into each other's memory */
     uint64_t seed;           /* order in which independent streams advance */

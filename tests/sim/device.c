@@ -273,6 +273,9 @@ static bool derived_attribute(CUdevice_attribute attribute, CUdevice device, int
     case CU_DEVICE_ATTRIBUTE_HOST_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED:
         *out = !!(settings.host_vmm & HOST_VMM_HOST);
         return true;
+    case CU_DEVICE_ATTRIBUTE_INTEGRATED:
+        *out = settings.unified;
+        return true;
     case CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED:
         *out = supported_unless_hidden("cuMemAllocAsync");
         return true;

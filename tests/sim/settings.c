@@ -113,6 +113,7 @@ static void settings_read(void)
     static const char *const host_vmms[] = {"none", "host", "numa", "both"};
     static const char *const mixes[] = {"refuse", "allow"};
     static const char *const peers[] = {"all", "none"};
+    static const char *const memories[] = {"own", "unified"};
     uint64_t devices = settings.devices;
     uint64_t threads = settings.threads;
     int order;
@@ -136,6 +137,8 @@ static void settings_read(void)
     settings.mixed_copy =
         read_choice("SIM_MIXED_COPY", mixes, ARRAY_SIZE(mixes), 0, "refuse or allow") == 1;
     settings.peers = read_choice("SIM_PEERS", peers, ARRAY_SIZE(peers), 0, "all or none") == 0;
+    settings.unified =
+        read_choice("SIM_MEMORY", memories, ARRAY_SIZE(memories), 0, "own or unified") == 1;
     settings.stats_path = getenv("SIM_STATS");
     settings.shared_path = getenv("SIM_SHARED");
 }

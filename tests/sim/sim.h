@@ -16,6 +16,7 @@
  * or asks about it, so a missing wait shows as wrong data; eager: at submission; restless: like
  * lazy, but any stream may also run on at any call, so that a missing wait shows either way
  *   SIM_HOST_VMM=both|numa|host|none   which host locations cuMemCreate accepts
+ *   SIM_MEMORY=own|unified    whether the card says that its memory is the host's
  *   SIM_MIXED_COPY=refuse|allow        whether one copy or memset may cross from a device-located
  *                             to a host-located mapping (default refuse: the harsher belief)
  *   SIM_PEERS=all|none        whether cards can be let into each other's memory
