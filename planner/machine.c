@@ -18,9 +18,11 @@
 #include <unistd.h>
 
 #include "planner/probe.h"
+#include "runtime/card_name.h"
 #include "runtime/config.h"
 #include "runtime/host_memory.h"
 #include "runtime/nearest.h"
+#include "runtime/planfile.h"
 #include "runtime/profile.h"
 #include "runtime/util.h"
 
@@ -74,32 +76,13 @@ static void squeeze(const char *text, char *out, size_t size)
     out[n] = '\0';
 }
 
-/* What follows a card's name in the driver's, when it makes another card of it. */
-static bool is_another(const char *rest)
-{
-    static const char *const words[] = {"Ti", "SUPER", "D", "Laptop", "Mobile", "Max-Q"};
-
-    if (is_letter_or_digit(*rest))
-        return true;
-    rest += *rest == ' ';
-    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-        size_t n = strlen(words[i]);
-
-        if (strncasecmp(rest, words[i], n) == 0 && !is_letter_or_digit(rest[n]))
-            return true;
-    }
-    return false;
-}
-
 static const struct card *card_by_name(const char *driver_name)
 {
     const struct card *best = NULL;
 
     for (size_t i = 0; i < ARRAY_SIZE(cards); i++) {
-        const char *at = strcasestr(driver_name, cards[i].name);
-        size_t n = strlen(cards[i].name);
-
-        if (at && !is_another(at + n) && (!best || n > strlen(best->name)))
+        if (card_name_is(driver_name, cards[i].name) &&
+            (!best || strlen(cards[i].name) > strlen(best->name)))
             best = &cards[i];
     }
     return best;
@@ -446,7 +429,7 @@ static int take_device(const struct machine_request *request, struct machine *m,
     r = take_vram(request->vram, m, error, size);
     if (!r && request->vram && !m->has_card) {
         m->has_card = true;
-        snprintf(m->card, sizeof(m->card), "a card with that much memory");
+        snprintf(m->card, sizeof(m->card), "%s", PLANFILE_ANY_CARD);
     }
     return r;
 }

@@ -201,6 +201,7 @@ static int look(struct pager *pager, const struct driver *drv)
     if (drv->cuDeviceGetUuid)
         (void)drv->cuDeviceGetUuid(&pager->uuid, pager->device);
     costs_look(drv, pager->device, &pagers.config.profile, &pager->costs);
+    recognise_card(drv, pager->device);
     return open_pools(pager, drv, amount_resolve(pagers.config.vram, free_bytes, total_bytes),
                       card_host_budget(&pagers.config), &host);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/card_name.h"
 #include "runtime/fields.h"
 #include "runtime/util.h"
 
@@ -329,6 +330,12 @@ int planfile_load(const char *path, char *error, size_t error_size, struct planf
     r = planfile_parse(path, text, size, error, error_size, out);
     free(text);
     return r;
+}
+
+bool planfile_is_for(const struct planfile *plan, const char *driver_name)
+{
+    return !*plan->card || strcmp(plan->card, PLANFILE_ANY_CARD) == 0 ||
+           card_name_is(driver_name, plan->card);
 }
 
 struct planfile *planfile_free(struct planfile *plan)

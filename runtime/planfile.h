@@ -31,6 +31,9 @@
 
 #include "runtime/roll.h"
 
+/* In place of a card's name. */
+#define PLANFILE_ANY_CARD "a card with that much memory"
+
 enum {
     PLANFILE_FILES_MAX = 4096,
     PLANFILE_TENSORS_MAX = 1 << 18,
@@ -90,6 +93,9 @@ int planfile_load(const char *path, char *error, size_t error_size, struct planf
 int planfile_parse(const char *name, const char *text, size_t size, char *error, size_t error_size,
                    struct planfile **out);
 struct planfile *planfile_free(struct planfile *plan); /* NULL is fine; returns NULL */
+
+/* Whether it is for a card that its driver calls so. One for a size alone is for any. */
+bool planfile_is_for(const struct planfile *plan, const char *driver_name);
 
 /* Whoever prints looks at the stream's error flag afterwards. */
 void planfile_print(const struct planfile *plan, FILE *out);

@@ -217,6 +217,19 @@ void recognise_open(const char *path)
     all.plan = planfile_free(all.plan);
 }
 
+void recognise_card(const struct driver *drv, CUdevice device)
+{
+    char name[256] = "";
+
+    if (!all.plan || !drv->cuDeviceGetName ||
+        drv->cuDeviceGetName(name, sizeof(name), device) != CUDA_SUCCESS ||
+        planfile_is_for(all.plan, name))
+        return;
+    log_warn("the plan was made for another card (%s) than device %d (%s); what it leaves to the "
+             "host may not be what is best here",
+             all.plan->card, device, name);
+}
+
 /* Of our own memory; false when some of it cannot be read. */
 static bool peek(const void *from, void *to, size_t size)
 {

@@ -20,6 +20,9 @@
 /* Reads the plan. When it cannot be used one warning says why, and there is none. */
 void recognise_open(const char *path);
 
+/* A card is going to be used: one warning when the plan was made for another one. */
+void recognise_card(const struct driver *drv, CUdevice device);
+
 /* NULL when there is none. Never changes after recognise_open(). */
 const struct planfile *recognise_plan(void);
 

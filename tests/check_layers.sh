@@ -10,7 +10,7 @@ cd "$MESON_SOURCE_ROOT" || exit 1
 # lower layers. The files of a layer marked + are parts of one thing and see each other.
 layers='
 0 cut file nvml_abi quiet table util
-1 checksum fields gate heat host_memory indices log nearest nvinfo pass profile spread stats
+1 card_name checksum fields gate heat host_memory indices log nearest nvinfo pass profile spread stats
 2 config config_types disk driver fatbin roll watch
 3 account costs image planfile spill story vmm
 3 backing

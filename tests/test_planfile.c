@@ -348,3 +348,33 @@ Test(planfile, tells_tensors_apart_by_their_first_bytes)
     cr_expect_eq(planfile_fingerprint(bytes, sizeof(bytes)), 0, "constants tell nothing");
     cr_expect_eq(planfile_fingerprint(bytes, 16), 0, "nor do so few bytes");
 }
+
+Test(planfile, is_for_cards_that_go_by_its_name)
+{
+    static const struct {
+        const char *planned, *driver;
+        bool is_for;
+    } cases[] = {
+        {"GeForce RTX 3060", "NVIDIA GeForce RTX 3060", true},
+        {"NVIDIA GeForce RTX 3060", "NVIDIA GeForce RTX 3060", true},
+        {"GeForce RTX 3060", "NVIDIA GeForce RTX 3060 Ti", false},
+        {"GeForce RTX 3060", "NVIDIA GeForce RTX 3060 Laptop GPU", false},
+        {"GeForce RTX 4060 Ti", "NVIDIA GeForce RTX 4060", false},
+        {"Tesla V100", "Tesla V100-SXM2-32GB", true},
+        {"NVIDIA A100", "NVIDIA A100-SXM4-80GB", true},
+        {"NVIDIA A10", "NVIDIA A100-SXM4-80GB", false},
+        {"NVIDIA L4", "NVIDIA L40S", false},
+        {"NVIDIA H100", "NVIDIA H100 80GB HBM3", true},
+        {PLANFILE_ANY_CARD, "NVIDIA H100 80GB HBM3", true},
+        {"", "NVIDIA H100 80GB HBM3", true},
+        {"NVIDIA Card", "Card", true},
+        {"NVIDIA H100", "", false},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct planfile plan = {.card = (char *)cases[i].planned};
+
+        cr_expect_eq(planfile_is_for(&plan, cases[i].driver), cases[i].is_for, "%s, %s",
+                     cases[i].planned, cases[i].driver);
+    }
+}

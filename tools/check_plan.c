@@ -74,28 +74,13 @@ static bool check_file(struct reading *reading, uint32_t number)
     return good;
 }
 
-/* The planner's table leaves the maker out of a card's name. */
-static const char *without_maker(const char *card)
-{
-    static const char maker[] = "NVIDIA ";
-
-    return strncasecmp(card, maker, strlen(maker)) ? card : card + strlen(maker);
-}
-
-/* One for a size alone, without a name, is for any card of it: planner/machine.c. */
-static bool is_card(const char *planned, const char *name)
-{
-    return !*planned || strncmp(planned, "a card", strlen("a card")) == 0 ||
-           strcasecmp(without_maker(planned), without_maker(name)) == 0;
-}
-
 static void check_machine(const struct patient *p, const struct planfile *plan, struct finding *out)
 {
     uint64_t host = host_memory_total(p->root);
     char planned[32], there[32], card[96];
 
     text_escape(plan->card, strlen(plan->card), card, sizeof(card));
-    if (p->has_card && !is_card(plan->card, p->gpu.name))
+    if (p->has_card && !planfile_is_for(plan, p->gpu.name))
         find(out, VERDICT_WARN, "it is for another card (%s)", card);
     else if (p->has_card && plan->device > p->gpu.total)
         find(out, VERDICT_WARN, "it is for %s of the card's memory, of which there is %s",

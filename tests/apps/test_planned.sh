@@ -66,6 +66,8 @@ ok "a run with a plan writes a report" test -s "$scratch/report"
 taken=$(sed -n 's/^term unaccounted [0-9]* //p' "$scratch/report")
 "$plan" report "$scratch/report" >"$scratch/told"
 out=$(cat "$scratch/told")
+ok "of the card all is accounted for" awk '$1 == "card" { total = $2; sum = $3 + $4 }
+    $2 == "unaccounted" { sum += $4 } END { exit !(total && total == sum) }' "$scratch/report"
 ok "the report tells what was predicted and what was taken" \
     has "$out" "weights          94.0 MiB     94.0 MiB  +0.0 %"
 ok "and how much was recognised" has "$out" "Recognised       100.0 % of the plan's bytes"
@@ -114,6 +116,13 @@ refused "a plan of a file that has changed" stale "the plan is stale"
 expect 0 plan_for 48MiB --pin blk.0-1=host,blk.2=device
 expect 0 generate 1 VRAMSHIM_PLAN="$scratch/plan" VRAMSHIM_SUMMARY=1
 ok "what was pinned changes no answer" cmp "$scratch/logits" "$scratch/right"
+
+sed 's/"GeForce RTX 3060"/"GeForce RTX 4090"/' "$scratch/plan" >"$scratch/other"
+expect 0 generate 1 VRAMSHIM_PLAN="$scratch/other"
+ok "a plan for another card is followed, and says so" has "$err" "made for another card (GeForce RTX 4090)"
+ok "and does no harm" cmp "$scratch/logits" "$scratch/right"
+expect 0 generate 1 VRAMSHIM_PLAN="$scratch/plan"
+ok "one for this card says nothing" test -z "$err"
 
 expect 0 plan_for 32MiB
 expect 0 generate 1 VRAMSHIM_PLAN="$scratch/plan"
