@@ -3,10 +3,10 @@
 # What vramshim-plan predicts, against what programs then take on the simulated card: memory within a
 # fiftieth, time of a pass within 15 in a hundred.
 #
-#   test_accuracy.sh [--short] APPS PLANNER [BENCH]
+#   test_accuracy.sh [--short] APPS PLANNER BENCH [all]
 #
-# --short: without the programs, where running one takes long. BENCH: the pipeline of tests/bench as well,
-# which takes minutes.
+# --short: without the programs, where running one takes long. all: the whole pipeline of tests/bench
+# at every ratio, which takes minutes, and not only a sketch of it.
 #
 # One run on a card that is large enough gives the planner the time of a pass; the first one under the
 # library what the program has beside that is not paged. Everything else is predicted.
@@ -19,7 +19,8 @@ if [ "$1" = --short ]; then
 fi
 apps=$1
 plan=$2
-bench=${3:-}
+bench=$3
+all=${4:-}
 sim=$MESON_BUILD_ROOT/tests/sim
 shim=$MESON_BUILD_ROOT/interpose/libvramshim.so
 unset VRAMSHIM_RAM VRAMSHIM_CHUNK VRAMSHIM_DISABLE VRAMSHIM_ENGINE
@@ -95,50 +96,53 @@ judge() {
     done
 }
 
-# A component of tests/bench/programs.c: COMPONENT ARCHITECTURE PREFIX LAYERS, with headers alone.
+# A component of tests/bench/programs.c: COMPONENT ARCHITECTURE PREFIX LAYERS, with headers alone, and
+# of units of $unit KiB.
 component() {
-    python3 - "$MESON_SOURCE_ROOT/tests" "$scratch/$1.gguf" "$2" "$3" "$4" <<'END'
+    python3 - "$MESON_SOURCE_ROOT/tests" "$scratch/$1.gguf" "$2" "$3" "$4" "$unit" <<'END'
 import sys
 
 sys.path.insert(0, sys.argv[1])
 from formats import gguf, string, tensor
 
-tensors, at = [], 0
+tensors, at, unit = [], 0, int(sys.argv[6])
 for layer in range(int(sys.argv[5])):
     for i, share in enumerate((9, 2, 2, 9, 24, 24, 24)):
-        tensors.append(tensor(f"{sys.argv[4]}.{layer}.part{i}.weight", (160 * share, 1024), offset=at))
-        at += 640 * 1024 * share
+        tensors.append(tensor(f"{sys.argv[4]}.{layer}.part{i}.weight", (unit * share, 256), offset=at))
+        at += unit * 1024 * share
 with open(sys.argv[2], "wb") as out:
     out.write(gguf([string("general.architecture", sys.argv[3])], tensors, b""))
     out.truncate(out.tell() + at)
 END
 }
 
-# measure FIGURE: of the pipeline at $ratio, by the last run of the bench.
+# measure FIGURE: by the last run of the bench.
 measure() { sed -n "s/.*\"policy\": \"engine\", \"figure\": \"$1\", \"value\": \([-+.e0-9]*\)}.*/\1/p" "$scratch/json"; }
-# The bench gives the mean of a round of twelve steps, in which the encoder and the decoder run once.
+
+# judge_pipeline PROGRAM UNIT RATIO...: the mean of a round of twelve steps, in which the encoder and the
+# decoder run once. Beside what is paged there are the library's digests, in a page of the driver's.
 judge_pipeline() {
+    form=$1 unit=$2
+    shift 2
     component pipeline flux double_blocks 16
     component text t5encoder blk 6
     component pixels vae decoder.up 2
-    beside=
-    for ratio in 1.5 1.1 2 4; do
-        "$bench" --json --profile rtx3060 --program pipeline --form eager --policy engine \
+    for ratio; do
+        "$bench" --json --profile rtx3060 --program "$form" --form eager --policy engine \
             --ratio "$ratio" >"$scratch/json"
         took=$(measure pass_seconds)
         peak=$(measure device_bytes)
         alone=$(awk "BEGIN { printf \"%.9f\", $(measure pass_seconds_alone) * 64 / (64 + 6 / 12 + 4 / 12) }" </dev/null)
-        vram=$(awk "BEGIN { printf \"%d\", 24 * 94 * 640 * 1024 / $ratio + 4 * 1048576 }" </dev/null)
-        [ "$beside" ] || beside=$(awk "BEGIN { printf \"%d\", $peak - int($vram / 2097152) * 2097152 }" </dev/null)
+        vram=$(awk "BEGIN { printf \"%d\", 24 * 94 * $unit * 1024 / $ratio + 4 * 1048576 }" </dev/null)
         VRAMSHIM_CHUNK=2MiB "$plan" "$scratch/pipeline.gguf" --encoder "$scratch/text.gguf" \
             --decoder "$scratch/pixels.gguf" --json --gpu "RTX 3060" --link gen3x16 --ram 16GiB \
-            --vram "$vram" --driver "$beside" --buffers 4MiB --cache 1 --steps 12 --image 16x16 \
+            --vram "$vram" --driver 2MiB --buffers 4MiB --cache 1 --steps 12 --image 16x16 \
             --pass "$alone" >"$scratch/predicted"
         p=$(answer "s['peak_device_bytes']")
         t=$(answer "(s['pass_seconds']['low'] + s['pass_seconds']['high']) / 2")
-        ok "pipeline, W/B $ratio: peak $p of $peak" near "$p" "$peak" 0.02
-        ok "pipeline, W/B $ratio: a step $t of $took s" near "$t" "$took" 0.15
-        ok "pipeline, W/B $ratio: streaming is recommended" \
+        ok "$form, W/B $ratio: peak $p of $peak" near "$p" "$peak" 0.02
+        ok "$form, W/B $ratio: a step $t of $took s" near "$t" "$took" 0.15
+        ok "$form, W/B $ratio: streaming is recommended" \
             test "$(answer "r['recommended']")" = stream
     done
 }
@@ -151,10 +155,11 @@ ok "free memory is measured: 2 GiB less the driver's share, and what is left fre
 ok "the card is known by its name" has "$out" '"card": "NVIDIA GeForce RTX 3060"'
 
 if [ "$short" ]; then
-    skip "generate and encoder" "they take long here, and their figures are those of the gcc build"
+    skip "generate, encoder and a pipeline" "they take long here, and their figures are those of the gcc build"
 else
     judge generate llama 16 28 15 11 20 40
     judge encoder bert 7 8 20 11 15 40
+    judge_pipeline sketch 160 2
 fi
-[ -z "$bench" ] || judge_pipeline
+[ -z "$all" ] || judge_pipeline pipeline 640 1.5 1.1 2 4
 finish

@@ -296,11 +296,22 @@ static struct component parts[3];
 
 enum { STEPS = 12 };
 
+static void add_parts(uint64_t unit)
+{
+    add_transformer(&parts[0], 6, unit);
+    add_transformer(&parts[1], 16, unit);
+    add_transformer(&parts[2], 2, unit);
+}
+
 static void pipeline_shape(void)
 {
-    add_transformer(&parts[0], 6, 640 * KIB);
-    add_transformer(&parts[1], 16, 640 * KIB);
-    add_transformer(&parts[2], 2, 640 * KIB);
+    add_parts(640 * KIB);
+}
+
+/* The same for those who have no time. */
+static void sketch_shape(void)
+{
+    add_parts(160 * KIB);
 }
 
 static void pipeline_start(void)
@@ -431,6 +442,7 @@ const struct program programs[] = {
     {"decode", decode_shape, decode_start, NULL, decode_pass, 10, 1, 1, &decoder, 1},
     {"prefill", decode_shape, decode_start, NULL, prefill_pass, 10, 1, 1, &decoder, 1},
     {"pipeline", pipeline_shape, pipeline_start, NULL, pipeline_pass, 60, STEPS, 1, NULL, 0},
+    {"sketch", sketch_shape, pipeline_start, NULL, pipeline_pass, 36, STEPS, 1, NULL, 0},
     {"experts", mixture_shape, mixture_start, choose_experts, mixture_pass, 40, 1, 8, NULL, 0},
     {"two-models", pair_shape, pair_start, NULL, pair_pass, 10, 1, 1, pair, 2},
 };
