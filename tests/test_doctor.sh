@@ -108,6 +108,8 @@ expect 0 on_card "$vramshim" doctor --lib "$library" -- true "$scratch/none.py"
 ok "one that is not there says nothing" seen ""
 expect 0 on_card timeout 20 "$vramshim" doctor --lib "$library" -- sh -c 'sleep 60 & echo gone'
 ok "what a program leaves running is not waited for" has "$err" gone
+on_card timeout 20 "$vramshim" doctor --lib "$library" -- sh -c 'yes & sleep 0.1' >"$scratch/out" 2>/dev/null
+ok "even if it never stops talking" grep -q "^PASS program " "$scratch/out"
 # Programs that do not load it: their files are looked at.
 cat >"$scratch/elf.py" <<'END'
 import struct, sys

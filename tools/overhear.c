@@ -11,8 +11,9 @@
 
 enum {
     PIECE = 8192,
-    OVERLAP = 256, /* bytes; longer than any clue */
-    LOOK_MS = 100, /* between looks whether the child is still there */
+    OVERLAP = 256,    /* bytes; longer than any clue */
+    LOOK_MS = 100,    /* between looks whether the child is still there */
+    PIECES_LEFT = 16, /* as much as a pipe holds, twice: more is said by others */
 };
 
 struct ear {
@@ -58,9 +59,9 @@ int overhear(int pipe, pid_t child, struct signs *signs)
 {
     struct ear ear = {.pipe = pipe, .signs = signs};
     bool gone = false, open = true;
-    int status = 0;
+    int status = 0, left = PIECES_LEFT;
 
-    while (open) {
+    while (open && left) {
         struct pollfd end = {.fd = pipe, .events = POLLIN};
         int ready = poll(&end, 1, gone ? 0 : LOOK_MS);
 
@@ -68,7 +69,9 @@ int overhear(int pipe, pid_t child, struct signs *signs)
             open = take_piece(&ear);
         else if (ready == 0 && gone)
             break;
-        if (!gone && ready <= 0)
+        if (gone)
+            left--;
+        else
             gone = waitpid(child, &status, WNOHANG) == child;
     }
     while (!gone && waitpid(child, &status, 0) < 0 && errno == EINTR)
