@@ -149,7 +149,7 @@ static void print_budget(const struct machine *m, FILE *out)
                 m->n_cards);
     fprintf(out, "  device       %12s", text_size(m->device, device));
     if (m->memory)
-        fprintf(out, "  of %s", text_size(m->memory, memory));
+        fprintf(out, "  of %s, beside the driver's share", text_size(m->memory, memory));
     fprintf(out, "\n  host         %12s  %s of it may be pinned\n", text_size(m->host, host),
             text_size(m->pinned, pinned));
     if (m->disk)

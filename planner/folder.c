@@ -9,6 +9,7 @@
 #include "planner/folder.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -59,7 +60,11 @@ static void remark(struct input *input, const struct listing *listing, const cha
                      text_show((struct text){listing->names[i], strlen(listing->names[i])}).text);
             return;
         }
-    if (pickles)
+    if (listing_count(listing, LISTING_GGUF, &first))
+        snprintf(input->remark, sizeof(input->remark), "%s was read; %s was not",
+                 text_show((struct text){chosen, strlen(chosen)}).text,
+                 text_show((struct text){first, strlen(first)}).text);
+    else if (pickles)
         snprintf(input->remark, sizeof(input->remark),
                  "%zu pickles beside the weights were not read", pickles);
 }
@@ -349,6 +354,28 @@ static char *current_snapshot(const char *folder)
     return snapshot;
 }
 
+/* The only revision of a cache that does not say which is current. */
+static char *only_snapshot(const char *folder)
+{
+    char *snapshots = join(folder, "snapshots"), *found = NULL;
+    DIR *dir = snapshots ? opendir(snapshots) : NULL;
+    struct dirent *entry;
+    size_t n = 0;
+
+    while (dir && (entry = readdir(dir))) {
+        if (!is_revision(entry->d_name, strlen(entry->d_name)) || n++)
+            continue;
+        found = join(snapshots, entry->d_name);
+    }
+    if (dir)
+        closedir(dir);
+    free(snapshots);
+    if (n == 1)
+        return found;
+    free(found);
+    return NULL;
+}
+
 int folder_open(struct inputs *inputs, const char *path, struct message *message)
 {
     struct listing listing = {0};
@@ -360,6 +387,8 @@ int folder_open(struct inputs *inputs, const char *path, struct message *message
         n--;
     folder = strndup(path, n);
     snapshot = folder ? current_snapshot(folder) : NULL;
+    if (folder && !snapshot)
+        snapshot = only_snapshot(folder);
     if (snapshot) {
         free(folder);
         folder = snapshot;

@@ -6,6 +6,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,12 +141,28 @@ const char *listing_weights(const struct listing *listing)
     return listing_count(listing, LISTING_WEIGHTS, &first) == 1 ? first : NULL;
 }
 
+/* What the index of these parts is called: of model-00001-of-00003.safetensors,
+ * model.safetensors.index.json. False: it is no part. */
+static bool index_name(const char *part, char *out, size_t size)
+{
+    const char *of = strstr(part, "-of-");
+
+    if (!of || of - part < 6 || of[-6] != '-')
+        return false;
+    snprintf(out, size, "%.*s.safetensors.index.json", (int)(of - part - 6), part);
+    return true;
+}
+
 int listing_fail(const struct listing *listing, const char *path, struct message *message)
 {
     const char *first = NULL;
     struct text_shown shown;
+    char index[NAME_MAX + 32];
     size_t n = listing_count(listing, LISTING_WEIGHTS, &first);
 
+    if (n && index_name(first, index, sizeof(index)))
+        return message_fail(message, path, "the index of the model's parts is missing; get %s too",
+                            text_show((struct text){index, strlen(index)}).text);
     if (n == 0)
         n = listing_count(listing, LISTING_GGUF, &first);
     shown = text_show((struct text){first, first ? strlen(first) : 0});

@@ -134,6 +134,7 @@ static int no_such_card(const char *given, char *error, size_t size)
 
 static void take_card(const struct card *card, struct machine *m)
 {
+    m->speed_error = SPEED_ERROR;
     m->unified = card->unified;
     m->capability = card->capability;
     m->device_rate = card->rate;

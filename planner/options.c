@@ -105,6 +105,14 @@ static int take(char ***at, struct options *options, char *error, size_t size)
     return 0;
 }
 
+static bool is_named(const struct options *options, const char *path)
+{
+    for (size_t i = 0; i < options->n_paths; i++)
+        if (strcmp(options->paths[i], path) == 0)
+            return true;
+    return false;
+}
+
 int options_parse(char **at, struct options *out, char *error, size_t size)
 {
     bool end = false;
@@ -121,6 +129,11 @@ int options_parse(char **at, struct options *out, char *error, size_t size)
                 return r;
         } else if (out->n_paths == INPUTS_MAX) {
             return complain(error, size, "there are more than %d models and parts", INPUTS_MAX);
+        } else if (!**at) {
+            return complain(error, size,
+                            "a model without a name; is a variable of the shell empty?");
+        } else if (is_named(out, *at)) {
+            return complain(error, size, "%s is named twice", *at);
         } else {
             out->paths[out->n_paths++] = *at++;
         }

@@ -39,6 +39,16 @@ struct index {
     uint64_t total;
 };
 
+/* What peft and diffusers call weights of an adapter. */
+static bool is_adapters_file(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+
+    return strcmp(name, "adapter_model.safetensors") == 0 ||
+           strcmp(name, "pytorch_lora_weights.safetensors") == 0;
+}
+
 int shards_fill_file(struct input *input, const char *path, struct message *message)
 {
     struct safetensors *file = NULL;
@@ -49,7 +59,7 @@ int shards_fill_file(struct input *input, const char *path, struct message *mess
     input->format = "safetensors";
     if (input_take_safetensors(input, file) || input_append(input, file->tensors, file->n_tensors))
         return message_no_memory(message);
-    if (input_is_adapter(input))
+    if (input_is_adapter(input) || is_adapters_file(path))
         input->role = INPUT_ADAPTER;
     return 0;
 }

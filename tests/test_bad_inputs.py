@@ -335,6 +335,10 @@ row("F58", "an old pickle", b"\x80\2}q\0.", "this is a Python pickle", name="m.p
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 for name in ("m.gguf", "m.safetensors"):
     row("F59", f"a pointer to {name}", POINTER, "this is a Git LFS pointer; run: git lfs pull", name=name)
+row("F55", "parts without their index",
+    {"m/config.json": CONFIG, "m/model-00001-of-00002.safetensors": weights(x=(4,)),
+     "m/model-00002-of-00002.safetensors": weights(y=(4,))},
+    "m: the index of the model's parts is missing; get model.safetensors.index.json too", arguments=["m"])
 row("F59", "a folder of pointers", {"m/config.json": CONFIG, "m/model.safetensors": POINTER},
     "m/model.safetensors: offset 0: this is a Git LFS pointer", arguments=["m"])
 row("F59", "a configuration that is a pointer", WEIGHTS | {"m/config.json": POINTER},

@@ -309,6 +309,9 @@ if [ -e "$MESON_BUILD_ROOT/tests/sim/libcuda.so.1" ]; then
     ok "the driver says what a card computes in" prints "(compute capability 8.9)"
     expect 0 env LD_LIBRARY_PATH="$MESON_BUILD_ROOT/tests/sim" SIM_DEVICES=2 "$plan" "$model"
     ok "of several cards the first is taken, and that is said" prints "the first of 2; CUDA_VISIBLE_DEVICES=1"
+    expect 0 env LD_LIBRARY_PATH="$MESON_BUILD_ROOT/tests/sim" SIM_PROFILE=rtx3060 "$plan" "$model" --json
+    ok "times of a card that is in the table are as sure when it is here" gives \
+        "round(r['strategies'][0]['pass_seconds']['high'] / r['strategies'][0]['pass_seconds']['low'], 2)" 2.08
     sed 's/^name.*/name NVIDIA GeForce RTX 3060 Ti/' "$MESON_SOURCE_ROOT/tests/sim/profiles/rtx3060.profile" \
         >"$scratch/other.profile"
     expect 0 env LD_LIBRARY_PATH="$MESON_BUILD_ROOT/tests/sim" SIM_PROFILE="$scratch/other.profile" "$plan" "$model" \
@@ -517,6 +520,10 @@ ok "experts of a model without a file can be pinned too" prints "experts (210.2 
 # Mistakes of the person.
 expect 2 "$plan"
 ok "no model is a mistake" says "no model; usage:"
+expect 2 "$plan" "" --vram 8GiB
+ok "a name without letters is explained" says "a model without a name; is a variable of the shell empty?"
+expect 2 "$plan" "$model" --vram 8GiB "$model"
+ok "a model is no draft of itself" says "model.gguf is named twice"
 expect 2 "$plan" 40
 ok "a number without a unit is explained" says "as a size it lacks its unit: 40GB of weights, or"
 for size in 64EB 0GB 1e400GB 40XB; do
