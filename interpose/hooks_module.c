@@ -197,6 +197,50 @@ CUresult hook_cuLibraryGetKernel(const struct driver *drv, CUkernel *p_kernel, C
     return res;
 }
 
+CUresult hook_cuLibraryGetModule(const struct driver *drv, CUmodule *p_mod, CUlibrary library)
+{
+    CUresult res = drv->cuLibraryGetModule(p_mod, library);
+
+    if (res == CUDA_SUCCESS)
+        image_alias(*p_mod, library);
+    return res;
+}
+
+/* The program gave an array of any length; so many of it have been written. */
+CUresult hook_cuModuleEnumerateFunctions(const struct driver *drv, CUfunction *functions,
+                                         unsigned int num_functions, CUmodule module)
+{
+    CUresult res = drv->cuModuleEnumerateFunctions(functions, num_functions, module);
+    unsigned int n = 0;
+    const char *name;
+
+    if (res != CUDA_SUCCESS || !repute_is_open() || !drv->cuFuncGetName ||
+        !drv->cuModuleGetFunctionCount || drv->cuModuleGetFunctionCount(&n, module))
+        return res;
+    for (unsigned int i = 0; i < n && i < num_functions; i++) {
+        if (drv->cuFuncGetName(&name, functions[i]) == CUDA_SUCCESS)
+            image_attach(module, name, functions[i], IMAGE_HANDLE_FUNCTION);
+    }
+    return res;
+}
+
+CUresult hook_cuLibraryEnumerateKernels(const struct driver *drv, CUkernel *kernels,
+                                        unsigned int num_kernels, CUlibrary library)
+{
+    CUresult res = drv->cuLibraryEnumerateKernels(kernels, num_kernels, library);
+    unsigned int n = 0;
+    const char *name;
+
+    if (res != CUDA_SUCCESS || !repute_is_open() || !drv->cuKernelGetName ||
+        !drv->cuLibraryGetKernelCount || drv->cuLibraryGetKernelCount(&n, library))
+        return res;
+    for (unsigned int i = 0; i < n && i < num_kernels; i++) {
+        if (drv->cuKernelGetName(&name, kernels[i]) == CUDA_SUCCESS)
+            image_attach(library, name, kernels[i], IMAGE_HANDLE_KERNEL);
+    }
+    return res;
+}
+
 CUresult hook_cuKernelGetFunction(const struct driver *drv, CUfunction *p_func, CUkernel kernel)
 {
     CUresult res = drv->cuKernelGetFunction(p_func, kernel);

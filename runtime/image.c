@@ -30,6 +30,7 @@
 
 struct owner {
     const void *key;
+    const void *library;   /* that it is a module of: nothing else is known of it; NULL */
     const void *image;     /* that is still to be digested, NULL for none */
     uint64_t digest;       /* 0: not yet, or not known */
     struct nvinfo **infos; /* one per ELF image, earlier ones first */
@@ -116,10 +117,16 @@ static size_t owner_kernels(const struct owner *owner)
     return n;
 }
 
+static void forget_owner_locked(struct owner *owner)
+{
+    HASH_DEL(owners, owner);
+    owner_free(owner);
+}
+
 static void forget_locked(const void *key)
 {
     struct handle *handle, *next;
-    struct owner *owner;
+    struct owner *owner, *other;
 
     HASH_ITER(hh, handles, handle, next)
     {
@@ -129,10 +136,11 @@ static void forget_locked(const void *key)
         free(handle->name);
         free(handle);
     }
-    HASH_FIND_PTR(owners, &key, owner);
-    if (owner)
-        HASH_DEL(owners, owner);
-    owner_free(owner);
+    HASH_ITER(hh, owners, owner, other)
+    {
+        if (owner->key == key || owner->library == key)
+            forget_owner_locked(owner);
+    }
 }
 
 int image_record(const void *key, const void *image, unsigned int arch)
@@ -167,6 +175,14 @@ static struct owner *find_owner_locked(const void *key)
 
     HASH_FIND_PTR(owners, &key, owner);
     return owner;
+}
+
+/* Whose the handles of a module or library are. */
+static const void *owner_key_locked(const void *key)
+{
+    const struct owner *owner = find_owner_locked(key);
+
+    return owner && owner->library ? owner->library : key;
 }
 
 /* Bytes of an image, wherever they begin; 0 for what is none. */
@@ -287,9 +303,21 @@ static void attach_locked(const struct handle *what)
     handle->name = name;
 }
 
+void image_alias(const void *module, const void *library)
+{
+    struct owner *owner;
+
+    pthread_mutex_lock(&lock);
+    owner = find_owner_locked(library) ? make_owner_locked(module) : NULL;
+    if (owner)
+        owner->library = library;
+    pthread_mutex_unlock(&lock);
+}
+
 void image_attach(const void *owner, const char *name, const void *handle, enum image_handle kind)
 {
     pthread_mutex_lock(&lock);
+    owner = owner_key_locked(owner);
     attach_locked(&(struct handle){.key = handle,
                                    .owner = owner,
                                    .kernel = find_kernel_locked(owner, name),

@@ -39,6 +39,9 @@ void image_identify(const void *owner, const void *image, bool stays);
 /* `handle` is the owner's kernel `name`. Replaces what was known of the handle. */
 void image_attach(const void *owner, const char *name, const void *handle, enum image_handle kind);
 
+/* The module `module` is what a library is in some context: its handles are the library's. */
+void image_alias(const void *module, const void *library);
+
 /* `function` is the CUfunction of the CUkernel `kernel`. */
 void image_attach_function(const void *kernel, const void *function);
 

@@ -75,6 +75,55 @@ static CUresult kernel_get_function(CUfunction *func, CUkernel kernel)
     return next_result;
 }
 
+/* The arrays of the tests are longer. */
+static CUresult count(unsigned int *n, void *owner)
+{
+    *n = 1;
+    return next_result;
+}
+
+static CUresult module_count(unsigned int *n, CUmodule module)
+{
+    return count(n, module);
+}
+
+static CUresult library_count(unsigned int *n, CUlibrary library)
+{
+    return count(n, library);
+}
+
+static CUresult module_list(CUfunction *functions, unsigned int n, CUmodule module)
+{
+    functions[0] = (CUfunction)&a_function;
+    return next_result;
+}
+
+static CUresult library_list(CUkernel *kernels, unsigned int n, CUlibrary library)
+{
+    kernels[0] = (CUkernel)&a_kernel;
+    return next_result;
+}
+
+static CUresult library_get_module(CUmodule *module, CUlibrary library)
+{
+    *module = (CUmodule)&a_module;
+    return next_result;
+}
+
+static CUresult func_get_name(const char **name, CUfunction func)
+{
+    cr_assert_eq(func, (CUfunction)&a_function);
+    *name = "mixed";
+    return CUDA_SUCCESS;
+}
+
+static CUresult kernel_get_name(const char **name, CUkernel kernel)
+{
+    cr_assert_eq(kernel, (CUkernel)&a_kernel);
+    *name = "mixed";
+    return CUDA_SUCCESS;
+}
+
 static CUresult ctx_get_device(CUdevice *device)
 {
     *device = 0;
@@ -107,6 +156,20 @@ static const struct driver old_drv = {
     .cuLibraryGetKernel = library_get_kernel,
     .cuKernelGetFunction = kernel_get_function,
 };
+
+static struct driver listing_drv(void)
+{
+    struct driver drv = old_drv;
+
+    drv.cuLibraryGetModule = library_get_module;
+    drv.cuModuleEnumerateFunctions = module_list;
+    drv.cuModuleGetFunctionCount = module_count;
+    drv.cuFuncGetName = func_get_name;
+    drv.cuLibraryEnumerateKernels = library_list;
+    drv.cuLibraryGetKernelCount = library_count;
+    drv.cuKernelGetName = kernel_get_name;
+    return drv;
+}
 
 static void ok_load(CUmodule *module, const void *image, CUfunction *function)
 {
@@ -224,6 +287,57 @@ Test(hooks_module, tells_functions_of_images_in_memory_and_in_files_under_a_plan
     data_free(&cubin);
 }
 
+Test(hooks_module, tells_functions_that_were_listed_under_a_plan)
+{
+    static const struct roll nobody;
+    struct data cubin = data_load("kernels.sm_75.cubin");
+    struct driver drv = listing_drv();
+    CUfunction functions[2] = {NULL, (CUfunction)&a_kernel};
+    CUkernel kernels[2] = {NULL, (CUkernel)&a_function};
+    CUlibrary library;
+    uint64_t digest;
+    CUmodule module;
+
+    repute_open(&nobody);
+    ok_load(&module, cubin.at, functions);
+    digest = digest_of(functions[0]);
+    cr_assert_eq(hook_cuModuleLoadData(&drv, &module, cubin.at), 0);
+    cr_expect_eq(digest_of(&a_function), 0);
+    cr_assert_eq(hook_cuModuleEnumerateFunctions(&drv, functions, 2, module), 0);
+    cr_expect_eq(digest_of(&a_function), digest);
+    cr_assert_eq(hook_cuLibraryLoadData(&drv, &library, cubin.at, NULL, NULL, 0, NULL, NULL, 0), 0);
+    cr_assert_eq(hook_cuLibraryEnumerateKernels(&drv, kernels, 2, library), 0);
+    cr_expect_eq(digest_of(&a_kernel), digest);
+    cr_expect_eq(image_handle_kind(&a_kernel), IMAGE_HANDLE_KERNEL);
+    drv.cuFuncGetName = NULL;
+    cr_assert_eq(hook_cuModuleLoadData(&drv, &module, cubin.at), 0);
+    cr_assert_eq(hook_cuModuleEnumerateFunctions(&drv, functions, 2, module), 0);
+    cr_expect_eq(digest_of(&a_function), 0, "a driver that does not tell names");
+    data_free(&cubin);
+}
+
+Test(hooks_module, tells_functions_of_the_module_of_a_library)
+{
+    static const struct roll nobody;
+    struct data cubin = data_load("kernels.sm_75.cubin");
+    struct driver drv = listing_drv();
+    CUfunction function;
+    CUlibrary library;
+    CUmodule module;
+
+    repute_open(&nobody);
+    cr_assert_eq(hook_cuLibraryLoadData(&drv, &library, cubin.at, NULL, NULL, 0, NULL, NULL, 0), 0);
+    cr_assert_eq(hook_cuLibraryGetModule(&drv, &module, library), 0);
+    cr_assert_eq(hook_cuModuleGetFunction(&drv, &function, module, "mixed"), 0);
+    cr_expect_neq(digest_of(function), 0);
+    cr_expect_eq(n_params(&old_drv, function), 8, "and what its image says of it");
+    cr_assert_eq(hook_cuLibraryUnload(&drv, library), 0);
+    cr_expect_eq(digest_of(function), 0);
+    cr_assert_eq(hook_cuModuleGetFunction(&drv, &function, module, "mixed"), 0);
+    cr_expect_eq(digest_of(function), 0, "the module is gone with it");
+    data_free(&cubin);
+}
+
 Test(hooks_module, believes_a_driver_that_can_be_asked_over_the_image)
 {
     struct data cubin = data_load("kernels.sm_75.cubin");
@@ -243,6 +357,7 @@ Test(hooks_module, believes_a_driver_that_can_be_asked_over_the_image)
 Test(hooks_module, hands_on_the_errors_of_the_driver_and_notes_nothing)
 {
     struct data cubin = data_load("kernels.sm_75.cubin");
+    struct driver drv = listing_drv();
     CUfunction function;
     CUlibrary library;
     CUmodule module;
@@ -259,6 +374,9 @@ Test(hooks_module, hands_on_the_errors_of_the_driver_and_notes_nothing)
     cr_expect_eq(hook_cuLibraryUnload(&old_drv, (CUlibrary)&a_library), next_result);
     cr_expect_eq(hook_cuLibraryGetKernel(&old_drv, &kernel, library, "mixed"), next_result);
     cr_expect_eq(hook_cuKernelGetFunction(&old_drv, &function, (CUkernel)&a_kernel), next_result);
+    cr_expect_eq(hook_cuLibraryGetModule(&drv, &module, library), next_result);
+    cr_expect_eq(hook_cuModuleEnumerateFunctions(&drv, &function, 1, module), next_result);
+    cr_expect_eq(hook_cuLibraryEnumerateKernels(&drv, &kernel, 1, library), next_result);
     cr_expect_eq(image_handle_kind(&a_function), IMAGE_HANDLE_UNKNOWN);
     cr_expect_eq(image_handle_kind(&a_kernel), IMAGE_HANDLE_UNKNOWN);
     next_result = CUDA_SUCCESS;
