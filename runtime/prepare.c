@@ -9,7 +9,6 @@
 #include "runtime/log.h"
 #include "runtime/pieces.h"
 #include "runtime/proof.h"
-#include "runtime/repute.h"
 #include "runtime/stats.h"
 #include "runtime/trial.h"
 #include "runtime/turns.h"
@@ -250,6 +249,7 @@ static int begin_anew(struct pager *pager, const struct driver *drv)
 
 static int extend(struct pager *pager, const struct driver *drv, const struct pass_learner *learner)
 {
+/* Never under a plan of the user, so everybody who is trusted has been watched. */
     struct streaming *s = pager->streaming;
     uint32_t changed;
     int r = pieces_compare(s, drv, true, &changed);
@@ -259,11 +259,6 @@ static int extend(struct pager *pager, const struct driver *drv, const struct pa
         r = blame_changes(s);
     if (r < 0 || guard_noticed(&s->guard) || pieces_turns_changed(s))
         return r < 0 ? r : -EINVAL;
-    /* It may be one of those that nobody has watched. */
-    if (r && trust_knows(&s->trust)) {
-        repute_refute();
-        return -EINVAL;
-    }
     if (r && !trust_bar_strangers(&s->trust))
         trust_note_anew(&s->trust);
     else

@@ -126,15 +126,6 @@ void trust_know(struct trust *trust, struct trusted_function *function)
     trust->waiting = is_waiting(trust);
 }
 
-bool trust_knows(const struct trust *trust)
-{
-    for (const struct trusted_function *f = trust->functions; f; f = f->hh.next) {
-        if (f->known)
-            return true;
-    }
-    return false;
-}
-
 bool trust_bar_strangers(struct trust *trust)
 {
     size_t strangers = 0;

@@ -65,8 +65,6 @@ void trust_earn_if(struct trust *trust, trust_proven_fn *proven, void *context);
 /* It was noted, and the plan of the user says that it is harmless: it is trusted for as long as the
  * plan is followed. */
 void trust_know(struct trust *trust, struct trusted_function *function);
-/* Whether some are trusted so. */
-bool trust_knows(const struct trust *trust);
 /* What was noted and is not trusted has to be noted again. */
 void trust_note_anew(struct trust *trust);
 /* The function writes elsewhere than where it was given: it is never trusted. */
