@@ -87,6 +87,9 @@ struct shares {
     uint32_t n;
     uint64_t all; /* bytes of the allocation */
     double *bytes;
+    double due;    /* bytes of all its tensors that are to stay, and */
+    double shared; /* those of blocks that are not one tensor's alone */
+    double owed;   /* bytes that stay already and were not due to the tensors so far */
 };
 
 /* Of a tensor, what lies in blocks that it has not for itself. */
@@ -115,16 +118,34 @@ static void add_bytes(struct shares *shares, uint64_t offset, uint64_t end, doub
     }
 }
 
-/* Blocks that tensors share stay before others: at first they would be copied for each. */
+static double due_of(const struct shares *shares, uint64_t bytes, double share)
+{
+    return (double)bytes * (share * shares->scale < 1 ? share * shares->scale : 1);
+}
+
+static void count_share(void *context, uint64_t offset, uint64_t bytes, double share)
+{
+    struct shares *shares = context;
+
+    shares->due += due_of(shares, bytes, share);
+    shares->shared += (double)shared_bytes(shares, offset, offset + bytes);
+}
+
+/* Blocks that tensors share stay before others: at first they would be copied for each. Where that
+ * is more than is due to a tensor, as with small ones, those behind it have less, but for those
+ * that are to stay as a whole. */
 static void add_share(void *context, uint64_t offset, uint64_t bytes, double share)
 {
     struct shares *shares = context;
+    double part = shares->due < shares->shared ? shares->due / shares->shared : 1;
     double shared = (double)shared_bytes(shares, offset, offset + bytes);
     double alone = (double)bytes - shared;
-    double due = (double)bytes * (share * shares->scale < 1 ? share * shares->scale : 1);
+    double paid = share < 1 ? shares->owed : 0;
+    double left = due_of(shares, bytes, share) - paid - part * shared;
+    double taken = left < 0 ? 0 : left < alone ? left : alone;
 
-    add_bytes(shares, offset, offset + bytes, due > shared ? (due - shared) / alone : 0,
-              due >= shared ? 1 : due / shared);
+    shares->owed += taken - left - paid;
+    add_bytes(shares, offset, offset + bytes, alone > 0 ? taken / alone : 0, part);
 }
 
 void planned_homes_init(struct planned_homes *homes, struct pager *pager, uint64_t bytes)
@@ -140,7 +161,8 @@ void planned_homes_init(struct planned_homes *homes, struct pager *pager, uint64
     shares.all = bytes;
     shares.bytes = calloc(shares.n, sizeof(*shares.bytes));
     homes->stays = calloc(shares.n, sizeof(*homes->stays));
-    if (!shares.bytes || !homes->stays || !recognise_expect(bytes, add_share, &shares))
+    if (!shares.bytes || !homes->stays || !recognise_expect(bytes, count_share, &shares) ||
+        !recognise_expect(bytes, add_share, &shares))
         planned_homes_fini(homes);
     for (uint32_t i = 0; homes->stays && i < shares.n; i++) {
         pager->planned.carry += shares.bytes[i];
