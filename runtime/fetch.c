@@ -519,6 +519,8 @@ struct redirect *pager_fetch(const struct driver *drv, const struct launch *laun
     if (!error)
         error = bring_named(drv, &extents, &beyond);
     if (redirect && !streaming_still_reads(redirect)) {
+        if (redirect->ended)
+            chain_forsake(drv, redirect);
         redirect_free(redirect);
         redirect = NULL;
         error = bring_unstaged(drv, &extents, &beyond);
@@ -535,13 +537,14 @@ struct redirect *pager_fetch(const struct driver *drv, const struct launch *laun
 void pager_check(const struct driver *drv, struct redirect *redirect)
 {
     redirect->unguarded =
-        redirect->n_entries &&
+        redirect->n_entries && !redirect->fresh &&
         guard_check(redirect->guard, drv, redirect->stream, redirect->entries, redirect->n_entries);
 }
 
 void pager_guard(const struct driver *drv, struct redirect *redirect)
 {
     experts_behind(drv, redirect);
+    chain_ended(drv, redirect);
     redirect->unguarded |=
         redirect->n_entries && guard_launch(redirect->guard, drv, redirect->stream,
                                             redirect->entries, redirect->n_entries);

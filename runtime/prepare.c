@@ -168,6 +168,8 @@ static void run_from_here(struct streaming *s)
     s->hits = s->misses = 0;
     s->jumps = s->pass.jumps;
     s->outsider = s->outsider_before = 0;
+    s->chain.n_open = 0;
+    s->apart = false;
     s->still = 0;
     s->unsure = false;
     proof_begin(s);
@@ -247,9 +249,9 @@ static int begin_anew(struct pager *pager, const struct driver *drv)
     return prepare_begin(pager, drv);
 }
 
+/* Never under a plan of the user, so everybody who is trusted has been watched. */
 static int extend(struct pager *pager, const struct driver *drv, const struct pass_learner *learner)
 {
-/* Never under a plan of the user, so everybody who is trusted has been watched. */
     struct streaming *s = pager->streaming;
     uint32_t changed;
     int r = pieces_compare(s, drv, true, &changed);
@@ -381,6 +383,7 @@ void prepare_end(struct pager *pager, const struct driver *drv, bool alive)
     turns_end(pager, drv, alive);
     weigh_forget(s, drv, alive);
     trials_forget(s, drv, alive);
+    chain_fini(&s->chain, drv, alive);
     experts_end(pager, drv, alive);
     if (!alive)
         s->digester = (struct digester){.module = NULL};

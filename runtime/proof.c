@@ -42,7 +42,7 @@ static bool is_known(struct streaming *s, struct trusted_function *function)
     return true;
 }
 
-bool proof_launch(struct streaming *s, const struct driver *drv, CUfunction function)
+bool proof_launch(struct streaming *s, CUfunction function)
 {
     struct trusted_function *found;
 
@@ -51,7 +51,6 @@ bool proof_launch(struct streaming *s, const struct driver *drv, CUfunction func
     found = trust_find_function(&s->trust, function);
     if (found && is_known(s, found))
         return true;
-    (void)transfer_wait(s->transfer, drv);
     if (!found)
         return false;
     if (!s->rounds) {

@@ -24,9 +24,9 @@ void proof_copied(const struct streaming *s, struct piece *piece);
 /* A launch is going to read it, and the guard to look at it behind that. */
 void proof_checked(struct piece *piece);
 
-/* The function is about to be launched. Whether it is trusted; it is noted, if it is not, and no
- * copy is being made when this returns. */
-bool proof_launch(struct streaming *s, const struct driver *drv, CUfunction function);
+/* The function is about to be launched. Whether it is trusted; it is noted, if it is not, and then
+ * the launch has to wait for all copies before it, and copies behind it for the launch. */
+bool proof_launch(struct streaming *s, CUfunction function);
 
 /* From time to time: sees which functions can be trusted by now. Drains the device for it, so that
  * the guard has said what it found. */

@@ -39,6 +39,9 @@ struct redirect {
     uint32_t n_entries;
     struct guard_entry *entries;
     bool unguarded;   /* and could not */
+    bool fresh;       /* nothing ran since these were copied: there is nothing to look at before */
+    CUevent ended;    /* recorded directly behind the launch, if it is in the chain; or NULL */
+    bool astray;      /* it could not be */
     CUresult refused; /* what it needs is not there: it is not made, and the program told this */
     const struct experts *experts;
     struct experts_record *record; /* what it reads of its memory is looked at, or NULL */

@@ -48,14 +48,13 @@ static bool uses_are_trusted(struct pager *pager, const struct launch *launch,
 
 /* Whether the launch is known to leave alone all that takes turns and that it is not given. Notes
  * it, if it is not. */
-static bool function_is_trusted(struct streaming *s, const struct driver *drv,
-                                const struct launch *launch)
+static bool function_is_trusted(struct streaming *s, const struct launch *launch)
 {
     bool watched = launch->layout->excused != NULL;
     bool trusted;
 
     if (s->by_plan)
-        trusted = proof_launch(s, drv, launch->function);
+        trusted = proof_launch(s, launch->function);
     else
         trusted = !watched || trust_function(&s->trust, launch->function);
     if (trusted && watched)
@@ -107,7 +106,7 @@ static bool catch_up(struct pager *pager, const struct driver *drv)
     struct transfer *transfer;
 
     prepare_trust(s);
-    if (unknown == s->unknown)
+    if (unknown == s->unknown && !s->chain.n_open)
         return true;
     ring_distrust_all(&s->ring);
     if (!card_enter(pager, drv, &transfer))
@@ -197,12 +196,24 @@ static bool advance(struct pager *pager, const struct driver *drv, const struct 
     return !r && s->state == STREAMING_RUNNING;
 }
 
+/* All that it reads has been copied for it, when all launches before it had ended. */
+static bool is_fresh(const struct streaming *s, const struct redirect *redirect)
+{
+    bool fresh = redirect->n_entries == redirect->n_slots;
+
+    for (uint32_t i = 0; i < redirect->n_slots && fresh; i++) {
+        const struct slot *slot = &s->ring.slots[redirect->slots[i]];
+
+        fresh = s->pieces[s->ring.turns[slot->turn].piece].copied == s->clock;
+    }
+    return fresh;
+}
+
 /* `alone`: it may write anything, so only what it reads itself is staged, and void afterwards. */
 static struct redirect *serve(struct pager *pager, const struct driver *drv,
                               const struct launch *launch, struct extents *extents, bool alone)
 {
     struct streaming *s = pager->streaming;
-    uint64_t misses = s->misses;
     struct redirect *redirect;
 
     /* Copies wait for launches before; were one of these held up by the host, so would be all that
@@ -211,10 +222,8 @@ static struct redirect *serve(struct pager *pager, const struct driver *drv,
         !advance(pager, drv, extents, alone ? 1 : s->pass.n))
         return NULL;
     redirect = redirect_launch(pager, drv, launch, extents);
-    /* What it does not wait for itself. */
-    if (alone && (!redirect || !redirect->n_entries || redirect->n_entries != redirect->n_slots ||
-                  s->misses != misses))
-        (void)transfer_wait(s->transfer, drv);
+    if (redirect)
+        redirect->fresh = alone && is_fresh(s, redirect);
     return redirect;
 }
 
@@ -235,13 +244,56 @@ static struct redirect *run_learned(struct pager *pager, const struct driver *dr
 
     if (!catch_up(pager, drv))
         return NULL;
-    trusted = function_is_trusted(s, drv, launch);
+    trusted = function_is_trusted(s, launch);
     trusted &= uses_are_trusted(pager, launch, extents);
     if (trusted)
         return serve(pager, drv, launch, extents, false);
     distrust(s);
     s->misses++;
     return NULL;
+}
+
+/* Whether copies for other cards are void, too, when it is not known what a launch writes. */
+static bool others_stream(const struct pager *pager)
+{
+    for (int i = 0; i < DEVICES_MAX; i++) {
+        if (&pagers.cards[i] != pager && pagers.cards[i].streaming)
+            return true;
+    }
+    return false;
+}
+
+static bool join_chain(struct pager *pager, const struct driver *drv, const struct launch *launch,
+                       struct redirect **redirect)
+{
+    struct streaming *s = pager->streaming;
+
+    if (!serve_is_own_context(s, drv) || !card_may_drain() || others_stream(pager))
+        return false;
+    if (!*redirect)
+        *redirect = redirect_nowhere(launch);
+    if (!*redirect)
+        return false;
+    (*redirect)->pager = pager;
+    (*redirect)->plan = s->plan;
+    (*redirect)->stream = launch->stream;
+    return chain_join(&s->chain, drv, s->transfer, *redirect);
+}
+
+/* The launch may write anything: no copy is made beside it, and none is good any more. */
+static void set_apart(struct pager *pager, const struct driver *drv, const struct launch *launch,
+                      struct redirect **redirect)
+{
+    struct streaming *s = pager->streaming;
+
+    s->apart = true;
+    stats_add(launches_apart, 1);
+    if (join_chain(pager, drv, launch, redirect)) {
+        ring_distrust_all(&s->ring);
+        return;
+    }
+    (void)transfer_wait(s->transfer, drv);
+    distrust(s);
 }
 
 /* Nothing was compared before. So a launch reads copies that were made since the last launch before
@@ -252,18 +304,20 @@ static struct redirect *run_planned(struct pager *pager, const struct driver *dr
     struct streaming *s = pager->streaming;
     bool named = names_turns(pager, extents);
     struct redirect *redirect = NULL;
-    bool trusted, uses;
+    bool trusted, uses, wanted;
 
     proof_look(pager, drv);
     prepare_trust(s);
     s->clock++;
-    trusted = function_is_trusted(s, drv, launch);
+    trusted = function_is_trusted(s, launch);
     uses = uses_are_trusted(pager, launch, extents);
+    s->apart &= !named;
     /* For a launch that reads no copies, none are begun while the one before may void them. */
-    if (uses && (named || gate_unknown() == s->unknown) && catch_up(pager, drv))
+    wanted = named || (trusted && !s->apart && gate_unknown() == s->unknown);
+    if (uses && wanted && catch_up(pager, drv))
         redirect = serve(pager, drv, launch, extents, !trusted);
     if (!trusted || !uses)
-        distrust(s);
+        set_apart(pager, drv, launch, &redirect);
     s->misses += !uses;
     return redirect;
 }
@@ -271,7 +325,7 @@ static struct redirect *run_planned(struct pager *pager, const struct driver *dr
 void serve_note(struct pager *pager, const struct driver *drv, const struct launch *launch,
                 const struct extents *extents)
 {
-    (void)function_is_trusted(pager->streaming, drv, launch);
+    (void)function_is_trusted(pager->streaming, launch);
     (void)uses_are_trusted(pager, launch, extents);
 }
 

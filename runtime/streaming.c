@@ -360,10 +360,24 @@ bool streaming_wants_pieces(struct pager *pager, uint32_t n_launches)
     return !s || s->state != STREAMING_RESTING;
 }
 
+/* Later copies wait for the launch; where they cannot, what it did is not known. */
+static void follow_launch(struct streaming *s, const struct driver *drv, struct redirect *redirect)
+{
+    bool lives = s && s->plan == redirect->plan &&
+                 (s->state == STREAMING_RUNNING || s->state == STREAMING_ENDING);
+
+    if (!lives)
+        chain_forsake(drv, redirect);
+    else if (!chain_follow(&s->chain, drv, s->transfer, redirect))
+        gate_note_unknown();
+}
+
 void streaming_launched(const struct driver *drv, struct redirect *redirect)
 {
     struct streaming *s = redirect->pager->streaming;
 
+    if (redirect->ended)
+        follow_launch(s, drv, redirect);
     if (!s || s->plan != redirect->plan)
         return;
     if (redirect->trial && s->state == STREAMING_RUNNING && card_may_drain())

@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "runtime/card.h"
+#include "runtime/chain.h"
 #include "runtime/digest.h"
 #include "runtime/experts.h"
 #include "runtime/extents.h"
@@ -72,6 +73,8 @@ struct streaming {
     double link;              /* milliseconds in which it copies a byte */
     struct trial *trials;     /* functions that were launched under it */
     uint64_t clock;           /* launches under it */
+    struct chain chain;       /* of these, those that may write anything */
+    bool apart;               /* since the last of them nobody has named what takes turns */
     uint64_t proof_at;        /* pass.moves at which it is looked who can be trusted, */
     uint64_t proof_after;     /* and so many later again */
     bool watching;            /* functions and submissions of unknown effect */

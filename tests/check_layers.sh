@@ -16,7 +16,7 @@ layers='
 3 backing
 4 ahead company digest graph_order guard guard_kernel layout peek pool repute space transfer
 5 redirect residency ring trust
-6 evict move origin replay replay_read window
+6 chain evict move origin replay replay_read window
 7+ blame capture card cold cold_in cold_launch cold_out cold_parts cold_plan escape experts experts_learn experts_swap extents fetch gather gone group memory_info pager peer pieces planned prepare proof reach recognise residents room serve side streaming tally trial turns weigh
 '
 

@@ -9,16 +9,18 @@ TestSuite(streaming, .timeout = 120, .fini = stop_paged);
 Test(streaming, a_model_twice_as_large_as_the_card_is_read_through_the_ring)
 {
     struct model m = start_model("28MiB");
-    uint64_t in_place, streamed, to_host;
+    uint64_t in_place, streamed, compared, to_host;
 
     passes(&m, 4);
     cr_assert_eq(stats_get(streaming_plans), 1);
     in_place = read_in_place();
+    compared = stats_get(bytes_compared);
     streamed = stats_get(bytes_streamed);
     to_host = stats_now().bytes_to_host;
     passes(&m, 5);
     cr_expect_eq(read_in_place(), in_place, "nothing is read over the link");
     cr_expect_leq(stats_get(bytes_streamed) - streamed, 5 * (MODEL - 28 * MIB + 10 * PAGE));
+    cr_expect_gt(stats_get(bytes_compared), compared, "homes are looked at before each use");
     cr_expect_leq(stats_now().bytes_to_host - to_host, 4096, "nothing is written back");
     cr_expect_eq(stats_now().illegal_addresses, 0);
     stop_model(&m);
