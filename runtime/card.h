@@ -45,6 +45,7 @@ struct following {
     double scale; /* of what it says stays, for this budget */
     double carry; /* bytes that are to stay and do not make a block yet */
     unsigned int attempts;
+    bool has_pinned; /* all that it pins has come, and was looked at */
 };
 
 enum card_state {

@@ -373,10 +373,38 @@ bool planned_start(struct pager *pager, const struct driver *drv)
     return !r;
 }
 
+/* Somebody wants it elsewhere. */
+static bool is_misplaced(const struct block *block)
+{
+    enum tier tier = block_tier(block);
+
+    return tier == TIER_DEVICE ? block_is_pinned(block, TIER_HOST)
+                               : block_is_pinned(block, TIER_DEVICE);
+}
+
+/* What came when it streamed already was placed without knowing what it would be: once all has come
+ * the plan begins anew, if it has to. */
+static void look_at_pinned(struct pager *pager)
+{
+    bool misplaced = false;
+
+    pager->planned.has_pinned = true;
+    for (struct range *range = residency.ranges; range && !misplaced; range = range->next) {
+        for (uint32_t i = 0; range->pager == pager && i < range->n_blocks; i++)
+            misplaced |= is_misplaced(&range->blocks[i]);
+    }
+    if (misplaced)
+        streaming_more_room(pager);
+}
+
 void planned_uploaded(struct pager *pager, const struct driver *drv)
 {
     uint64_t paged = atomic_load_explicit(&pagers.small, memory_order_relaxed);
 
+    if (!recognise_has_pinned())
+        return;
+    if (!pager->planned.has_pinned)
+        look_at_pinned(pager);
     if (may_start(pager) && pager->planned.attempts == 0 &&
         bytes_there(pager, paged) >= bytes_wanted(paged))
         (void)planned_start(pager, drv);

@@ -52,6 +52,7 @@ static struct {
     struct seen *last;     /* that an upload was for */
     int *files;            /* descriptors; -1 */
     struct recognised sum;
+    uint32_t n_pinned; /* in the plan */
 } all;
 
 const struct planfile *recognise_plan(void)
@@ -84,8 +85,14 @@ struct recognised recognise_sum(void)
     return all.sum;
 }
 
+bool recognise_has_pinned(void)
+{
+    return all.sum.pinned == all.n_pinned;
+}
+
 static void lose(struct seen *seen)
 {
+    all.sum.pinned -= planned(seen)->pinned;
     all.sum.bytes -= planned(seen)->bytes;
     all.sum.by_size -= seen->by_size ? planned(seen)->bytes : 0;
     all.sum.tensors--;
@@ -152,6 +159,7 @@ static void index_tensor(uint32_t i)
     struct seen *first;
 
     seen->index = i;
+    all.n_pinned += planned(seen)->pinned;
     seen->fingerprint = planned(seen)->fingerprint;
     all.in_file[i] = seen;
     if (!seen->fingerprint)
@@ -314,6 +322,7 @@ static void take(struct seen *seen, struct range *range, uint64_t offset, uint64
     all.sum.bytes += bytes;
     all.sum.by_size += by_size ? bytes : 0;
     all.sum.tensors++;
+    all.sum.pinned += planned(seen)->pinned;
     all.last = seen;
     pin_blocks(seen);
     stats_add(tensors_recognised, 1);

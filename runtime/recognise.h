@@ -45,8 +45,11 @@ struct recognised {
     uint64_t bytes;   /* of tensors that are somewhere, */
     uint64_t by_size; /* and of these, those that only their size speaks for */
     uint32_t tensors;
+    uint32_t pinned; /* of them, those that the plan has pinned */
 };
 struct recognised recognise_sum(void);
+/* Whether all that the plan has pinned is somewhere. */
+bool recognise_has_pinned(void);
 
 /*
  * How much of an allocation of so many bytes will stay in device memory, by the plan: calls `stays`

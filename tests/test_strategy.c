@@ -6,6 +6,7 @@
 
 #include "planner/allocation.h"
 #include "planner/change.h"
+#include "planner/preset.h"
 #include "planner/stay.h"
 #include "planner/strategy.h"
 #include "runtime/util.h"
@@ -304,6 +305,32 @@ Test(strategy, recommends_what_is_as_fast_as_the_fastest_that_can_be_had)
                       all.recommended->kind == STRATEGY_ENGINE);
         subject_fini(&subject);
     }
+}
+
+Test(strategy, has_a_row_for_every_name_that_another_program_has_for_one)
+{
+    static const char *const presets[] = {
+#define PRESET(name, strategy, whose) name,
+#include "planner/presets.def"
+    };
+
+    throw_case();
+    for (size_t i = 0; i < ARRAY_SIZE(presets); i++) {
+        const char *name = preset_strategy(presets[i]);
+        bool found = false;
+
+        cr_assert_not_null(name, "%s", presets[i]);
+        for (size_t row = 0; row < strategy_count(); row++) {
+            struct strategy_result result;
+
+            cr_assert_eq(strategy_judge(&given, row, &result), 0);
+            found |= !strcmp(result.name, name);
+        }
+        cr_expect(found != !strcmp(name, PRESET_NONE), "%s is %s", presets[i], name);
+    }
+    cr_expect_null(preset_strategy("layer-streaming"));
+    cr_expect_str_eq(preset_nearest("layer-streaming"), "layer_streaming");
+    subject_fini(&subject);
 }
 
 Test(strategy, says_in_a_word_how_fast_a_way_is_beside_all_on_the_device)

@@ -139,6 +139,7 @@ static void add_function(struct roll *roll, const char *text, const char *name)
 /* How many tensors are pinned where, see start_pinned(). */
 struct pinned {
     uint32_t on_host, on_device;
+    bool beside, late;
 };
 
 static void pin(struct planfile_tensor *tensors, const struct pinned *pinned)
@@ -150,6 +151,21 @@ static void pin(struct planfile_tensor *tensors, const struct pinned *pinned)
         else if (tensors[i].pinned)
             tensors[i].resident = TENSOR;
     }
+}
+
+/* The first that are pinned, the pass, and the last. */
+static void part(struct planfile *plan, const struct pinned *pinned)
+{
+    uint32_t n = TENSORS - pinned->on_host - pinned->on_device;
+
+    if (!pinned->beside)
+        return;
+    plan->phases[0] = (struct planfile_phase){.name = "", .n = pinned->on_host};
+    plan->phases[1] =
+        (struct planfile_phase){.name = "", .is_main = true, .first = pinned->on_host, .n = n};
+    plan->phases[2] =
+        (struct planfile_phase){.name = "", .first = pinned->on_host + n, .n = pinned->on_device};
+    plan->n_phases = 3;
 }
 
 /* `text`: the module whose functions the plan knows, NULL for none. */
@@ -188,6 +204,7 @@ static void write_plan(uint64_t device, uint32_t *words, const char *model, cons
         };
     }
     pin(tensors, pinned);
+    part(&plan, pinned);
     cr_assert_eq(fchmod(fd, 0600), 0);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     setenv("VRAMSHIM_PLAN", path, 1);
@@ -213,7 +230,7 @@ static struct model start_with(const char *vram, uint64_t device, bool foreign, 
     setenv("SIM_VRAM", "64MiB", 1);
     setenv("VRAMSHIM_VRAM", vram, 1);
     m = start_empty(vram, "256MiB");
-    for (uint32_t i = 0; i < TENSORS; i++) {
+    for (uint32_t i = 0; i < TENSORS - (pinned.late ? pinned.on_device : 0); i++) {
         fill(words, i, foreign);
         ok(cuMemcpyHtoD_v2(m.weights + (uint64_t)i * TENSOR, words, TENSOR));
     }
@@ -228,7 +245,29 @@ struct model start_planned(const char *vram, uint64_t device, bool foreign)
 
 struct model start_pinned(const char *vram, uint64_t device, uint32_t on_host, uint32_t on_device)
 {
-    return start_with(vram, device, false, NULL, (struct pinned){on_host, on_device});
+    return start_with(vram, device, false, NULL, (struct pinned){on_host, on_device, false, false});
+}
+
+struct model start_pinned_beside(const char *vram, uint64_t device, uint32_t on_host,
+                                 uint32_t on_device)
+{
+    return start_with(vram, device, false, NULL, (struct pinned){on_host, on_device, true, false});
+}
+
+struct model start_pinned_late(const char *vram, uint64_t device, uint32_t on_host,
+                               uint32_t on_device)
+{
+    return start_with(vram, device, false, NULL, (struct pinned){on_host, on_device, true, true});
+}
+
+void upload_tensor(struct model *m, uint32_t tensor)
+{
+    uint32_t *words = malloc(TENSOR);
+
+    cr_assert_not_null(words);
+    fill(words, tensor, false);
+    ok(cuMemcpyHtoD_v2(m->weights + (uint64_t)tensor * TENSOR, words, TENSOR));
+    free(words);
 }
 
 struct model start_known(const char *vram, uint64_t device, bool other_code)

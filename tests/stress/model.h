@@ -28,6 +28,13 @@ struct model start_planned(const char *vram, uint64_t device, bool foreign);
 /* The same, and of the tensors so many are pinned to host memory, the first, and the device, the
  * last. */
 struct model start_pinned(const char *vram, uint64_t device, uint32_t on_host, uint32_t on_device);
+/* The same, and these of them are read beside the pass. */
+struct model start_pinned_beside(const char *vram, uint64_t device, uint32_t on_host,
+                                 uint32_t on_device);
+/* The same, and the last are still to be uploaded. */
+struct model start_pinned_late(const char *vram, uint64_t device, uint32_t on_host,
+                               uint32_t on_device);
+void upload_tensor(struct model *m, uint32_t tensor);
 /* The same, and the plan knows all functions of the program, or those of other code of these names.
  */
 struct model start_known(const char *vram, uint64_t device, bool other_code);

@@ -89,6 +89,50 @@ Test(planned, what_is_pinned_stays_there_when_all_would_have_room)
     stop_model(&m);
 }
 
+/* Passes over what is in the middle, and now and then what is beside it. */
+static void pass_with_others(struct model *m)
+{
+    for (int i = 0; i < 8; i++) {
+        for (uint32_t k = 0; k < TENSORS; k++) {
+            if (i % 2 || (k >= 3 && k < TENSORS - 3))
+                read_tensor(m, k);
+        }
+        expect_pinned(m);
+    }
+    expect_sum(m);
+}
+
+Test(planned, what_is_pinned_stays_there_when_it_is_read_beside_the_pass)
+{
+    struct model m = start_pinned_beside("28MiB", 28 * MIB, 3, 3);
+
+    expect_pinned(&m);
+    pass_with_others(&m);
+    stop_model(&m);
+}
+
+Test(planned, so_it_does_when_it_comes_after_the_first_pass)
+{
+    struct model m = start_pinned_late("28MiB", 28 * MIB, 3, 3);
+
+    for (uint32_t k = 3; k < TENSORS - 3; k++)
+        read_tensor(&m, k);
+    cr_expect_eq(stats_get(streaming_plans), 1);
+    for (uint32_t k = TENSORS - 3; k < TENSORS; k++)
+        upload_tensor(&m, k);
+    read_tensor(&m, 3);
+    pass_with_others(&m);
+    stop_model(&m);
+}
+
+Test(planned, so_it_does_when_all_would_have_room)
+{
+    struct model m = start_pinned_beside("60MiB", 60 * MIB, 3, 3);
+
+    pass_with_others(&m);
+    stop_model(&m);
+}
+
 Test(planned, what_is_pinned_stays_there_with_another_budget_and_behind_the_plan)
 {
     struct model m = start_pinned("24MiB", 40 * MIB, 3, 3);
