@@ -196,11 +196,23 @@ static void set_batch(struct workload *work, uint64_t batch)
     work->batch = (uint32_t)batch;
 }
 
+/* What the model was made for need not be so many whole steps. */
 int change_max_context(struct strategy_case *c, uint64_t *out)
 {
     uint64_t most = c->subject->arch->context ? c->subject->arch->context : 1 << 20;
-    int r = greatest(c, set_context, most / STEP, out);
+    struct workload work = c->subject->work;
+    bool fits;
+    int r;
 
+    work.context = most;
+    r = any_fits(c, &work, &fits);
+    if (r)
+        return r;
+    if (fits) {
+        *out = most;
+        return 0;
+    }
+    r = greatest(c, set_context, most / STEP, out);
     *out *= STEP;
     return r;
 }

@@ -76,6 +76,17 @@ static void squeeze(const char *text, char *out, size_t size)
     out[n] = '\0';
 }
 
+const struct config *machine_settings(void)
+{
+    static struct config settings;
+    static bool loaded;
+
+    if (!loaded)
+        config_load(&settings, environ);
+    loaded = true;
+    return &settings;
+}
+
 static const struct card *card_by_name(const char *driver_name)
 {
     const struct card *best = NULL;
@@ -127,7 +138,7 @@ static int no_such_card(const char *given, char *error, size_t size)
     for (size_t i = 0; i < ARRAY_SIZE(cards); i++)
         names[i] = cards[i].name;
     snprintf(error, size,
-             "no card \"%.60s\" in the table; did you mean \"%s\"? (or give --vram and --link)",
+             "no card \"%.60s\" in the table; did you mean \"%.80s\"? (or give --vram and --link)",
              given, nearest_choice(given, names, ARRAY_SIZE(names)));
     return -EINVAL;
 }
@@ -178,8 +189,8 @@ static int bad_link(const char *given, char *error, size_t size)
     for (size_t i = 0; i < ARRAY_SIZE(links); i++)
         names[i] = links[i].name;
     snprintf(error, size,
-             "--link \"%s\" is neither a rate such as 12.3GB/s nor a link; did you mean %s?", given,
-             nearest_choice(given, names, ARRAY_SIZE(names)));
+             "--link \"%.80s\" is neither a rate such as 12.3GB/s nor a link; did you mean %s?",
+             given, nearest_choice(given, names, ARRAY_SIZE(names)));
     return -EINVAL;
 }
 
@@ -323,7 +334,7 @@ static int parse_size(const char *option, const char *text, uint64_t *out, char 
 {
     if (!text || config_parse_size(text, out))
         return 0;
-    snprintf(error, size, "%s \"%s\" is no size such as 8GiB", option, text);
+    snprintf(error, size, "%s \"%.80s\" is no size such as 8GiB", option, text);
     return -EINVAL;
 }
 
@@ -331,18 +342,16 @@ static int take_rate(const char *option, const char *text, double *out, char *er
 {
     if (!text || parse_rate(text, out))
         return 0;
-    snprintf(error, size, "%s \"%s\" is no rate such as 40GB/s", option, text);
+    snprintf(error, size, "%s \"%.80s\" is no rate such as 40GB/s", option, text);
     return -EINVAL;
 }
 
 void machine_spill_folder(char *out, size_t size)
 {
     const char *folder = getenv("TMPDIR");
-    struct config config;
 
-    config_load(&config, environ);
-    if (config.spill_dir.name[0])
-        folder = config.spill_dir.name;
+    if (machine_settings()->spill_dir.name[0])
+        folder = machine_settings()->spill_dir.name;
     snprintf(out, size, "%s", folder && *folder ? folder : "/var/tmp");
 }
 
@@ -350,25 +359,20 @@ void machine_spill_folder(char *out, size_t size)
 static uint64_t free_disk(void)
 {
     char folder[256];
-    struct config config;
     struct statvfs stat;
     uint64_t most;
 
-    config_load(&config, environ);
     machine_spill_folder(folder, sizeof(folder));
     if (statvfs(folder, &stat) != 0)
         return 0;
     most = (uint64_t)stat.f_bavail * stat.f_frsize;
-    return amount_resolve(config.spill, most, most);
+    return amount_resolve(machine_settings()->spill, most, most);
 }
 
 /* What the shim itself would take of the host here. */
 static uint64_t own_pinned(uint64_t host)
 {
-    struct config config;
-
-    config_load(&config, environ);
-    return amount_resolve(config.ram, host, host);
+    return amount_resolve(machine_settings()->ram, host, host);
 }
 
 static int take_host(const struct machine_request *request, struct machine *m, char *error,
@@ -402,12 +406,12 @@ static int take_vram(const char *text, struct machine *m, char *error, size_t si
         return -EINVAL;
     }
     if (!config_parse_amount(text, &amount)) {
-        snprintf(error, size, "--vram \"%s\" is no size such as 8GiB, share such as 80%%, or -1GiB",
-                 text);
+        snprintf(error, size,
+                 "--vram \"%.80s\" is no size such as 8GiB, share such as 80%%, or -1GiB", text);
         return -EINVAL;
     }
     if (!m->has_card && (amount.percent || amount.leave_free)) {
-        snprintf(error, size, "--vram \"%s\" of which card? name one with --gpu", text);
+        snprintf(error, size, "--vram \"%.80s\" of which card? name one with --gpu", text);
         return -EINVAL;
     }
     m->device = amount.percent || amount.leave_free

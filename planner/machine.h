@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/config.h"
+
 /* What was asked for. Texts are the person's; NULL where he said nothing. */
 struct machine_request {
     const char *gpu;    /* a card of cards.def */
@@ -56,6 +58,9 @@ struct machine {
  * there is no error. */
 int machine_look(const struct machine_request *request, struct machine *out, char *error,
                  size_t error_size);
+
+/* Those of the library that are set here; said once what is wrong with them. Not for threads. */
+const struct config *machine_settings(void);
 
 /* The directory in which the library puts what fits nowhere else: as it is set, or else could be.
  */

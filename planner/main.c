@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,7 +82,7 @@ static int find_engine(const char *name, const struct engine_row **out)
         return 0;
     for (; n < ARRAY_SIZE(names) && engine_row_at(n); n++)
         names[n] = engine_row_at(n)->name;
-    return complain(STATUS_USAGE, "--for \"%s\": nothing is known of it; did you mean %s?", name,
+    return complain(STATUS_USAGE, "--for \"%.80s\": nothing is known of it; did you mean %s?", name,
                     nearest_choice(name, names, n));
 }
 
@@ -94,7 +95,7 @@ static int find_strategy(struct plan *plan)
         return 0;
     plan->given.asked = preset_strategy(name);
     if (!plan->given.asked)
-        return complain(STATUS_USAGE, "--strategy \"%s\": did you mean %s? There are %s", name,
+        return complain(STATUS_USAGE, "--strategy \"%.80s\": did you mean %s? There are %s", name,
                         preset_nearest(name), preset_names(names, sizeof(names)));
     plan->without = strcmp(plan->given.asked, PRESET_NONE) == 0;
     if (plan->without)
@@ -104,15 +105,13 @@ static int find_strategy(struct plan *plan)
 
 static int look_at_machine(struct plan *plan)
 {
-    struct config config;
     char error[512];
     int status;
 
     if (machine_look(&plan->options.machine, &plan->given.machine, error, sizeof(error)) != 0)
         return complain(STATUS_USAGE, "%s", error);
-    config_load(&config, environ);
-    plan->given.chunk = config.chunk;
-    plan->given.small = config.small;
+    plan->given.chunk = machine_settings()->chunk;
+    plan->given.small = machine_settings()->small;
     plan->given.apart = plan->options.apart;
     plan->given.no_quantize = plan->options.no_quantize;
     status = find_strategy(plan);
@@ -431,12 +430,19 @@ static int answer_check(struct plan *plan)
 static const struct most {
     const char *name;
     int (*find)(struct strategy_case *, uint64_t *);
-    bool of_images;
+    bool of_images, of_tokens;
 } mosts[] = {
-    {"ctx", change_max_context},
+    {"ctx", change_max_context, .of_tokens = true},
     {"batch", change_max_batch},
     {"resolution", change_max_resolution, .of_images = true},
 };
+
+/* Whether more tokens take more memory, and how much. */
+static bool counts_tokens(const struct subject *subject)
+{
+    return subject->kind != SUBJECT_IMAGE && subject->demand.cache_known &&
+           !subject->measured.cache;
+}
 
 static int answer_max(struct plan *plan)
 {
@@ -446,7 +452,10 @@ static int answer_max(struct plan *plan)
     for (size_t i = 0; i < ARRAY_SIZE(mosts); i++)
         most = strcmp(plan->options.max, mosts[i].name) == 0 ? &mosts[i] : most;
     if (!most)
-        return complain(STATUS_USAGE, "--max \"%s\" is neither ctx, batch nor resolution",
+        return complain(STATUS_USAGE, "--max \"%.80s\" is neither ctx, batch nor resolution",
+                        plan->options.max);
+    if (most->of_tokens && !counts_tokens(&plan->subject))
+        return complain(STATUS_USAGE, "--max %s: what this model keeps of a token is not known",
                         plan->options.max);
     if (most->of_images && plan->subject.kind != SUBJECT_IMAGE)
         return complain(STATUS_USAGE, "--max resolution is for models that make images");
@@ -533,6 +542,8 @@ int main(int argc, char **argv)
     char error[1024];
     int status;
 
+    /* So that a plan that grows too long is an error like others, and nothing of it stays. */
+    (void)signal(SIGXFSZ, SIG_IGN);
     if (argc > 1 && strcmp(argv[1], "report") == 0)
         return tell_outcome(argv + 2);
     if (options_parse(argc ? argv + 1 : argv, &plan.options, error, sizeof(error)) != 0 ||
@@ -540,11 +551,11 @@ int main(int argc, char **argv)
         return complain(STATUS_USAGE, "%s", error);
     if (plan.options.help) {
         options_print_help();
-        return STATUS_FITS;
+        return finish(0) ? STATUS_ENVIRONMENT : STATUS_FITS;
     }
     if (plan.options.version) {
         puts("vramshim-plan " VRAMSHIM_VERSION);
-        return STATUS_FITS;
+        return finish(0) ? STATUS_ENVIRONMENT : STATUS_FITS;
     }
     status = run(&plan);
     for (size_t i = 0; i < plan.options.pins.n; i++)

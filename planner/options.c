@@ -42,7 +42,7 @@ static int no_such_option(const char *given, char *error, size_t size)
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         names[i] = rows[i].name;
-    return complain(error, size, "no option is called %s; did you mean %s?", given,
+    return complain(error, size, "no option is called %.80s; did you mean %s?", given,
                     nearest_choice(given, names, ARRAY_SIZE(names)));
 }
 
@@ -155,7 +155,8 @@ static int take_number(const char *name, const char *text, uint64_t most, uint64
     errno = 0;
     value = strtoull(text, &end, 10);
     if (*text < '0' || *text > '9' || *end || errno || value == 0 || value > most)
-        return complain(error, size, "%s \"%s\" is no number from 1 to %" PRIu64, name, text, most);
+        return complain(error, size, "%s \"%.80s\" is no number from 1 to %" PRIu64, name, text,
+                        most);
     *out = value;
     return 0;
 }
@@ -182,7 +183,7 @@ static int take_kv(const char *text, struct workload *out, char *error, size_t s
         return 0;
     for (; n < ARRAY_SIZE(names) && kv_type_at(n); n++)
         names[n] = kv_type_at(n)->name;
-    return complain(error, size, "--kv \"%s\" is no type of a cache; did you mean %s?", text,
+    return complain(error, size, "--kv \"%.80s\" is no type of a cache; did you mean %s?", text,
                     nearest_choice(text, names, n));
 }
 
@@ -195,7 +196,7 @@ static int take_image(const char *text, struct workload *out, char *error, size_
         return 0;
     if (sscanf(text, "%6ux%6u%c", &width, &height, &rest) != 2 || !width || !height ||
         width > 65536 || height > 65536)
-        return complain(error, size, "--image \"%s\" is no size such as 1024x768", text);
+        return complain(error, size, "--image \"%.80s\" is no size such as 1024x768", text);
     out->width = width;
     out->height = height;
     return 0;
@@ -220,7 +221,7 @@ static int take_size(const char *name, const char *text, uint64_t *out, char *er
 {
     if (!text || config_parse_size(text, out))
         return 0;
-    return complain(error, size, "%s \"%s\" is no size such as 8GiB", name, text);
+    return complain(error, size, "%s \"%.80s\" is no size such as 8GiB", name, text);
 }
 
 static bool parse_positive(const char *text, double *out)
@@ -239,7 +240,7 @@ int options_measured(const struct options *options, struct measured *out, char *
     r = take_size("--cache", options->cache, &out->cache, error, size);
     r = r ? r : take_size("--buffers", options->buffers, &out->compute, error, size);
     if (!r && options->pass && !parse_positive(options->pass, &out->pass))
-        r = complain(error, size, "--pass \"%s\" is no number of seconds", options->pass);
+        r = complain(error, size, "--pass \"%.80s\" is no number of seconds", options->pass);
     return r;
 }
 
@@ -291,15 +292,15 @@ int options_size(const char *text, struct subject_moe *out, char *error, size_t 
     if (params) {
         if (!parse_count(text, (size_t)(params - text), &out->parameters))
             return complain(error, size,
-                            "\"%s\" is no number of parameters such as 120Bparams@bf16", text);
+                            "\"%.80s\" is no number of parameters such as 120Bparams@bf16", text);
         if (!find_bits(params + 7, &out->bits))
             return complain(error, size,
-                            "\"%s\": \"%s\" is no type of weights such as bf16, fp8 or q4_k", text,
-                            params + 7);
+                            "\"%.80s\": \"%.80s\" is no type of weights such as bf16, fp8 or q4_k",
+                            text, params + 7);
     } else if (strspn(text, "0123456789.") == strlen(text)) {
         return complain(
             error, size,
-            "there is no file \"%s\", and as a size it lacks its unit: %sGB of weights, "
+            "there is no file \"%.80s\", and as a size it lacks its unit: %sGB of weights, "
             "or %sBparams@bf16?",
             text, text, text);
     } else if (strpbrk(text, "KMGTPkmgtp") && config_parse_size(text, &bytes) && bytes &&
@@ -307,9 +308,9 @@ int options_size(const char *text, struct subject_moe *out, char *error, size_t 
         out->parameters = (double)bytes / 2;
         out->weighed = true;
     } else {
-        return complain(error, size,
-                        "there is no file \"%s\", and it is no size such as 40GB or 40Bparams@bf16",
-                        text);
+        return complain(
+            error, size,
+            "there is no file \"%.80s\", and it is no size such as 40GB or 40Bparams@bf16", text);
     }
     out->active = out->parameters;
     return 0;
@@ -321,7 +322,7 @@ static int take_parameters(const char *text, double *out, char *error, size_t si
     if (parse_count(text, strlen(text), out))
         return 0;
     return complain(error, size,
-                    "--moe \"%s\" is no number of parameters such as 120B (of bytes? parameters "
+                    "--moe \"%.80s\" is no number of parameters such as 120B (of bytes? parameters "
                     "are counted, and --bits says how large each is)",
                     text);
 }
@@ -336,7 +337,7 @@ int options_moe(const struct options *options, struct subject_moe *out, char *er
     r = r ? r : take_u32("--moe", options->moe[2], 65536, &out->n_experts, error, size);
     r = r ? r : take_u32("--moe", options->moe[3], 65536, &out->n_used, error, size);
     if (!r && options->bits && (!parse_positive(options->bits, &out->bits) || out->bits > 64))
-        r = complain(error, size, "--bits \"%s\" is no number from 1 to 64", options->bits);
+        r = complain(error, size, "--bits \"%.80s\" is no number from 1 to 64", options->bits);
     if (!r && (out->active >= out->parameters || out->n_used >= out->n_experts))
         r = complain(error, size,
                      "--moe: there are fewer active parameters than parameters, and experts used "

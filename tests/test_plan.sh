@@ -118,8 +118,10 @@ ok "flags for a program have their numbers" prints "-fit off -ngl 999 -c 4096"
 ok "and the memory story that goes with them" prints "VRAMSHIM_STORY=virtual"
 expect 2 on 64MiB --for llama.cp
 ok "a mistyped program is answered with the nearest" says "did you mean llama.cpp?"
-expect 0 on 64MiB --max ctx
+expect 0 on 64MiB --max batch
 ok "the most that fits is a number" test "$out" -gt 0
+expect 2 on 64MiB --max ctx
+ok "what is not known of a token is not guessed" says "what this model keeps of a token is not known"
 expect 2 on 64MiB --max resolution
 ok "only what makes images has a resolution" says "is for models that make images"
 expect 2 on 64MiB --max speed
@@ -164,6 +166,9 @@ python3 "$make" "$scratch/llama.gguf" general.architecture=llama llama.block_cou
     llama.context_length=128 llama.attention.head_count=1 blk.0.attn_q.weight:1:64,64
 expect 0 "$plan" "$scratch/llama.gguf" --vram 1GiB --link gen4x16 --ctx 129
 ok "more tokens than a model was made for are said" prints "129 tokens, f16; the model was made for 128"
+expect 0 "$plan" "$scratch/llama.gguf" --vram 1GiB --link gen4x16 --ctx 128
+expect 0 "$plan" "$scratch/llama.gguf" --vram 1GiB --link gen4x16 --max ctx
+ok "no more than it was made for are looked for, and no less" test "$out" = 128
 expect 0 "$plan" "$scratch/llama.gguf" --vram 1GiB --link gen4x16 --ctx 128
 ok "as many are not" sh -c '! grep -q "was made for" "$1"' sh "$scratch/out"
 
@@ -398,7 +403,7 @@ missing=$(for name in $names; do
         echo "$name"
 done)
 ok "every way has its name ($missing)" test -z "$missing"
-expect 0 on_layers 64MiB --max ctx --strategy stream
+expect 0 on_layers 64MiB --max batch --strategy stream
 ok "the most that fits is of what was asked for" test "$out" -gt 0
 
 # What would do nothing is said.
@@ -564,6 +569,15 @@ expect 3 sh -c '"$1" "$2" >/dev/full' sh "$plan" "$model"
 ok "a report that cannot be written is an error" says "cannot write the report"
 expect 3 sh -c '"$1" --json "$2" >/dev/full' sh "$plan" "$model"
 ok "so is one in JSON" says "cannot write the report"
+expect 3 sh -c '"$1" --help >/dev/full' sh "$plan"
+ok "so is help" says "cannot write the report"
+expect 0 env VRAMSHIM_SPILL=much VRAMSHIM_PROFILE=none "$plan" "$model" --vram 64MiB --check
+ok "a setting that is wrong is told once" test "$(printf '%s\n' "$err" | wc -l)" -eq 1
+expect 2 "$plan" "$model" --link "$(printf '%05000d' 0)"
+ok "what is far too long hides nothing" says "; did you mean"
+(ulimit -f 1 && on_layers 32MiB --ram 1GiB -o "$scratch/long" --check) >"$scratch/out" 2>"$scratch/err"
+ok "a plan that grows too long is an error" grep -q "long: File too large" "$scratch/err"
+ok "and nothing of it stays" test "$(ls "$scratch" | grep -c '^long')" = 0
 expect 0 "$plan" --help
 ok "help has examples" prints "vramshim-plan model.gguf --vram 8GiB"
 man=$MESON_SOURCE_ROOT/docs/vramshim-plan.1
