@@ -98,6 +98,13 @@ static int take_functions(struct lines *lines, struct roll *out, const char **ou
     return -EINVAL;
 }
 
+/* What a card cannot have is no measurement. */
+static bool is_possible(const struct account *a)
+{
+    return a->free <= a->total && a->ours <= a->total &&
+           a->terms[ACCOUNT_UNACCOUNTED].actual <= a->total;
+}
+
 int account_parse(const char *name, const char *text, size_t size, char *error, size_t error_size,
                   struct account *out)
 {
@@ -117,9 +124,13 @@ int account_parse(const char *name, const char *text, size_t size, char *error, 
     if (take_model(&lines, &a) && take(&lines, "card", NULL, card, ARRAY_SIZE(card)) &&
         take(&lines, "recognised", NULL, recognised, ARRAY_SIZE(recognised)) &&
         take_terms(&lines, &a) && take(&lines, "peak", NULL, peak, ARRAY_SIZE(peak)) &&
-        (r = take_functions(&lines, &a.functions, &what)) == 0) {
+        (r = take_functions(&lines, &a.functions, &what)) == 0 && is_possible(&a)) {
         *out = a;
         return 0;
+    }
+    if (r == 0) {
+        what = "the card has less memory than is free or taken of it";
+        r = -EINVAL;
     }
     if (r == -ENOMEM)
         fields_say(error, error_size, name, 0, "out of memory");

@@ -97,6 +97,24 @@ Test(account, with_any_byte_changed_is_refused_or_read_the_same_twice)
     }
 }
 
+Test(account, is_refused_when_the_card_has_less_than_is_taken_of_it)
+{
+    static const char *const cards[] = {"card 10 11 0", "card 10 0 11"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(cards); i++) {
+        struct account account;
+        char text[512], error[128];
+
+        snprintf(text, sizeof(text),
+                 "vramshim-report 2\nmodel \"m\"\n%s\nrecognised 0 0 0\nterm weights 0 0\n"
+                 "term cache 0 0\nterm buffers 0 0\nterm unaccounted 0 0\npeak 0 0 0\nend\n",
+                 cards[i]);
+        cr_assert_eq(account_parse("r", text, strlen(text), error, sizeof(error), &account),
+                     -EINVAL);
+        cr_expect(strstr(error, "less memory than is free or taken"), "%s", error);
+    }
+}
+
 Test(account, is_missed_when_the_peak_is_further_off_than_was_said)
 {
     struct account a = {.peak = {.predicted = 85, .actual = 80}, .error = 5};

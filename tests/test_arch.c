@@ -326,6 +326,39 @@ Test(arch, asks_for_no_more_context_than_is_usual_unless_told)
     cr_expect_eq(demand_context(&arch, &work), 100000);
 }
 
+Test(arch, knows_what_grows_with_width_words_and_tokens)
+{
+    static const struct {
+        const char *what, *name, *facts, *type;
+        uint32_t batch;
+        double bytes;
+    } cases[] = {
+        {"one sequence", "llama", "", "f16", 1, 1.15 * 16 * 4096 * 512 + 8192 * 3.0 * 512},
+        {"words of four", "llama", "", "f16", 4,
+         1.15 * (16.0 * 4096 * 512 + 4.0 * 1000 * 512 * 3) + 8192 * 3.0 * 512},
+        {"a cache to be unpacked", "llama", "", "q8_0", 1,
+         1.15 * 16 * 4096 * 512 + 8192 * 2.25 * 4096},
+        {"a compressed one", "deepseek2", " attention.kv_lora_rank=512 rope.dimension_count=64",
+         "q8_0", 1, 1.15 * 16 * 4096 * 512 + 8192 * 1.25 * 4096},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct workload work = workload(8192);
+        struct demand demand;
+        char facts[256];
+
+        snprintf(facts, sizeof(facts),
+                 "block_count=2 embedding_length=4096 vocab_size=1000 attention.head_count=32%s",
+                 cases[i].facts);
+        read_facts(cases[i].name, facts);
+        work.batch = cases[i].batch;
+        work.keys = work.values = kv_type_find(cases[i].type);
+        demand_judge(&arch, &work, &demand);
+        cr_expect_eq(demand.compute.bytes, (uint64_t)cases[i].bytes, "%s: %llu", cases[i].what,
+                     (unsigned long long)demand.compute.bytes);
+    }
+}
+
 Test(arch, does_not_overflow_on_absurd_numbers)
 {
     struct workload work = workload((uint64_t)1 << 32);

@@ -43,7 +43,7 @@ FILES = {
     "oss": ("gpt-oss-20b", make_model.Q8_0), "nano": ("Nemotron-3-Nano-Q4_K_M", make_model.BF16),
     "super": ("Nemotron-3-Super-Q4_K_M", make_model.BF16),
     "image": ("Z-Image-Turbo", make_model.BF16), "image-q8": ("Z-Image-Turbo", make_model.Q8_0),
-    "encoder": ("Qwen3-4B", make_model.BF16), "encoder-q8": ("Qwen3-4B", make_model.Q8_0),
+    "flux": ("FLUX.1-dev", make_model.BF16), "encoder": ("Qwen3-4B", make_model.BF16), "encoder-q8": ("Qwen3-4B", make_model.Q8_0),
 }
 BENCHMARKS = "GPU-Benchmarks-on-LLM-Inference, May 2024, tg 1024"
 THROUGHPUT = "pavlokhmel.com, LLM throughput on 13 GPUs, June 2026"
@@ -130,6 +130,12 @@ def check(tap):
     split = tap.strategy((*SUPER, "--ctx", "8192"), "engine")
     host = split["host_bytes"] / (split["host_bytes"] + split["peak_device_bytes"])
     tap.ok(f"{OVERFLOW}: of Nemotron 3 Super 32 % are on the card", abs(host - 0.68) < 0.02, host)
+    for model in ("image", "flux"):
+        demand = Run(tap.plan, [model, "--gpu", "RTX 3060", "--ram", "64GiB", "--json"],
+                     tap.folder).json()["model"]["demand"]
+        reserve = demand["buffers"]["bytes"] + demand["driver"]["bytes"]
+        tap.ok(f"{LAYERS}: beside {model}'s weights 768 MB to 2 GB are kept free", 768e6 < reserve < 2e9,
+               reserve)
     few, many = (sum(tap.range((*SUPER, "--ctx", n), "engine")) for n in ("2048", "32768"))
     tap.ok(f"{OVERFLOW}: its context hardly matters", abs(many / few - 1) < 0.05, (few, many))
 
