@@ -15,6 +15,7 @@ enum {
     GRANULARITY = 2 << 20, /* of physical memory, and of pages, on every card so far */
     SHARING = 1 << 20,     /* what is larger shares no page */
     ALIGNMENT = 512,
+    LOOK_BACK = 64, /* pages: there may be very many tensors */
 };
 
 uint64_t strategy_chunk(const struct strategy_case *c)
@@ -56,7 +57,7 @@ uint64_t allocation_written(const struct strategy_case *c, size_t phase)
 static uint64_t take(uint64_t bytes, uint64_t *free, size_t *n_pages)
 {
     uint64_t wanted = align_up(bytes, ALIGNMENT);
-    size_t page = 0;
+    size_t page = *n_pages > LOOK_BACK ? *n_pages - LOOK_BACK : 0;
 
     if (wanted > SHARING)
         return align_up(wanted, GRANULARITY);
@@ -73,10 +74,14 @@ static uint64_t take(uint64_t bytes, uint64_t *free, size_t *n_pages)
 int allocation_small(const struct strategy_case *c, uint64_t *out)
 {
     const struct subject *s = c->subject;
-    uint64_t *free_bytes = calloc(s->n_pieces + 1, sizeof(*free_bytes));
+    uint64_t *free_bytes;
     uint64_t bytes = 0;
     size_t n_pages = 0;
 
+    *out = 0;
+    if (!c->apart)
+        return 0;
+    free_bytes = calloc(s->n_pieces + 1, sizeof(*free_bytes));
     if (!free_bytes)
         return -ENOMEM;
     for (size_t i = 0; i < s->n_pieces; i++)

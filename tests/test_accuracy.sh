@@ -158,7 +158,7 @@ if [ "$short" ]; then
     skip "generate, encoder and a pipeline" "they take long here, and their figures are those of the gcc build"
 else
     judge generate llama 16 28 15 11 20 40
-    judge encoder bert 7 8 20 11 15 40
+    judge encoder bert 5 6 20 11 15 40
     judge_pipeline sketch 160 2
 fi
 [ -z "$all" ] || judge_pipeline pipeline 640 1.5 1.1 2 4
