@@ -98,6 +98,10 @@ static int find_strategy(struct plan *plan)
         return complain(STATUS_USAGE, "--strategy \"%.80s\": did you mean %s? There are %s", name,
                         preset_nearest(name), preset_names(names, sizeof(names)));
     plan->without = strcmp(plan->given.asked, PRESET_NONE) == 0;
+    if (plan->without && plan->options.pins.n)
+        return complain(STATUS_USAGE,
+                        "--strategy none: without the library nothing is pinned; leave "
+                        "--pin out");
     if (plan->without)
         plan->given.asked = "resident";
     return 0;

@@ -22,7 +22,7 @@ def described(name):
 
 
 # Behind the head that the target puts before them.
-TENSORS = b'tensor 0 0 5 0123456789abcdef stream 2 "a"\ntensor 0 5 4 - device 4 "b\\x0a"\n'
+TENSORS = b'tensor 0 0 5 0123456789abcdef stream 2 "a"\ntensor 0 5 4 - device 4 "b\\x0a" pinned\n'
 FUNCTIONS = b'function 0000000000000001 "f"\nfunction 0000000000000001 "g"\nfunction 0000000000000002 "f"\n'
 INDEX = json.dumps({"metadata": {"total_size": 8}, "weight_map": {"a": "0", "b": "1"}}).encode()
 GGUFS = [described(name) for name in ("Llama-3-8B", "gpt-oss-20b", "Nemotron-3-Nano")]

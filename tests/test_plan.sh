@@ -495,6 +495,8 @@ ok "JSON says what is pinned" gives "r['strategies'][0]['why'].startswith('blk.2
 expect 2 on_layers 16MiB --pin blk.24=host
 ok "what is not there is refused, with what there is" \
     says 'no such part; it has decode, model, feed-forward, blk; of layers also a range'
+expect 2 on_layers 16MiB --pin blk.2=host --strategy none
+ok "without the library nothing is pinned" says "without the library nothing is pinned"
 expect 2 on_layers 16MiB --pin blk.2
 ok "a part without a place is explained" says "say what is to be where, as in text_encoder=host"
 expect 2 on_layers 16MiB --pin blk.2=disk
