@@ -109,23 +109,45 @@ static uint64_t *budget_of(struct machine *machine, enum strategy_lack lack, con
     }
 }
 
+static void say(struct strategy_result *result, const char *option, uint64_t bytes)
+{
+    size_t used = strlen(result->change);
+
+    snprintf(result->change + used, sizeof(result->change) - used, "%s%s %" PRIu64 "MiB",
+             used ? " " : "", option, bytes / MIB);
+}
+
+/* So much more of what `now` lacks. What is pinned is part of host memory: where that is too small,
+ * more of it is wanted, of which the share that may be pinned is as large as before. */
+static void raise_budget(struct machine *m, const struct strategy_result *now,
+                         struct strategy_result *result)
+{
+    const char *option;
+    uint64_t *budget = budget_of(m, now->lack, &option);
+
+    *budget = align_up(*budget + now->short_by, MIB);
+    if (now->lack == LACK_PINNED && m->pinned > m->host) {
+        m->host = m->pinned;
+        if (m->pinned_share > 0) {
+            m->host = align_up((uint64_t)((double)m->pinned / m->pinned_share) + MIB, MIB);
+            m->pinned = (uint64_t)((double)m->host * m->pinned_share);
+        }
+        say(result, "--ram", m->host);
+        if (m->pinned_share > 0)
+            return;
+    }
+    say(result, option, *budget);
+}
+
 /* More of what is missing, and of what is missing then. Rounded up to what is read easily. */
 static int try_memory(struct strategy_case *c, size_t row, struct strategy_result *result)
 {
     struct machine before = c->machine;
     struct strategy_result now = *result;
-    size_t used = 0;
     int r = 0;
 
-    for (int i = 0; i < 3 && !r && !now.fits && used < sizeof(result->change); i++) {
-        const char *option;
-        uint64_t *budget = budget_of(&c->machine, now.lack, &option);
-
-        *budget = align_up(*budget + now.short_by, MIB);
-        if (now.lack == LACK_PINNED)
-            c->machine.host = max_u64(c->machine.host, c->machine.pinned);
-        used += (size_t)snprintf(result->change + used, sizeof(result->change) - used,
-                                 "%s%s %" PRIu64 "MiB", used ? " " : "", option, *budget / MIB);
+    for (int i = 0; i < 3 && !r && !now.fits; i++) {
+        raise_budget(&c->machine, &now, result);
         r = strategy_judge(c, row, &now);
     }
     c->machine = before;

@@ -369,10 +369,15 @@ static uint64_t free_disk(void)
     return amount_resolve(machine_settings()->spill, most, most);
 }
 
-/* What the shim itself would take of the host here. */
-static uint64_t own_pinned(uint64_t host)
+/* What may be pinned: as the library would have it here. */
+static void take_share(struct machine *m)
 {
-    return amount_resolve(machine_settings()->ram, host, host);
+    struct amount amount = machine_settings()->ram;
+    bool is_share = amount.percent && !amount.leave_free;
+
+    m->pinned_share = m->what_if ? PINNED_SHARE : is_share ? (double)amount.value / 10000 : 0;
+    m->pinned = m->what_if ? (uint64_t)((double)m->host * PINNED_SHARE)
+                           : amount_resolve(amount, m->host, m->host);
 }
 
 static int take_host(const struct machine_request *request, struct machine *m, char *error,
@@ -385,7 +390,9 @@ static int take_host(const struct machine_request *request, struct machine *m, c
     if (!request->disk && !m->what_if)
         m->disk = free_disk();
     r = r ? r : parse_size("--ram", request->ram, &m->host, error, size);
-    m->pinned = m->what_if ? (uint64_t)((double)m->host * PINNED_SHARE) : own_pinned(m->host);
+    take_share(m);
+    if (request->pinned)
+        m->pinned_share = 0;
     r = r ? r : parse_size("--pinned", request->pinned, &m->pinned, error, size);
     r = r ? r : parse_size("--disk", request->disk, &m->disk, error, size);
     r = r ? r : take_rate("--ram-rate", request->ram_rate, &m->ram_rate, error, size);

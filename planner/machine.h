@@ -49,6 +49,7 @@ struct machine {
     uint64_t driver, driver_error;
     uint64_t device; /* bytes that may be paged */
     uint64_t host, pinned, disk;
+    double pinned_share; /* of host memory; 0: it is no share of it */
     double device_rate, flops, launch, link_rate, in_place_rate, pageable_rate;
     double ram_rate, disk_rate;
     double speed_error; /* share by which predicted times may be off */

@@ -221,6 +221,34 @@ def sparse_gguf(path, tensors):
         out.truncate(len(head) + offset)
 
 
+def with_options(arguments, change):
+    """The change's options in place of those that were given."""
+    left = list(arguments)
+    for option in change[::2]:
+        if option in left:
+            at = left.index(option)
+            del left[at:at + 2]
+    return left + change
+
+
+def check_changes(tap):
+    """What is said to fit does, when it is asked for."""
+    make_model.write(os.path.join(tap.folder, "dense"), "Llama-3-70B")
+    make_model.write(os.path.join(tap.folder, "experts"), "gpt-oss-120b")
+    wrong, n = [], 0
+    for model, context in (("dense", "8192"), ("experts", "65536")):
+        for machine in (("RTX 4090", "64GiB", "0"), ("RTX 3060", "8GiB", "5GiB"), ("GB10", "24GiB", "0")):
+            arguments = [model, "--ctx", context, "--for", "llama.cpp", "--gpu", machine[0], "--ram", machine[1],
+                         "--disk", machine[2]]
+            for lacking in [s for s in tap.answer(*arguments)["strategies"] if not s["fits"]]:
+                change = lacking["why"].partition("; fits with ")[2].split()
+                tap.answer(*with_options(arguments, change))
+                n += 1
+                if not change or not tap.strategy(lacking["name"]).get("fits"):
+                    wrong.append((arguments, lacking["name"], lacking["why"]))
+    tap.ok(f"what {n} ways lack is what they fit with", n > 30 and not wrong, wrong)
+
+
 def check_large(tap):
     """Size and speed of the planner itself."""
     limit = 8 if is_sanitized(tap.plan) else 1
@@ -263,6 +291,7 @@ def main():
         check_picture(tap)
         check_presets(tap)
         check_small(tap)
+        check_changes(tap)
         check_large(tap)
         tap.finish()
 

@@ -20,6 +20,13 @@ static struct subject subject;
 static struct arch arch;
 static struct strategy_case given;
 
+static void give_host(uint64_t bytes)
+{
+    given.machine.host = bytes;
+    if (given.machine.pinned_share > 0)
+        given.machine.pinned = (uint64_t)((double)bytes * given.machine.pinned_share);
+}
+
 /* A mixture of experts and a machine, both by chance. */
 static void throw_case(void)
 {
@@ -53,6 +60,10 @@ static void throw_case(void)
         .engine = engine_row_at(dice(9)),
         .chunk = 16 * MIB,
     };
+    if (dice(2)) {
+        given.machine.pinned_share = 0.75;
+        give_host(dice(64 * GIB));
+    }
     cr_assert_eq(subject_imagine(&subject, &moe, &arch, &work, &measured), 0);
 }
 
@@ -68,7 +79,7 @@ static void throw_pins(int round)
     }
 }
 
-/* Options as change_find() writes them. */
+/* Options as change_find() writes them. What is pinned is never more than there is. */
 static void apply(const char *change)
 {
     char text[64];
@@ -86,7 +97,7 @@ static void apply(const char *change)
         else if (!strcmp(option, "--pinned"))
             given.machine.pinned = strtoull(value, NULL, 10) * MIB;
         else if (!strcmp(option, "--ram"))
-            given.machine.host = strtoull(value, NULL, 10) * MIB;
+            give_host(strtoull(value, NULL, 10) * MIB);
         else if (!strcmp(option, "--disk"))
             given.machine.disk = strtoull(value, NULL, 10) * MIB;
         else if (!strcmp(option, "--ctx"))
@@ -97,6 +108,7 @@ static void apply(const char *change)
             cr_assert_fail("%s is no option of a change", option);
         subject_judge(&subject, &work);
     }
+    given.machine.pinned = min_u64(given.machine.pinned, given.machine.host);
 }
 
 Test(strategy, says_for_each_that_does_not_fit_what_would_and_is_right)
