@@ -170,6 +170,7 @@ static void run_from_here(struct streaming *s)
     s->outsider = s->outsider_before = 0;
     s->chain.n_open = 0;
     s->apart = false;
+    s->apart_at = s->apart_after = 0;
     s->still = 0;
     s->unsure = false;
     proof_begin(s);

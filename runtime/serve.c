@@ -17,6 +17,10 @@
 #include "runtime/stats.h"
 #include "runtime/trial.h"
 
+enum {
+    APART_FAR = 64, /* launches; rarer ones are not waited for */
+};
+
 /* By the plan of the user: weights are read. The guard looks whether it is so. */
 static bool is_presumed(struct streaming *s, const struct extent *extent,
                         const struct trust_use *use)
@@ -209,6 +213,15 @@ static bool is_fresh(const struct streaming *s, const struct redirect *redirect)
     return fresh;
 }
 
+/* Launches that may write anything come in every layer, most likely: of what is copied ahead of one
+ * nothing is good behind it, and it would have to wait for that. */
+static bool expects_apart(const struct streaming *s)
+{
+    uint64_t since = s->clock - s->apart_at;
+
+    return s->by_plan && s->apart_at && since <= min_u64(2 * s->apart_after, APART_FAR);
+}
+
 /* `alone`: it may write anything, so only what it reads itself is staged, and void afterwards. */
 static struct redirect *serve(struct pager *pager, const struct driver *drv,
                               const struct launch *launch, struct extents *extents, bool alone)
@@ -219,7 +232,7 @@ static struct redirect *serve(struct pager *pager, const struct driver *drv,
     /* Copies wait for launches before; were one of these held up by the host, so would be all that
      * the copies are for, and the host might be waiting for that. */
     if (!serve_is_own_context(s, drv) || !card_may_drain() ||
-        !advance(pager, drv, extents, alone ? 1 : s->pass.n))
+        !advance(pager, drv, extents, alone || expects_apart(s) ? 1 : s->pass.n))
         return NULL;
     redirect = redirect_launch(pager, drv, launch, extents);
     if (redirect)
@@ -287,6 +300,8 @@ static void set_apart(struct pager *pager, const struct driver *drv, const struc
     struct streaming *s = pager->streaming;
 
     s->apart = true;
+    s->apart_after = s->clock - s->apart_at;
+    s->apart_at = s->clock;
     stats_add(launches_apart, 1);
     if (join_chain(pager, drv, launch, redirect)) {
         ring_distrust_all(&s->ring);

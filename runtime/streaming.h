@@ -75,6 +75,8 @@ struct streaming {
     uint64_t clock;           /* launches under it */
     struct chain chain;       /* of these, those that may write anything */
     bool apart;               /* since the last of them nobody has named what takes turns */
+    uint64_t apart_at;        /* the clock at that, */
+    uint64_t apart_after;     /* and so many launches after the one before */
     uint64_t proof_at;        /* pass.moves at which it is looked who can be trusted, */
     uint64_t proof_after;     /* and so many later again */
     bool watching;            /* functions and submissions of unknown effect */

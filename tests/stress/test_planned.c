@@ -249,6 +249,25 @@ Test(planned, functions_that_the_plan_knows_find_copies_ahead_from_their_second_
     stop_model(&m);
 }
 
+Test(planned, between_strangers_nothing_is_copied_that_they_would_void)
+{
+    struct model m = start_known("28MiB", 28 * MIB, false);
+    uint64_t away = stats_get(host_bytes);
+    CUdeviceptr noted;
+
+    ok(cuMemAlloc_v2(&noted, 256));
+    for (uint32_t k = 0; k < TENSORS; k++) {
+        read_tensor(&m, k);
+        if (k % 2)
+            ok(launch_fill(&m.code, noted, 1, k, m.stream));
+    }
+    expect_sum(&m);
+    cr_expect_eq(stats_get(launches_apart), TENSORS / 2);
+    cr_expect_leq(stats_get(bytes_streamed), away + 2 * PAGE, "%lu MiB of %lu",
+                  (unsigned long)(stats_get(bytes_streamed) / MIB), (unsigned long)(away / MIB));
+    stop_model(&m);
+}
+
 Test(planned, functions_of_a_librarys_module_are_known_too)
 {
     struct model m = start_known("28MiB", 28 * MIB, false);
