@@ -130,7 +130,7 @@ static struct shared share_room(const struct lot *main, const struct lot *others
         shared.others = others->bytes ? (double)left / (double)others->bytes : 0;
         most = max_u64(lot_away(main, shared.main), lot_away(others, left));
         most = max_u64(most, longest);
-        wanted = spread_ring_for((most + chunk - 1) / chunk, room, chunk);
+        wanted = spread_ring_for((most + chunk - 1) / chunk, room, chunk, SPREAD_SOME_SLOTS);
     }
     return shared;
 }

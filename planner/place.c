@@ -128,7 +128,9 @@ uint64_t place_least_ring(const struct place_request *request)
 
 uint64_t place_ring_for(uint64_t longest, uint64_t budget, uint64_t chunk)
 {
-    return longest ? spread_ring_for((longest + chunk - 1) / chunk, budget, chunk) : 0;
+    return longest
+               ? spread_ring_for((longest + chunk - 1) / chunk, budget, chunk, SPREAD_SOME_SLOTS)
+               : 0;
 }
 
 /* For so many dense bytes, of which so many and a ring have room. */

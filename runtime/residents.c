@@ -211,11 +211,15 @@ static int most_at_once(const struct streaming *s)
     return most == UINT32_MAX ? -ENOMEM : (int)most;
 }
 
+/* Whatever the ring takes of a small budget comes from the disk in every pass, where there is one.
+ */
 static uint32_t slots_for(uint32_t read, uint64_t budget)
 {
     uint64_t slot = residency.space.slot_bytes;
 
-    return (uint32_t)(spread_ring_for(read, budget, slot) / slot);
+    uint64_t slots = residency_any_on_disk() ? SPREAD_LEAST_SLOTS : SPREAD_SOME_SLOTS;
+
+    return (uint32_t)(spread_ring_for(read, budget, slot, slots) / slot);
 }
 
 /* With no more slots than it takes for what is then away: that is more, the more slots there are.

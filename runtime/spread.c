@@ -22,9 +22,7 @@ enum {
     UNEVEN_SHARE = 8,  /* of what is away: so much more may be for the sake of long buffers */
     LOOK_BACK = 64,    /* kinds */
     RING_SHARE = 4,    /* of the budget: the most that a ring takes, */
-    LEAST_CHUNKS = 2,  /* but for these, */
-    SOME_CHUNKS = 3,   /* or what is read at once, and one that arrives, if that is no more than */
-    SOME_SHARE = 2,    /* such a share */
+    SOME_SHARE = 2,    /* or, for the slots that it should have, such a share */
     AT_ONCE = 2,       /* rings' worth of what is read at once: read, and arriving */
 };
 
@@ -130,10 +128,10 @@ struct spread_share spread_share(const struct spread_kind *kinds, uint32_t n, ui
     return share;
 }
 
-uint64_t spread_ring_for(uint64_t chunks, uint64_t budget, uint64_t chunk)
+uint64_t spread_ring_for(uint64_t chunks, uint64_t budget, uint64_t chunk, uint64_t slots)
 {
-    uint64_t some = min_u64(SOME_CHUNKS * chunk, budget / SOME_SHARE);
-    uint64_t least = max_u64(LEAST_CHUNKS * chunk, some);
+    uint64_t some = min_u64(slots * chunk, budget / SOME_SHARE);
+    uint64_t least = max_u64(SPREAD_LEAST_SLOTS * chunk, some);
 
     return min_u64(AT_ONCE * max_u64(chunks, 1) * chunk, max_u64(budget / RING_SHARE, least));
 }
@@ -143,7 +141,7 @@ uint64_t spread_ring(const struct spread_kind *kinds, uint32_t n, uint64_t room,
                      uint64_t chunk)
 {
     uint64_t all = bytes_of_kinds(kinds, n);
-    uint64_t wanted = LEAST_CHUNKS * chunk;
+    uint64_t wanted = SPREAD_LEAST_SLOTS * chunk;
     uint64_t ring;
 
     if (all <= min_u64(room, budget))
@@ -158,7 +156,7 @@ uint64_t spread_ring(const struct spread_kind *kinds, uint32_t n, uint64_t room,
         share = spread_share(kinds, n, all - min_u64(min_u64(room, budget - ring), all));
         for (uint32_t i = 0; i < n; i++)
             most = max_u64(most, spread_away(&share, kinds[i].length));
-        wanted = spread_ring_for((most + chunk - 1) / chunk, budget, chunk);
+        wanted = spread_ring_for((most + chunk - 1) / chunk, budget, chunk, SPREAD_SOME_SLOTS);
     } while (wanted > ring);
     return ring;
 }

@@ -53,9 +53,14 @@ struct spread_share spread_share(const struct spread_kind *kinds, uint32_t n, ui
 /* Of one buffer of this length, then. */
 uint64_t spread_away(const struct spread_share *share, uint64_t length);
 
+enum {
+    SPREAD_LEAST_SLOTS = 2,
+    SPREAD_SOME_SLOTS = 3, /* so that something arrives while two chunks are read at once */
+};
+
 /* Bytes of a ring by which a launch reads what takes `chunks`, while as much arrives. Of a budget
- * that is for residents, too, it takes no more than a share. */
-uint64_t spread_ring_for(uint64_t chunks, uint64_t budget, uint64_t chunk);
+ * that is for residents, too, it takes no more than a share, but for `slots`, one of the above. */
+uint64_t spread_ring_for(uint64_t chunks, uint64_t budget, uint64_t chunk, uint64_t slots);
 /* The ring that buffers take of which `room` bytes may stay, and no more than the budget holds
  * beside it: the more memory there is the smaller, up to its share. 0 when all of them stay. */
 uint64_t spread_ring(const struct spread_kind *kinds, uint32_t n, uint64_t room, uint64_t budget,

@@ -173,12 +173,13 @@ Test(spread, what_is_read_all_the_time_comes_before_the_sparse)
 Test(spread, a_ring_has_twice_what_is_read_but_a_share_of_the_budget_or_three_chunks)
 {
     static const struct {
-        uint64_t read, budget, ring; /* chunks */
+        uint64_t read, budget, slots, ring; /* chunks */
     } rows[] = {
-        {1, 100, 2}, {3, 100, 6}, {20, 100, 25}, {1, 10, 2}, {2, 10, 3}, {4, 6, 3}, {4, 4, 2},
+        {1, 100, 3, 2}, {3, 100, 3, 6}, {20, 100, 3, 25}, {1, 10, 3, 2},
+        {2, 10, 3, 3},  {4, 6, 3, 3},   {4, 4, 3, 2},     {2, 8, 2, 2},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        cr_expect_eq(spread_ring_for(rows[i].read, rows[i].budget * MIB, MIB), rows[i].ring * MIB,
-                     "row %zu", i);
+        cr_expect_eq(spread_ring_for(rows[i].read, rows[i].budget * MIB, MIB, rows[i].slots),
+                     rows[i].ring * MIB, "row %zu", i);
 }
