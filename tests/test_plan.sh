@@ -392,7 +392,7 @@ expect 2 on_layers 32MiB --ram 1GiB --strategy int4 -o "$scratch/none"
 ok "nor of what another file would be for" says "is not written: this needs another file"
 expect 2 on_layers 32MiB --strategy cond_only
 ok "what is nothing for the model is said, with what is" \
-    says "cond_only is nothing for this model; what is: resident, stream,"
+    says "cond_only says nothing about this model; those that do: resident, stream,"
 expect 2 on_layers 32MiB --strategy layer_steaming
 ok "a mistyped way is answered with the nearest, and with all" \
     says "did you mean layer_streaming? There are resident, swap-encoder,"
