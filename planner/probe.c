@@ -99,6 +99,7 @@ int probe_card(struct probe *out, char *why, size_t why_size)
     memset(out, 0, sizeof(*out));
     if (!library) {
         snprintf(why, why_size, "no NVIDIA driver here (libcuda.so.1 is not found)");
+        slot_explain("", why, why_size);
         return -ENODEV;
     }
     driver_bind(&drv, STREAM_LEGACY, lookup, library);

@@ -2,12 +2,22 @@
 #include "planner/slot.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "runtime/util.h"
+
+/* Of the list of makers and classes of devices. */
+enum {
+    NVIDIA = 0x10de,
+    AMD = 0x1002,
+    INTEL = 0x8086,
+    DISPLAY = 3,
+};
 
 #define RESOURCE_WINDOW 1 /* the line of `resource` that is the window on the card's memory */
 
@@ -23,7 +33,7 @@ unsigned int slot_generation(double transfers)
 
 static FILE *open_file(const char *folder, const char *file)
 {
-    char path[512];
+    char path[1024];
 
     snprintf(path, sizeof(path), "%s/%s", folder, file);
     return fopen(path, "re");
@@ -75,6 +85,49 @@ static void read_cpus(const char *folder, char *out, size_t size)
     if (fgets(out, (int)size, in))
         out[strcspn(out, "\n")] = '\0';
     fclose(in);
+}
+
+/* Who made the card in this slot; NULL: there is none, or by nobody known. */
+static const char *maker_in(const char *folder)
+{
+    static const struct {
+        unsigned int id;
+        const char *name;
+    } makers[] = {{NVIDIA, "NVIDIA"}, {AMD, "AMD"}, {INTEL, "Intel"}};
+    unsigned int class = (unsigned int)read_number(folder, "class", 0);
+    unsigned int vendor = (unsigned int)read_number(folder, "vendor", 0);
+
+    for (size_t i = 0; class >> 16 == DISPLAY && i < ARRAY_SIZE(makers); i++)
+        if (makers[i].id == vendor)
+            return makers[i].name;
+    return NULL;
+}
+
+void slot_explain(const char *root, char *why, size_t size)
+{
+    char folder[384];
+    const char *maker = NULL;
+    size_t used = strlen(why);
+    struct dirent *entry;
+    DIR *dir;
+
+    snprintf(folder, sizeof(folder), "%s/sys/bus/pci/devices", root);
+    dir = opendir(folder);
+    while (dir && (entry = readdir(dir))) {
+        const char *found;
+        char device[sizeof(folder) + NAME_MAX + 2];
+
+        snprintf(device, sizeof(device), "%s/%s", folder, entry->d_name);
+        found = entry->d_name[0] == '.' ? NULL : maker_in(device);
+        if (found && (!maker || strcmp(found, "NVIDIA") == 0))
+            maker = found;
+    }
+    if (dir)
+        closedir(dir);
+    if (maker && strcmp(maker, "NVIDIA") == 0)
+        snprintf(why + used, size - used, ", but there is an NVIDIA card");
+    else if (maker)
+        snprintf(why + used, size - used, "; the card here is %s's, which this is not for", maker);
 }
 
 int slot_read(const char *root, const char *bus_id, struct slot *out)

@@ -18,5 +18,8 @@ struct slot {
  * device. */
 int slot_read(const char *root, const char *bus_id, struct slot *out);
 
+/* Adds to why no card can be used whose card there is, if any. */
+void slot_explain(const char *root, char *why, size_t size);
+
 /* The generation that makes so many billion transfers a second; 0 when there is none. */
 unsigned int slot_generation(double transfers);

@@ -228,6 +228,19 @@ ok "a small window is told" verdict WARN rebar "16.0 MiB of 64.0 MiB"
 ok "processors far from the card are told" verdict WARN numa "0 of the"
 ok "with how to get near" prints "Fix: numactl --cpunodebind=1 --membind=1, or taskset -c 4000-4001"
 ok "pressure is told" verdict WARN swap "17 % of the last ten seconds"
+other=$scratch/other/sys/bus/pci/devices/0000:03:00.0
+mkdir -p "$other"
+echo 0x030000 >"$other/class"
+for row in "0x1002 the card here is AMD's, which this is not for" "0x8086 the card here is Intel's" \
+    "0x10de but there is an NVIDIA card" "0x1b36 no card: no NVIDIA driver here (libcuda.so.1 is not found)"; do
+    echo "${row%% *}" >"$other/vendor"
+    expect 3 env LD_LIBRARY_PATH="$scratch" "$vramshim" detect --root "$scratch/other"
+    ok "without a driver: ${row#* }" prints "${row#* }"
+done
+echo 0x020000 >"$other/class"
+echo 0x10de >"$other/vendor"
+expect 3 env LD_LIBRARY_PATH="$scratch" "$vramshim" detect --root "$scratch/other"
+ok "what is no card is none" sh -c '! grep -q "there is an NVIDIA" "$1"' sh "$scratch/out"
 expect 0 on_card "$vramshim" detect --root "$scratch/tree"
 ok "detect prints the link" prints "gen3 x16 now, gen4 x16 at most"
 

@@ -168,8 +168,10 @@ int detect_print(const struct options *options, FILE *out)
 
     look_at_host(options, root, &host);
     found = look_at_cards(root, NULL, out, why, sizeof(why), &version);
-    if (!found)
+    if (!found) {
+        slot_explain(root, why, sizeof(why));
         fprintf(out, "no card: %s\n", why);
+    }
     if (version)
         fprintf(out, "driver\n  CUDA        %d.%d\n", version / 1000, version % 1000 / 10);
     print_host(out, &host);
