@@ -441,10 +441,11 @@ static double positions(const struct subject *s, size_t phase)
 static double launches(const struct subject *s, size_t piece)
 {
     const struct place_piece *p = &s->pieces[piece];
+    const struct tensor *t = s->tensors ? s->tensors[piece] : NULL;
 
     if (!p->touched)
         return 0;
-    if (p->expert && s->tensors && s->tensors[piece]->n_dims < 3)
+    if (p->expert && t && t->n_dims && t->dims[t->n_dims - 1] != part_of(s, piece)->arch->n_experts)
         return LAUNCHES * (double)p->touched / (double)p->bytes;
     return LAUNCHES;
 }
