@@ -23,14 +23,20 @@ uint64_t strategy_chunk(const struct strategy_case *c)
     return cut_chunk(c->chunk, c->machine.device, GRANULARITY);
 }
 
+/* Of a size no tensors are known. */
+static bool is_apart(const struct strategy_case *c)
+{
+    return c->apart && c->subject->tensors;
+}
+
 bool allocation_is_small(const struct strategy_case *c, const struct place_piece *piece)
 {
-    return c->apart && piece->bytes < cut_small(c->small, c->machine.device);
+    return is_apart(c) && piece->bytes < cut_small(c->small, c->machine.device);
 }
 
 uint64_t allocation_unit(const struct strategy_case *c)
 {
-    return c->apart ? GRANULARITY : 0;
+    return is_apart(c) ? GRANULARITY : 0;
 }
 
 uint64_t allocation_paged(const struct strategy_case *c)
@@ -38,7 +44,7 @@ uint64_t allocation_paged(const struct strategy_case *c)
     const struct subject *s = c->subject;
     uint64_t bytes = 0;
 
-    if (!c->apart)
+    if (!is_apart(c))
         return s->bytes;
     for (size_t i = 0; i < s->n_pieces; i++)
         if (!allocation_is_small(c, &s->pieces[i]))
@@ -79,7 +85,7 @@ int allocation_small(const struct strategy_case *c, uint64_t *out)
     size_t n_pages = 0;
 
     *out = 0;
-    if (!c->apart)
+    if (!is_apart(c))
         return 0;
     free_bytes = calloc(s->n_pieces + 1, sizeof(*free_bytes));
     if (!free_bytes)

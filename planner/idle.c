@@ -75,4 +75,6 @@ void idle_print(const struct options *options, const struct subject *subject, FI
             fprintf(out, "vramshim-plan: %s does nothing here: this model makes %s\n", row->name,
                     makes_images ? "images" : "no images");
     }
+    if (options->apart && !subject->tensors)
+        fprintf(out, "vramshim-plan: --apart does nothing here: a size has no tensors\n");
 }

@@ -406,7 +406,15 @@ ok "every way has its name ($missing)" test -z "$missing"
 expect 0 on_layers 64MiB --max batch --strategy stream
 ok "the most that fits is of what was asked for" test "$out" -gt 0
 
+# Tensors that were allocated by themselves: the smallest is the driver's, in a page of its own.
+expect 0 on 64MiB
+ok "in large buffers tensors take what they are" prints "resident           48.1 MiB"
+expect 0 on 64MiB --apart
+ok "apart they take whole pages" prints "resident           50.1 MiB"
+
 # What would do nothing is said.
+expect 0 "$plan" 40GB --vram 1GiB --apart
+ok "a size has no tensors that could be apart" says "--apart does nothing here: a size has no tensors"
 expect 0 on 64MiB --image 512x512 --steps 4
 ok "options for images mean nothing to text" has "$err" \
     "vramshim-plan: --steps does nothing here: this model makes no images"

@@ -408,7 +408,8 @@ Test(strategy, counts_what_allocations_are_rounded_to_when_tensors_are_apart)
 {
     static const uint64_t kib[] = {576, 576, 576, 320, 576, 100, 1500, 900, 5000};
     struct place_piece pieces[ARRAY_SIZE(kib)];
-    struct subject apart = {.pieces = pieces, .n_pieces = ARRAY_SIZE(kib)};
+    const struct tensor *tensors[ARRAY_SIZE(kib)];
+    struct subject apart = {.pieces = pieces, .tensors = tensors, .n_pieces = ARRAY_SIZE(kib)};
     struct strategy_case c = {.machine.device = 60 * MIB,
                               .subject = &apart,
                               .chunk = 16 * MIB,
