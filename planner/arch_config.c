@@ -7,31 +7,45 @@
 #include "planner/arch_config.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "runtime/util.h"
 
-/* The first row whose names are all there decides; two names are multiplied. */
+/* The first row whose names are all there decides; two names are multiplied, or added. A name with
+ * a point is of an object in the object. */
 static const struct word {
     const char *key;
     const char *name;
-    const char *times;
+    const char *times, *plus;
 } words[] = {
     {"block_count", "num_hidden_layers", NULL},
     {"block_count", "n_layer", NULL},
     {"block_count", "num_layers", NULL},
+    {"block_count", "n_layers", NULL},
     {"embedding_length", "hidden_size", NULL},
     {"embedding_length", "n_embd", NULL},
     {"embedding_length", "d_model", NULL},
     {"vocab_size", "vocab_size", NULL},
     {"context_length", "max_position_embeddings", NULL},
     {"context_length", "n_positions", NULL},
+    {"context_length", "max_seq_len", NULL},
+    {"context_length", "seq_length", NULL},
     {"feed_forward_length", "intermediate_size", NULL},
     {"attention.head_count", "num_attention_heads", NULL},
     {"attention.head_count", "n_head", NULL},
+    {"attention.head_count", "n_heads", NULL},
     {"attention.head_count_kv", "num_key_value_heads", NULL},
+    {"attention.head_count_kv", "multi_query_group_num", NULL},
+    {"attention.head_count_kv", "num_kv_heads", NULL},
+    {"attention.head_count_kv", "n_head_kv", NULL},
+    {"attention.head_count_kv", "attn_config.kv_n_heads", NULL},
     {"attention.key_length", "head_dim", NULL},
+    {"attention.key_length", "kv_channels", NULL},
+    {"attention.key_length", "qk_nope_head_dim", NULL, "qk_rope_head_dim"},
     {"attention.value_length", "head_dim", NULL},
+    {"attention.value_length", "kv_channels", NULL},
+    {"attention.value_length", "v_head_dim", NULL},
     {"attention.sliding_window", "sliding_window", NULL},
     {"attention.sliding_window_pattern", "sliding_window_pattern", NULL},
     {"attention.shared_kv_layers", "num_kv_shared_layers", NULL},
@@ -42,7 +56,9 @@ static const struct word {
     {"expert_count", "n_routed_experts", NULL},
     {"expert_count", "num_local_experts", NULL},
     {"expert_count", "num_experts", NULL},
+    {"expert_count", "ffn_config.moe_num_experts", NULL},
     {"expert_used_count", "num_experts_per_tok", NULL},
+    {"expert_used_count", "ffn_config.moe_top_k", NULL},
     {"expert_used_count", "top_k_experts", NULL},
     {"ssm.conv_kernel", "conv_kernel", NULL},
     {"ssm.conv_kernel", "mamba_d_conv", NULL},
@@ -63,9 +79,20 @@ static const struct word {
     {"shortconv.l_cache", "conv_L_cache", NULL},
 };
 
+static const json_t *find(const json_t *config, const char *name)
+{
+    const char *point = strchr(name, '.');
+    char outer[32];
+
+    if (!point)
+        return json_object_get(config, name);
+    snprintf(outer, sizeof(outer), "%.*s", (int)(point - name), name);
+    return json_object_get(json_object_get(config, outer), point + 1);
+}
+
 static int number(const json_t *config, const char *name, uint64_t *out)
 {
-    const json_t *value = json_object_get(config, name);
+    const json_t *value = find(config, name);
 
     if (!value || json_is_null(value))
         return -ENOENT;
@@ -78,13 +105,17 @@ static int number(const json_t *config, const char *name, uint64_t *out)
 static int translated(const json_t *config, const char *key, uint64_t *out)
 {
     for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-        uint64_t value, times = 1;
+        uint64_t value, times = 1, plus = 0;
 
         if (strcmp(words[i].key, key) != 0 || number(config, words[i].name, &value) != 0)
             continue;
         if (words[i].times && number(config, words[i].times, &times) != 0)
             continue;
-        return __builtin_mul_overflow(value, times, out) ? -ERANGE : 0;
+        if (words[i].plus && number(config, words[i].plus, &plus) != 0)
+            continue;
+        return __builtin_mul_overflow(value, times, out) || __builtin_add_overflow(*out, plus, out)
+                   ? -ERANGE
+                   : 0;
     }
     return -ENOENT;
 }
@@ -104,7 +135,11 @@ static char layer_letter(const json_t *config, uint64_t index)
     const char *pattern = json_string_value(json_object_get(config, "hybrid_override_pattern"));
     const json_t *types = json_object_get(config, "layer_types");
     const char *type;
+    uint64_t period, offset;
 
+    if (number(config, "attn_layer_period", &period) == 0 && period &&
+        number(config, "attn_layer_offset", &offset) == 0)
+        return index % period == offset ? '*' : 'M';
     if (pattern)
         return index < strlen(pattern) ? pattern[index] : '\0';
     type = json_string_value(json_array_get(types, index));
@@ -112,6 +147,13 @@ static char layer_letter(const json_t *config, uint64_t index)
         if (strcmp(letters[i].word, type) == 0)
             return letters[i].letter;
     return type ? '?' : '\0';
+}
+
+/* All heads share one pair of keys and values, whatever else is said of their number. */
+static bool is_multi_query(const json_t *config)
+{
+    return json_is_true(json_object_get(config, "multi_query")) &&
+           !json_is_true(json_object_get(config, "new_decoder_architecture"));
 }
 
 static int at(const struct arch_facts *facts, const char *key, uint64_t index, uint64_t *out)
@@ -126,6 +168,10 @@ static int at(const struct arch_facts *facts, const char *key, uint64_t index, u
     }
     if (strcmp(key, "attention.head_count_kv") == 0 && letter && letter != '*' && letter != 'W') {
         *out = 0;
+        return 0;
+    }
+    if (strcmp(key, "attention.head_count_kv") == 0 && is_multi_query(config)) {
+        *out = 1;
         return 0;
     }
     if (strcmp(key, "feed_forward_length") == 0 && letter) {

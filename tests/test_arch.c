@@ -196,6 +196,36 @@ Test(arch, reads_the_words_of_config_json)
          "\"num_key_value_heads\": 1, \"head_dim\": 128, \"sliding_window\": 512, "
          "\"sliding_window_pattern\": 6}}",
          8192, (8192 + 5 * 1024) * 512, 0},
+        {"one pair for all heads", "",
+         "{\"model_type\": \"falcon\", \"hidden_size\": 512, \"num_hidden_layers\": 2, \"n"
+         "um_attention_heads\": 8, \"num_kv_heads\": 8, \"multi_query\": true, \"new_decod"
+         "er_architecture\": false}",
+         256, 2 * 256 * 2 * 64 * 2, 0},
+        {"a number of them", "",
+         "{\"model_type\": \"falcon\", \"hidden_size\": 512, \"num_hidden_layers\": 2, \"n"
+         "um_attention_heads\": 8, \"num_kv_heads\": 4, \"multi_query\": true, \"new_decod"
+         "er_architecture\": true}",
+         256, 2 * 256 * 2 * 256 * 2, 0},
+        {"groups of heads", "",
+         "{\"model_type\": \"chatglm\", \"hidden_size\": 512, \"num_layers\": 2, \"num_att"
+         "ention_heads\": 4, \"multi_query_attention\": true, \"multi_query_group_num\": 2"
+         ", \"kv_channels\": 128, \"seq_length\": 8192}",
+         256, 2 * 256 * 2 * 256 * 2, 0},
+        {"words in an object of their own", "",
+         "{\"model_type\": \"dbrx\", \"d_model\": 512, \"n_layers\": 2, \"n_heads\": 8, \""
+         "max_seq_len\": 256, \"attn_config\": {\"kv_n_heads\": 2}}",
+         256, 2 * 256 * 2 * 128 * 2, 0},
+        {"attention in every eighth layer", "",
+         "{\"model_type\": \"jamba\", \"hidden_size\": 256, \"num_hidden_layers\": 8, \"nu"
+         "m_attention_heads\": 4, \"num_key_value_heads\": 2, \"attn_layer_period\": 8, \""
+         "attn_layer_offset\": 4, \"mamba_d_conv\": 4, \"mamba_d_state\": 16, \"mamba_expa"
+         "nd\": 2}",
+         256, 256 * 2 * 128 * 2, 7 * (3 * 512 + 16 * 512) * 4},
+        {"keys of two parts", "",
+         "{\"model_type\": \"minicpm3\", \"hidden_size\": 512, \"num_hidden_layers\": 1, "
+         "\"num_attention_heads\": 8, \"qk_nope_head_dim\": 64, \"qk_rope_head_dim\": 32, "
+         "\"v_head_dim\": 64}",
+         256, 256 * 8 * (96 + 64) * 2, 0},
         {"a hybrid that does not say that heads share nothing", "",
          "{\"model_type\": \"lfm2\", \"num_hidden_layers\": 2, \"hidden_size\": 256, "
          "\"num_attention_heads\": 4, \"conv_L_cache\": 3, "
