@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * In every phase what is written has its room first. Residents stay where they are from phase to
- * phase; those of the main one are chosen first, the others get what it leaves. What has to make
- * way for another phase is brought in again once per picture.
+ * phase; those of the main one are chosen first, the others share what it leaves by their size.
+ * What has to make way for another phase is brought in again once per picture.
  *
  * Where not all phases fit together the library has one ring for all of them, as large as any
  * wants, and what has no room beside that takes turns in it: see runtime/residents.c, whose rule
@@ -41,6 +41,11 @@ static uint64_t pinned_bytes(const struct strategy_case *c)
 static uint64_t device_of(const struct strategy_case *c)
 {
     return less_u64(c->machine.device, pinned_bytes(c));
+}
+
+static uint64_t room_in(const struct strategy_case *c, size_t phase)
+{
+    return less_u64(device_of(c), allocation_written(c, phase));
 }
 
 /* What is hardly larger than a chunk moves with its neighbours. */
@@ -112,9 +117,10 @@ static uint64_t lot_away(const struct lot *lot, uint64_t stays)
     return most;
 }
 
-/* With no larger ring than it takes for what is then away. */
+/* With no larger ring than it takes for what is then away. `tight`: the room of the phase that has
+ * the least. */
 static struct shared share_room(const struct lot *main, const struct lot *others, uint64_t room,
-                                uint64_t chunk)
+                                uint64_t tight, uint64_t chunk)
 {
     struct shared shared = {.ring = 0};
     uint64_t longest = max_u64(main->longest, others->longest);
@@ -126,7 +132,7 @@ static struct shared share_room(const struct lot *main, const struct lot *others
 
         shared.ring = wanted;
         shared.main = min_u64(main->bytes, room - wanted);
-        left = min_u64(others->bytes, room - wanted - shared.main);
+        left = min_u64(others->bytes, less_u64(min_u64(room, tight), wanted + shared.main));
         shared.others = others->bytes ? (double)left / (double)others->bytes : 0;
         most = max_u64(lot_away(main, shared.main), lot_away(others, left));
         most = max_u64(most, longest);
@@ -139,18 +145,20 @@ static int share_device(struct strategy_case *c, const struct phases_way *way,
                         struct place_piece *scratch, struct shared *out)
 {
     const struct subject *s = c->subject;
-    uint64_t room = less_u64(device_of(c), allocation_written(c, s->main_phase));
+    uint64_t tight = device_of(c);
     struct lot main, others = {.kinds = NULL};
     int r;
 
     *out = (struct shared){.ring = 0};
     if (!way->may_stream || way->ring || way->all_away || s->n_phases < 2)
         return 0;
+    for (size_t i = 0; i < s->n_phases; i++)
+        tight = min_u64(tight, room_in(c, i));
     r = lot_init(&main, c, way, true, scratch);
     if (!r)
         r = lot_init(&others, c, way, false, scratch);
     if (!r)
-        *out = share_room(&main, &others, room, strategy_chunk(c));
+        *out = share_room(&main, &others, room_in(c, s->main_phase), tight, strategy_chunk(c));
     free(main.kinds);
     free(others.kinds);
     return r == -ENOENT ? 0 : r;
@@ -188,17 +196,52 @@ static int place_phase(struct strategy_case *c, size_t phase, uint64_t budget,
     return r;
 }
 
+static uint64_t bytes_in(const struct strategy_case *c, size_t phase)
+{
+    return less_u64(c->subject->phases[phase].bytes,
+                    subject_pinned_in(c->subject, phase, PLACE_ON_DEVICE));
+}
+
+/* Those that nobody has pinned. */
+static uint64_t free_in(const struct strategy_case *c, size_t phase)
+{
+    return less_u64(bytes_in(c, phase), subject_pinned_in(c->subject, phase, PLACE_ON_HOST));
+}
+
+/* The ring that it cannot do without. */
+static uint64_t least_of(const struct strategy_case *c, size_t phase, const struct shared *shared)
+{
+    return min_u64(max_u64(shared->ring, SLOTS_LEAST * strategy_chunk(c)), bytes_in(c, phase));
+}
+
+/* A phase's part of what the main one leaves beside the largest ring that another needs: parts by
+ * size, so that none of them shrinks when there is more memory. */
+static uint64_t part_of(const struct strategy_case *c, size_t phase, const struct shared *shared,
+                        const struct phases_total *total)
+{
+    const struct subject *s = c->subject;
+    uint64_t left = less_u64(room_in(c, s->main_phase), total->placement.ring);
+    uint64_t least = 0, all = 0;
+
+    for (size_t i = 0; i < s->n_phases; i++) {
+        if (i == s->main_phase)
+            continue;
+        left = min_u64(left, room_in(c, i));
+        least = max_u64(least, least_of(c, i, shared));
+        all += free_in(c, i);
+    }
+    left = less_u64(left, total->placement.device + least);
+    return all ? (uint64_t)((double)left * ((double)free_in(c, phase) / (double)all)) : 0;
+}
+
 /* Device memory for weights of a phase, when those of others hold some of it: residents stay for
  * good, but they make way for a ring, and for what is written. What makes way is brought in again.
  */
 static uint64_t budget_of(const struct strategy_case *c, size_t phase, const struct shared *shared,
                           const struct phases_total *total, uint64_t *out_moved)
 {
-    uint64_t bytes = less_u64(c->subject->phases[phase].bytes,
-                              subject_pinned_in(c->subject, phase, PLACE_ON_DEVICE));
-    uint64_t room = less_u64(device_of(c), allocation_written(c, phase));
-    uint64_t least = min_u64(max_u64(shared->ring, SLOTS_LEAST * strategy_chunk(c)), bytes);
-    uint64_t beside = less_u64(device_of(c), total->written + total->placement.ring);
+    uint64_t room = room_in(c, phase);
+    uint64_t least = least_of(c, phase, shared);
 
     *out_moved = 0;
     if (phase == c->subject->main_phase)
@@ -209,8 +252,8 @@ static uint64_t budget_of(const struct strategy_case *c, size_t phase, const str
     }
     if (shared->ring)
         return min_u64(room - total->held,
-                       (uint64_t)((double)bytes * shared->others) + shared->ring);
-    return max_u64(least, less_u64(min_u64(room, beside), total->held));
+                       (uint64_t)((double)free_in(c, phase) * shared->others) + shared->ring);
+    return min_u64(room - total->held, part_of(c, phase, shared, total) + least);
 }
 
 static void add_phase(struct strategy_case *c, size_t phase, const struct placement *placement,

@@ -14,6 +14,7 @@
 
 enum {
     ROUNDS = 200,
+    MANY_ROUNDS = 2000,
 };
 
 static struct subject subject;
@@ -160,7 +161,7 @@ static bool judge_with_more(size_t row, uint64_t more, int round, struct strateg
 
 Test(strategy, is_never_slower_with_more_device_memory)
 {
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < MANY_ROUNDS; round++) {
         uint64_t more = 1 + dice(8 * GIB);
         struct strategy_result result;
 
@@ -196,7 +197,7 @@ Test(strategy, in_phases_is_never_slower_with_more_memory_and_takes_no_more_than
 {
     int n_fits = 0;
 
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < MANY_ROUNDS; round++) {
         uint64_t more = 1 + dice(2 * GIB);
 
         throw_case();
