@@ -47,6 +47,7 @@ static const struct word {
     {"attention.value_length", "kv_channels", NULL},
     {"attention.value_length", "v_head_dim", NULL},
     {"attention.sliding_window", "sliding_window", NULL},
+    {"attention.sliding_window", "sliding_window_size", NULL},
     {"attention.sliding_window_pattern", "sliding_window_pattern", NULL},
     {"attention.shared_kv_layers", "num_kv_shared_layers", NULL},
     {"attention.chunk_size", "attention_chunk_size", NULL},
@@ -63,6 +64,8 @@ static const struct word {
     {"ssm.conv_kernel", "conv_kernel", NULL},
     {"ssm.conv_kernel", "mamba_d_conv", NULL},
     {"ssm.conv_kernel", "linear_conv_kernel_dim", NULL},
+    {"ssm.conv_kernel", "linear_attn_config.short_conv_kernel_size", NULL},
+    {"kda.head_dim", "linear_attn_config.head_dim", NULL},
     {"ssm.inner_size", "mamba_num_heads", "mamba_head_dim"},
     {"ssm.inner_size", "mamba_d_ssm", NULL},
     {"ssm.inner_size", "mamba_n_heads", "mamba_d_head"},
@@ -120,6 +123,15 @@ static int translated(const json_t *config, const char *key, uint64_t *out)
     return -ENOENT;
 }
 
+/* Whether the layer is in a list of numbers that begin at 1. */
+static bool is_listed(const json_t *list, uint64_t index)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (json_integer_value(json_array_get(list, i)) == (json_int_t)index + 1)
+            return true;
+    return false;
+}
+
 /* What the layer is called, in the terms of hybrid_override_pattern: M has a state, * attention,
  * anything else neither; W is attention to a window. 0: there is no list. */
 static char layer_letter(const json_t *config, uint64_t index)
@@ -135,8 +147,11 @@ static char layer_letter(const json_t *config, uint64_t index)
     const char *pattern = json_string_value(json_object_get(config, "hybrid_override_pattern"));
     const json_t *types = json_object_get(config, "layer_types");
     const char *type;
+    const json_t *full = find(config, "linear_attn_config.full_attn_layers");
     uint64_t period, offset;
 
+    if (json_array_size(full))
+        return is_listed(full, index) ? '*' : 'M';
     if (number(config, "attn_layer_period", &period) == 0 && period &&
         number(config, "attn_layer_offset", &offset) == 0)
         return index % period == offset ? '*' : 'M';
@@ -162,6 +177,12 @@ static int at(const struct arch_facts *facts, const char *key, uint64_t index, u
     char letter = layer_letter(config, index);
 
     if (strcmp(key, "attention.sliding_window_pattern") == 0 &&
+        index < json_array_size(json_object_get(config, "sliding_window_layout"))) {
+        *out = json_integer_value(
+                   json_array_get(json_object_get(config, "sliding_window_layout"), index)) == 1;
+        return 0;
+    }
+    if (strcmp(key, "attention.sliding_window_pattern") == 0 &&
         json_array_size(json_object_get(config, "layer_types"))) {
         *out = letter == 'W';
         return letter ? 0 : -ENOENT;
@@ -183,17 +204,46 @@ static int at(const struct arch_facts *facts, const char *key, uint64_t index, u
     return translated(config, key, out);
 }
 
+/* Layers of these differ, and which is which their files say in ways of their own. */
+static bool is_untold(const json_t *config, const char *type)
+{
+    static const char *const types[] = {"plamo2", "nemotron-nas", "kimi_linear"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+        if (strcmp(types[i], type) == 0)
+            return layer_letter(config, 0) == '\0';
+    return false;
+}
+
+/* The part of a model of text and pictures that reads text is called after it. */
+static void read_as(struct arch_facts *facts, const char *type, struct arch *out)
+{
+    static const char part[] = "_text";
+    size_t n = strlen(type);
+
+    facts->name = type;
+    facts->name_size = n;
+    arch_read(facts, out);
+    if (out->verdict != ARCH_UNKNOWN || n <= strlen(part) ||
+        strcmp(type + n - strlen(part), part) != 0)
+        return;
+    facts->name_size = n - strlen(part);
+    arch_read(facts, out);
+}
+
 void arch_read_config(const json_t *root, struct arch *out)
 {
     const json_t *inner = json_object_get(root, "text_config");
     struct arch_facts facts = {.source = inner ? inner : root, .at = at};
-    const json_t *type = json_object_get(facts.source, "model_type");
+    const char *type = json_string_value(json_object_get(facts.source, "model_type"));
+    char untold[96];
 
-    if (!json_is_string(type))
-        type = json_object_get(root, "model_type");
-    if (json_is_string(type) && json_string_length(type) < 64) {
-        facts.name = json_string_value(type);
-        facts.name_size = json_string_length(type);
+    if (!type)
+        type = json_string_value(json_object_get(root, "model_type"));
+    if (!type || strlen(type) >= 64) {
+        arch_read(&facts, out);
+        return;
     }
-    arch_read(&facts, out);
+    snprintf(untold, sizeof(untold), "%s, as its config.json has it", type);
+    read_as(&facts, is_untold(facts.source, type) ? untold : type, out);
 }

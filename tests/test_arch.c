@@ -226,6 +226,22 @@ Test(arch, reads_the_words_of_config_json)
          "\"num_attention_heads\": 8, \"qk_nope_head_dim\": 64, \"qk_rope_head_dim\": 32, "
          "\"v_head_dim\": 64}",
          256, 256 * 8 * (96 + 64) * 2, 0},
+        {"a list of the layers with attention", "",
+         "{\"model_type\": \"kimi_linear\", \"hidden_size\": 512, \"num_hidden_layers\": 4"
+         ", \"num_attention_heads\": 2, \"num_key_value_heads\": 2, \"kv_lora_rank\": 512,"
+         " \"qk_rope_head_dim\": 64, \"linear_attn_config\": {\"full_attn_layers\": [4], "
+         "\"head_dim\": 128, \"num_heads\": 2, \"short_conv_kernel_size\": 4}}",
+         256, 256 * 576 * 2, 3 * (3 * 3 * 256 + 128 * 128 * 2) * 4},
+        {"a list of the layers with a window", "",
+         "{\"model_type\": \"smallthinker\", \"hidden_size\": 512, \"num_hidden_layers\": "
+         "4, \"num_attention_heads\": 4, \"num_key_value_heads\": 1, \"head_dim\": 128, \""
+         "sliding_window_size\": 512, \"sliding_window_layout\": [0, 1, 1, 0]}",
+         8192, (2 * 8192 + 2 * 1024) * 512, 0},
+        {"the text of a model of text and pictures", "",
+         "{\"model_type\": \"qwen3_vl\", \"text_config\": {\"model_type\": \"qwen3_vl_text"
+         "\", \"hidden_size\": 512, \"num_hidden_layers\": 2, \"num_attention_heads\": 4, "
+         "\"num_key_value_heads\": 1, \"head_dim\": 128}}",
+         256, 2 * 256 * 512, 0},
         {"a hybrid that does not say that heads share nothing", "",
          "{\"model_type\": \"lfm2\", \"num_hidden_layers\": 2, \"hidden_size\": 256, "
          "\"num_attention_heads\": 4, \"conv_L_cache\": 3, "
@@ -293,6 +309,14 @@ Test(arch, says_what_it_does_not_know_instead_of_guessing)
         if (cases[i].missing)
             cr_expect_str_eq(arch.missing, cases[i].missing, "case %zu", i);
     }
+}
+
+Test(arch, does_not_guess_which_layer_keeps_what)
+{
+    read_config("{\"model_type\": \"plamo2\", \"hidden_size\": 512, \"num_hidden_layers\": 4, "
+                "\"num_attention_heads\": 4, \"num_key_value_heads\": 1, \"mamba_step\": 2}");
+    cr_expect_eq(arch.verdict, ARCH_UNKNOWN);
+    cr_expect_str_eq(arch.name, "plamo2, as its config.json has it");
 }
 
 Test(arch, takes_no_config_for_one_that_is_none)
