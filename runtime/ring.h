@@ -64,9 +64,13 @@ struct ring_cycle {
 typedef int ring_staged_fn(void *context, const struct driver *drv, const struct turn *turn,
                            const struct slot *slot);
 
+/* Whether it has to be known what the guard found behind the last launch that read the turn. */
+typedef bool ring_asks_fn(void *context, const struct turn *turn);
+
 struct ring {
     ring_staged_fn *staged; /* NULL: nobody wants to know */
-    void *context;          /* of that */
+    ring_asks_fn *asks;     /* NULL: never */
+    void *context;          /* of both */
     uint32_t n_slots;
     struct slot *slots;
     uint32_t n_turns;
@@ -85,7 +89,7 @@ struct ring {
     uint64_t slot_bytes;
     bool waits;              /* some turn has to be fetched from the disk */
     struct ahead *ahead;     /* for what is on the disk */
-    const uint32_t *noticed; /* not 0: a slot was written to; what has no home is only there */
+    const uint32_t *noticed; /* not 0: a slot was written to */
 };
 
 enum {

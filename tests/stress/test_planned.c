@@ -212,6 +212,63 @@ Test(planned, what_is_written_is_seen_though_copies_run_as_soon_as_they_may)
     write_between_readings("restless");
 }
 
+/* write_tensor(at, bytes, value): writes what read_tensor() looks at. */
+struct write_params {
+    uint64_t at;
+    uint64_t bytes;
+    uint32_t value;
+};
+static const size_t write_offsets[] = {0, 8, 16};
+static const size_t write_sizes[] = {8, 8, 4};
+
+static void write_run(const void *params)
+{
+    const struct write_params *p = params;
+
+    for (uint64_t i = 0; i < p->bytes; i += 64 * KIB) {
+        uint32_t *word = sim_kernel_access(p->at + i, 64 * KIB, 1);
+
+        if (!word)
+            return;
+        *word = p->value;
+    }
+}
+
+static const struct sim_native_kernel write_kernel = {"write_tensor", 3, write_offsets, write_sizes,
+                                                      write_run};
+
+static void write_tensor(struct model *m, CUfunction write, uint32_t tensor, uint32_t value)
+{
+    CUdeviceptr at = m->weights + (uint64_t)tensor * TENSOR;
+    uint64_t bytes = TENSOR;
+    void *params[] = {&at, &bytes, &value};
+
+    ok(cuLaunchKernel(write, 1, 1, 1, 1, 1, 1, 0, m->stream, params, NULL));
+    for (uint64_t i = 0; i < TENSOR; i += 64 * KIB)
+        *mirror_at(m, (uint64_t)tensor * TENSOR + i) = value;
+}
+
+/* The host hears of what the first one did when the second one has been launched. */
+Test(planned, a_weight_that_is_written_twice_before_anybody_waits_has_what_came_last)
+{
+    CUfunction write;
+    struct model m;
+
+    setenv("SIM_ORDER", "lazy", 1);
+    sim_register_kernel(&write_kernel);
+    m = start_planned("28MiB", 28 * MIB, false);
+    ok(cuModuleGetFunction(&write, m.code.module, "write_tensor"));
+    for (uint32_t i = 0; i < 3; i++) {
+        for (uint32_t k = 0; k < TENSORS; k++) {
+            read_tensor(&m, k);
+            if (k % 3 == 2)
+                write_tensor(&m, write, k, 2000 + 100 * i + k);
+        }
+    }
+    passes(&m, 1);
+    stop_model(&m);
+}
+
 Test(planned, after_two_passes_copies_go_on_beside_launches)
 {
     struct model m = start_planned("28MiB", 28 * MIB, false);
