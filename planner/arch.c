@@ -200,7 +200,7 @@ static void read_heads(const struct arch_facts *facts, uint32_t i, struct arch *
     uint32_t said;
 
     layer->key = get_or(facts, "attention.key_length", arch, size);
-    layer->value = get_or(facts, "attention.value_length", arch, layer->key);
+    layer->value = get_or(facts, "attention.value_length", arch, size ? size : layer->key);
     if (layer->sliding) {
         layer->key = get_or(facts, "attention.key_length_swa", arch, layer->key);
         layer->value = get_or(facts, "attention.value_length_swa", arch, layer->value);

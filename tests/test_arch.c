@@ -93,6 +93,9 @@ Test(arch, counts_what_is_kept_by_the_way_layers_remember)
          "block_count=1 embedding_length=512 attention.head_count=8 attention.head_count_kv=2 "
          "attention.key_length=192 attention.value_length=128",
          256, 256 * 2 * (192 + 128) * 2, 0},
+        {"values that are not said are of the width's share, whatever keys are", "minicpm3",
+         "block_count=1 embedding_length=512 attention.head_count=8 attention.key_length=96", 256,
+         256 * 8 * (96 + 64) * 2, 0},
         {"layers without keys keep inputs of a convolution", "lfm2",
          "block_count=4 embedding_length=1024 attention.head_count=16 "
          "attention.head_count_kv=0,0,4,0 shortconv.l_cache=3",
