@@ -61,7 +61,8 @@ void guide_print(const struct strategy_case *c, const struct strategies *all, FI
 
     if (!guide)
         return;
-    fprintf(out, "Guides           for %s: %s", guide->cards, machine_computing_type(&c->machine));
+    fprintf(out, "Guides           say for %s: %s", guide->cards,
+            machine_computing_type(&c->machine));
     for (const char *at = guide->ways; *at; at += strspn(at, " ")) {
         size_t n = strcspn(at, " ");
 
@@ -69,6 +70,6 @@ void guide_print(const struct strategy_case *c, const struct strategies *all, FI
         at += n;
     }
     print_those(guide, all, true, "\n                 does not fit here: ", out);
-    print_those(guide, all, false, "\n                 is nothing here: ", out);
+    print_those(guide, all, false, "\n                 without effect here: ", out);
     fputc('\n', out);
 }

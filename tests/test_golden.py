@@ -180,14 +180,14 @@ def check_presets(tap):
         arguments = ("pipeline", "--gpu", card, "--ram", "64GiB")
         said = tap.run(*arguments, "--compare").out.decode()
         tap.ok(f"seed 003: {size} GB have its preset, with the type that the card computes in",
-               f"\nGuides           for {cards}: torch.{kind}, {ways}\n" in said, said)
+               f"\nGuides           say for {cards}: torch.{kind}, {ways}\n" in said, said)
         recommended = tap.answer(*arguments)["recommended"]
         best = tap.strategy(recommended)
         tap.ok(f"with {size} GB a picture is made, and the same, in {size} GB",
                best.get("quality") == "identical" and best["peak_device_bytes"] <= size << 30, best)
         said = tap.run(*arguments, "--compare", "--image", "4096x4096").out.decode()
         tap.ok(f"seed 003: so has 4096x4096 on {size} GB",
-               f"\nGuides           for pictures of 4096x4096: torch.{kind}, swap, vae-tiling\n" in said, said)
+               f"\nGuides           say for pictures of 4096x4096: torch.{kind}, swap, vae-tiling\n" in said, said)
         tap.ok(f"of which model offload does not fit in {size} GB",
                tap.last.status == 1 and "does not fit here: swap" in said, said)
         tap.ok(f"and tiles do, or not even these, in {size} GB",
