@@ -136,18 +136,37 @@ static int add_parts(struct question *question, bool phases)
     return 0;
 }
 
+/* A report of another model tells of the program and the driver, not of caches and buffers. */
+static struct measured measured_of(const struct question *question, const struct input *model,
+                                   const struct measured *measured)
+{
+    struct measured out = *measured;
+
+    if (!question->reported || text_equal(model->name, question->reported))
+        return out;
+    fprintf(stderr, "vramshim-plan: %s is of another model: its cache and buffers are not used\n",
+            question->options.report);
+    if (question->options.cache == question->figures[0])
+        out.cache = 0;
+    if (question->options.buffers == question->figures[1])
+        out.compute = 0;
+    return out;
+}
+
 static int open_model(struct question *question, const struct workload *work,
                       const struct measured *measured)
 {
     int status = open_inputs(question);
     const struct input *input;
+    struct measured own;
 
     if (status)
         return status;
     input = inputs_find(&question->inputs, INPUT_MODEL);
     model_init(&question->model, input);
     question->arch = &input->arch;
-    if (subject_init(&question->subject, &question->model, question->arch, work, measured))
+    own = measured_of(question, input, measured);
+    if (subject_init(&question->subject, &question->model, question->arch, work, &own))
         return complain_memory();
     status = add_parts(question, false);
     return status ? status : add_parts(question, true);
@@ -236,6 +255,8 @@ static int take_report(struct question *question)
                 &question->options.machine.driver);
     question->functions = account.functions;
     account.functions = (struct roll){.n = 0};
+    question->reported = account.model;
+    account.model = NULL;
     account_fini(&account);
     return 0;
 }
@@ -256,4 +277,5 @@ void question_fini(struct question *question)
     subject_fini(&question->subject);
     inputs_fini(&question->inputs);
     roll_fini(&question->functions);
+    free(question->reported);
 }

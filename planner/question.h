@@ -25,6 +25,7 @@ struct question {
     char *pins[TEXTS_MAX];        /* taken apart */
     char figures[3][24];          /* of a report, as options have them; */
     struct roll functions;        /* and what else it knows */
+    char *reported;               /* the name of its model; NULL without one */
 };
 
 /* Opens and looks at what the options name. 0, or an exit status after a message. */

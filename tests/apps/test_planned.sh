@@ -88,6 +88,23 @@ expect 0 generate 3 VRAMSHIM_PLAN="$scratch/plan" VRAMSHIM_REPORT="$scratch/repo
 ok "and nothing else is different" cmp "$scratch/logits" "$scratch/right"
 ok "what is known is known the next time, too" \
     test "$(grep '^function ' "$scratch/plan")" = "$(grep '^function ' "$scratch/report")"
+
+# A program that has been run with another model.
+sed 's/^\(term cache [0-9]*\) .*/\1 3145728/' "$scratch/report" >"$scratch/this"
+sed 's/^model .*/model "Another"/' "$scratch/this" >"$scratch/another"
+cache_of() {
+    "$plan" "$model" --vram 48MiB --link gen3x16 --json "$@" 2>"$scratch/err" |
+        python3 -c 'import json, sys; print(json.load(sys.stdin)["model"]["demand"]["cache"]["bytes"])'
+}
+estimated=$(cache_of)
+ok "a report tells of the model's cache" \
+    test "$estimated,$(cache_of --report "$scratch/this")" = 2097152,3145728
+ok "one of another model does not" test "$(cache_of --report "$scratch/another")" = "$estimated"
+ok "and is told" has "$(cat "$scratch/err")" \
+    "another is of another model: its cache and buffers are not used"
+expect 0 plan_for 48MiB --report "$scratch/another"
+ok "but a plan that is made with it knows the functions" \
+    test "$(grep '^function ' "$scratch/plan")" = "$(grep '^function ' "$scratch/report")"
 expect 0 plan_for 48MiB
 expect 4 "$plan" report "$scratch/plan"
 ok "what is no report is said" has "$err" "not a report of VRAMSHIM_REPORT"
