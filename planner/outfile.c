@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +15,26 @@ static char *follow(const char *path)
     char *end = realpath(path, NULL);
 
     return end || errno != ENOENT ? end : strdup(path);
+}
+
+/* A link that somebody else has laid where all may write leads where he wants: kernels do not
+ * follow it either, if they are asked not to (fs.protected_symlinks). */
+static bool is_trap(const char *path)
+{
+    enum {
+        FOR_ALL = S_ISVTX | S_IWOTH,
+    };
+    struct stat link, folder;
+    const char *slash = strrchr(path, '/');
+    char *parent;
+    bool told;
+
+    if (lstat(path, &link) != 0 || !S_ISLNK(link.st_mode) || link.st_uid == geteuid())
+        return false;
+    parent = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    told = parent && stat(parent, &folder) == 0;
+    free(parent);
+    return !told || ((folder.st_mode & FOR_ALL) == FOR_ALL && folder.st_uid != link.st_uid);
 }
 
 static int open_beside(struct outfile *file, mode_t mode)
@@ -41,6 +62,8 @@ int outfile_open(const char *path, mode_t mode, struct outfile *out)
     struct outfile file = {.stream = NULL};
     int fd = -1, error;
 
+    if (is_trap(path))
+        return -EACCES;
     if (stat(path, &stat_now) == 0 && !S_ISREG(stat_now.st_mode)) {
         fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
     } else {

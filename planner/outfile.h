@@ -3,8 +3,9 @@
 
 /*
  * A file that is written beside its place and moved there, so that a reader never sees half of one.
- * A symbolic link stays, and leads to what was written. What is no regular file, such as a pipe or
- * /dev/null, is never replaced: it is written to.
+ * A symbolic link stays, and leads to what was written, but for one that another user has laid in
+ * a folder for all: that is refused. What is no regular file, such as a pipe or /dev/null, is never
+ * replaced: it is written to.
  */
 
 #include <stdio.h>

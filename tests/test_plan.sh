@@ -352,6 +352,16 @@ ln -s before "$scratch/link"
 echo old >"$scratch/before"
 expect 0 on_layers 32MiB --ram 1GiB -o "$scratch/link"
 ok "a link stays one, and leads to the plan" test -L "$scratch/link" -a "$(wc -l <"$scratch/before")" -gt 24
+mkdir -m 1777 "$scratch/shared"
+echo mine >"$scratch/mine"
+ln -s "$scratch/mine" "$scratch/shared/trap"
+if chown -h 65534 "$scratch/shared/trap" 2>/dev/null; then
+    expect 3 on_layers 32MiB --ram 1GiB -o "$scratch/shared/trap"
+    ok "a link that somebody else has laid is not followed" says "Permission denied"
+    ok "and what it leads to stays" test "$(cat "$scratch/mine")" = mine
+else
+    skip "a link that somebody else has laid is not followed" "only root can lay one"
+fi
 expect 3 on_layers 32MiB --ram 1GiB -o "$scratch"
 ok "a folder is no place for a plan" says "Is a directory"
 expect 4 "$plan" --moe 120B 12B 128 8 --gpu h200 --ram 512GiB -o "$scratch/none"
