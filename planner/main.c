@@ -256,7 +256,7 @@ static int tell_outcome(char **arguments)
 
 static int run(struct question *question)
 {
-    int status = question_take(question);
+    int told, status = question_take(question);
 
     if (status)
         return status;
@@ -266,11 +266,13 @@ static int run(struct question *question)
         return complain_memory();
     status = check_strategy(question);
     status = status ? status : write_plan(question);
-    if (status)
+    /* That there is no plan is no reason not to say why. */
+    if (status && status != STATUS_DOES_NOT_FIT)
         return status;
-    if (question->options.max)
-        return answer_max(question);
-    return question->options.check ? answer_check(question) : answer(question);
+    told = question->options.max     ? answer_max(question)
+           : question->options.check ? answer_check(question)
+                                     : answer(question);
+    return told ? told : status;
 }
 
 int main(int argc, char **argv)

@@ -339,6 +339,9 @@ expect 0 on_layers 32MiB --ram 1GiB -o "$scratch/plan"
 ok "the same plan is written twice" cmp "$scratch/plan" "$scratch/before"
 expect 1 on 1MiB --ram 1MiB -o "$scratch/none"
 ok "no plan is written when nothing fits" says "is not written: nothing fits"
+ok "what is missing is said all the same" prints "does not fit: "
+expect 1 on 1MiB --ram 1MiB -o "$scratch/none" --json
+ok "in JSON, too" gives "r['strategies'][0]['fits']" False
 ok "and none is left half-written" test "$(ls "$scratch" | grep -c '^none')" = 0
 expect 3 on 32MiB --ram 1GiB -o "$scratch/no/where"
 ok "a plan that cannot be written is said" says "No such file"
