@@ -10,7 +10,8 @@
  * share (as in digest.c) to the slot's state; the last one to do so compares. Should the sum be
  * wrong, that block alone makes it anew, of the copy and then of the home, so that launches in two
  * streams that add to one state at a time cost time and no more. When only the copy has changed it
- * is copied home.
+ * is copied home. What both are then is what is expected of the next launch, which may write before
+ * the host has heard of this one.
  *
  * A slot's state is a sum of 64 bits, and a count that wraps when all blocks have added to it. A
  * check's is such a count, and whether anything differed.
@@ -238,6 +239,12 @@ const char guard_kernel_text[] =
     "    mov.u32 %one, 1;\n"
     COPY_ALONE("%slot", "%home")
     "    @!%first bra end;\n"
+    /* What the copy and the home have in common from now on. */
+    "    ld.param.u64 %at, [%entries+24];\n"
+    "    setp.eq.u32 %same, %one, 1;\n"
+    "    @%same st.global.u64 [%at], %from_slot;\n"
+    "    setp.eq.u64 %same, %from_slot, %from_home;\n"
+    "    @%same st.global.u64 [%at], %from_slot;\n"
     TELL
     "end:\n"
     "    ret;\n"

@@ -131,15 +131,14 @@ static int stage(struct ring *ring, const struct driver *drv, struct transfer *t
 }
 
 /* What was read of the slot has ended, if it has to have; -EAGAIN when it has not. */
-static int let_go(const struct ring *ring, const struct driver *drv, const struct turn *turn,
-                  const struct slot *slot, bool wait)
+static int let_go(const struct ring *ring, const struct driver *drv, const struct slot *slot,
+                  bool wait)
 {
-    bool asked = ring->asks && ring->asks(ring->context, turn);
     CUresult result;
 
-    if (!asked && (!slot->from_disk || !slot->was_used))
+    if (!slot->from_disk || !slot->was_used)
         return 0;
-    result = wait || asked ? drv->cuEventSynchronize(slot->used) : drv->cuEventQuery(slot->used);
+    result = wait ? drv->cuEventSynchronize(slot->used) : drv->cuEventQuery(slot->used);
     if (result != CUDA_SUCCESS)
         return result == CUDA_ERROR_NOT_READY ? -EAGAIN : driver_errno(result);
     return ring->noticed && __atomic_load_n(ring->noticed, __ATOMIC_RELAXED) ? -ESTALE : 0;
@@ -150,7 +149,7 @@ static int fill(struct ring *ring, const struct driver *drv, struct transfer *tr
 {
     struct ahead_page page = {turn->page, turn->page_bytes};
     struct ahead_buffer *buffer = NULL;
-    int r = let_go(ring, drv, turn, slot, wait);
+    int r = let_go(ring, drv, slot, wait);
 
     if (!r && !turn->source)
         r = ahead_take(ring->ahead, drv, &page, wait, &buffer);

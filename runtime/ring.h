@@ -64,13 +64,9 @@ struct ring_cycle {
 typedef int ring_staged_fn(void *context, const struct driver *drv, const struct turn *turn,
                            const struct slot *slot);
 
-/* Whether it has to be known what the guard found behind the last launch that read the turn. */
-typedef bool ring_asks_fn(void *context, const struct turn *turn);
-
 struct ring {
     ring_staged_fn *staged; /* NULL: nobody wants to know */
-    ring_asks_fn *asks;     /* NULL: never */
-    void *context;          /* of both */
+    void *context;          /* of that */
     uint32_t n_slots;
     struct slot *slots;
     uint32_t n_turns;
@@ -89,7 +85,7 @@ struct ring {
     uint64_t slot_bytes;
     bool waits;              /* some turn has to be fetched from the disk */
     struct ahead *ahead;     /* for what is on the disk */
-    const uint32_t *noticed; /* not 0: a slot was written to */
+    const uint32_t *noticed; /* not 0: a slot was written to; what has no home is only there */
 };
 
 enum {

@@ -229,7 +229,6 @@ static struct redirect *serve(struct pager *pager, const struct driver *drv,
     struct streaming *s = pager->streaming;
     struct redirect *redirect;
 
-    s->alone = alone;
     /* Copies wait for launches before; were one of these held up by the host, so would be all that
      * the copies are for, and the host might be waiting for that. */
     if (!serve_is_own_context(s, drv) || !card_may_drain() ||

@@ -74,7 +74,6 @@ struct streaming {
     struct trial *trials;     /* functions that were launched under it */
     uint64_t clock;           /* launches under it */
     struct chain chain;       /* of these, those that may write anything */
-    bool alone;               /* what is staged now is for one of these */
     bool apart;               /* since the last of them nobody has named what takes turns */
     uint64_t apart_at;        /* the clock at that, */
     uint64_t apart_after;     /* and so many launches after the one before */

@@ -151,15 +151,6 @@ static int note_staged(void *context, const struct driver *drv, const struct tur
     return r ? r : transfer_record(&s->noter, drv, slot->staged);
 }
 
-/* What a launch wrote to a copy is taken home if there is what was first copied. Who is not known
- * may write twice to the same piece: the second time that is what he wrote before. */
-static bool asks(void *context, const struct turn *turn)
-{
-    const struct streaming *s = context;
-
-    return s->by_plan && s->alone && s->pieces[turn->piece].checked;
-}
-
 static int make_guard(struct streaming *s, const struct driver *drv)
 {
     uint64_t *digests = calloc(s->n_pieces + 1, sizeof(*digests));
@@ -171,8 +162,6 @@ static int make_guard(struct streaming *s, const struct driver *drv)
         r = guard_init(&s->guard, drv, s->transfer->stream, s->ring.n_slots, s->n_pieces, digests);
     free(digests);
     s->ring.staged = note_staged;
-    s->ring.asks = asks;
-    s->ring.noticed = s->guard.flags;
     s->ring.context = s;
     return r;
 }
@@ -184,8 +173,10 @@ int turns_begin(struct pager *pager, const struct driver *drv)
 
     if (!r && s->ring.n_slots)
         r = make_guard(s, drv);
-    if (!r && residency_spills())
+    if (!r && residency_spills()) {
         s->ring.ahead = &pagers.cold.ahead;
+        s->ring.noticed = s->guard.flags;
+    }
     return r ? r : make_turns(s, s->ring.n_slots);
 }
 

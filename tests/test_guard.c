@@ -133,6 +133,36 @@ Test(guard, takes_home_what_was_written_to_a_copy)
     }
 }
 
+/* The host may not have heard of the first time. */
+Test(guard, takes_home_what_is_written_again)
+{
+    struct guarded g;
+
+    begin(&g);
+    for (uint32_t i = 1; i < 4; i++) {
+        ok(cuMemsetD32_v2(g.slots + 3 * BYTES + 4 * i, i, 1));
+        look(&g);
+        cr_expect_eq(read_word(g.homes + 3 * BYTES + 4 * i), i);
+    }
+    expect_flags(&g, 3, GUARD_WRITTEN);
+    finish(&g);
+}
+
+Test(guard, takes_home_what_is_written_after_the_home_had_changed_and_was_copied_again)
+{
+    struct guarded g;
+
+    begin(&g);
+    ok(cuMemsetD32_v2(g.homes + 3 * BYTES, 7, 1));
+    ok(cuMemsetD32_v2(g.slots + 3 * BYTES, 7, 1));
+    look(&g);
+    expect_flags(&g, 3, GUARD_CHANGED);
+    ok(cuMemsetD32_v2(g.slots + 3 * BYTES, 8, 1));
+    look(&g);
+    cr_expect_eq(read_word(g.homes + 3 * BYTES), 8);
+    finish(&g);
+}
+
 Test(guard, leaves_a_home_alone_that_was_written_itself)
 {
     struct guarded g;

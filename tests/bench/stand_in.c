@@ -74,18 +74,22 @@ static void guard_run(const void *params)
     const struct guard_params *p = params;
 
     for (const struct guard_entry *e = p->entries; e < p->entries + GUARD_AT_ONCE && e->slot; e++) {
-        const uint64_t *expected = sim_kernel_access(e->expected, sizeof(*expected), false);
+        uint64_t *expected = sim_kernel_access(e->expected, sizeof(*expected), true);
         uint64_t bytes = 16 * e->units;
+        bool written;
         uint64_t found, home;
 
         if (!expected || !digest(e->slot, bytes, &found) || found == *expected)
             continue;
         if (!digest(e->home, bytes, &home))
             continue;
-        if (home == *expected)
+        written = home == *expected;
+        if (written)
             copy(e->home, e->slot, bytes);
-        tell(e->flag, home == *expected ? GUARD_WRITTEN : GUARD_CHANGED);
-        tell(p->any, home == *expected ? GUARD_WRITTEN : GUARD_CHANGED);
+        if (written || home == found)
+            *expected = found;
+        tell(e->flag, written ? GUARD_WRITTEN : GUARD_CHANGED);
+        tell(p->any, written ? GUARD_WRITTEN : GUARD_CHANGED);
     }
 }
 

@@ -211,6 +211,7 @@ static void write_plan(uint64_t device, uint32_t *words, const char *model, cons
     if (text) {
         add_function(&plan.functions, text, read_kernel.name);
         add_function(&plan.functions, text, through_kernel.name);
+        add_function(&plan.functions, text, "write_tensor"); /* if there is one */
     }
     out = fdopen(dup(fd), "w");
     cr_assert_not_null(out);
