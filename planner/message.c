@@ -25,6 +25,16 @@ int message_no_memory(struct message *message)
     return -ENOMEM;
 }
 
+int message_refuse(char *error, size_t size, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(error, size, format, args);
+    va_end(args);
+    return -EINVAL;
+}
+
 void message_complain(const char *program, const char *format, va_list args)
 {
     char line[2048];

@@ -3,12 +3,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "planner/message.h"
 #include "runtime/config.h"
 #include "runtime/nearest.h"
 #include "runtime/util.h"
@@ -24,26 +24,14 @@ static const struct row {
 #include "planner/options.def"
 };
 
-static int complain(char *error, size_t size, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static int complain(char *error, size_t size, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(error, size, format, args);
-    va_end(args);
-    return -EINVAL;
-}
-
 static int no_such_option(const char *given, char *error, size_t size)
 {
     const char *names[ARRAY_SIZE(rows)];
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         names[i] = rows[i].name;
-    return complain(error, size, "no option is called %.80s; did you mean %s?", given,
-                    nearest_choice(given, names, ARRAY_SIZE(names)));
+    return message_refuse(error, size, "no option is called %.80s; did you mean %s?", given,
+                          nearest_choice(given, names, ARRAY_SIZE(names)));
 }
 
 static const struct row *find_row(const char *argument)
@@ -87,18 +75,18 @@ static int take(char ***at, struct options *options, char *error, size_t size)
     field = (char *)options + row->offset;
     if (!*row->value) {
         if (value)
-            return complain(error, size, "%s takes no value", row->name);
+            return message_refuse(error, size, "%s takes no value", row->name);
         *(bool *)field = true;
         return 0;
     }
     if (row->is_list)
         field = next_of((struct texts *)field);
     if (!field)
-        return complain(error, size, "%s is given more than %d times", row->name, TEXTS_MAX);
+        return message_refuse(error, size, "%s is given more than %d times", row->name, TEXTS_MAX);
     for (size_t i = 0, n = count_values(row); i < n; i++) {
         if (!value && !**at)
-            return complain(error, size, "%s needs %s", row->name,
-                            strcmp(row->value, "SIZE") ? row->value : "a size such as 8GiB");
+            return message_refuse(error, size, "%s needs %s", row->name,
+                                  strcmp(row->value, "SIZE") ? row->value : "a size such as 8GiB");
         ((const char **)field)[i] = value ? value + 1 : *(*at)++;
         value = NULL;
     }
@@ -128,18 +116,19 @@ int options_parse(char **at, struct options *out, char *error, size_t size)
             if (r)
                 return r;
         } else if (out->n_paths == INPUTS_MAX) {
-            return complain(error, size, "there are more than %d models and parts", INPUTS_MAX);
+            return message_refuse(error, size, "there are more than %d models and parts",
+                                  INPUTS_MAX);
         } else if (!**at) {
-            return complain(error, size,
-                            "a model without a name; is a variable of the shell empty?");
+            return message_refuse(error, size,
+                                  "a model without a name; is a variable of the shell empty?");
         } else if (is_named(out, *at)) {
-            return complain(error, size, "%s is named twice", *at);
+            return message_refuse(error, size, "%s is named twice", *at);
         } else {
             out->paths[out->n_paths++] = *at++;
         }
     }
     if (!out->n_paths && !out->moe[0] && !out->help && !out->version)
-        return complain(error, size, "no model; usage: vramshim-plan MODEL [--vram SIZE]");
+        return message_refuse(error, size, "no model; usage: vramshim-plan MODEL [--vram SIZE]");
     return 0;
 }
 
@@ -155,8 +144,8 @@ static int take_number(const char *name, const char *text, uint64_t most, uint64
     errno = 0;
     value = strtoull(text, &end, 10);
     if (*text < '0' || *text > '9' || *end || errno || value == 0 || value > most)
-        return complain(error, size, "%s \"%.80s\" is no number from 1 to %" PRIu64, name, text,
-                        most);
+        return message_refuse(error, size, "%s \"%.80s\" is no number from 1 to %" PRIu64, name,
+                              text, most);
     *out = value;
     return 0;
 }
@@ -183,8 +172,8 @@ static int take_kv(const char *text, struct workload *out, char *error, size_t s
         return 0;
     for (; n < ARRAY_SIZE(names) && kv_type_at(n); n++)
         names[n] = kv_type_at(n)->name;
-    return complain(error, size, "--kv \"%.80s\" is no type of a cache; did you mean %s?", text,
-                    nearest_choice(text, names, n));
+    return message_refuse(error, size, "--kv \"%.80s\" is no type of a cache; did you mean %s?",
+                          text, nearest_choice(text, names, n));
 }
 
 static int take_image(const char *text, struct workload *out, char *error, size_t size)
@@ -196,7 +185,7 @@ static int take_image(const char *text, struct workload *out, char *error, size_
         return 0;
     if (sscanf(text, "%6ux%6u%c", &width, &height, &rest) != 2 || !width || !height ||
         width > 65536 || height > 65536)
-        return complain(error, size, "--image \"%.80s\" is no size such as 1024x768", text);
+        return message_refuse(error, size, "--image \"%.80s\" is no size such as 1024x768", text);
     out->width = width;
     out->height = height;
     return 0;
@@ -221,7 +210,7 @@ static int take_size(const char *name, const char *text, uint64_t *out, char *er
 {
     if (!text || config_parse_size(text, out))
         return 0;
-    return complain(error, size, "%s \"%.80s\" is no size such as 8GiB", name, text);
+    return message_refuse(error, size, "%s \"%.80s\" is no size such as 8GiB", name, text);
 }
 
 static bool parse_positive(const char *text, double *out)
@@ -240,7 +229,7 @@ int options_measured(const struct options *options, struct measured *out, char *
     r = take_size("--cache", options->cache, &out->cache, error, size);
     r = r ? r : take_size("--buffers", options->buffers, &out->compute, error, size);
     if (!r && options->pass && !parse_positive(options->pass, &out->pass))
-        r = complain(error, size, "--pass \"%.80s\" is no number of seconds", options->pass);
+        r = message_refuse(error, size, "--pass \"%.80s\" is no number of seconds", options->pass);
     return r;
 }
 
@@ -291,14 +280,14 @@ int options_size(const char *text, struct subject_moe *out, char *error, size_t 
     *out = (struct subject_moe){.bits = 16};
     if (params) {
         if (!parse_count(text, (size_t)(params - text), &out->parameters))
-            return complain(error, size,
-                            "\"%.80s\" is no number of parameters such as 120Bparams@bf16", text);
+            return message_refuse(
+                error, size, "\"%.80s\" is no number of parameters such as 120Bparams@bf16", text);
         if (!find_bits(params + 7, &out->bits))
-            return complain(error, size,
-                            "\"%.80s\": \"%.80s\" is no type of weights such as bf16, fp8 or q4_k",
-                            text, params + 7);
+            return message_refuse(
+                error, size, "\"%.80s\": \"%.80s\" is no type of weights such as bf16, fp8 or q4_k",
+                text, params + 7);
     } else if (strspn(text, "0123456789.") == strlen(text)) {
-        return complain(
+        return message_refuse(
             error, size,
             "there is no file \"%.80s\", and as a size it lacks its unit: %sGB of weights, "
             "or %sBparams@bf16?",
@@ -308,7 +297,7 @@ int options_size(const char *text, struct subject_moe *out, char *error, size_t 
         out->parameters = (double)bytes / 2;
         out->weighed = true;
     } else {
-        return complain(
+        return message_refuse(
             error, size,
             "there is no file \"%.80s\", and it is no size such as 40GB or 40Bparams@bf16", text);
     }
@@ -321,10 +310,11 @@ static int take_parameters(const char *text, double *out, char *error, size_t si
 {
     if (parse_count(text, strlen(text), out))
         return 0;
-    return complain(error, size,
-                    "--moe \"%.80s\" is no number of parameters such as 120B (of bytes? parameters "
-                    "are counted, and --bits says how large each is)",
-                    text);
+    return message_refuse(
+        error, size,
+        "--moe \"%.80s\" is no number of parameters such as 120B (of bytes? parameters "
+        "are counted, and --bits says how large each is)",
+        text);
 }
 
 int options_moe(const struct options *options, struct subject_moe *out, char *error, size_t size)
@@ -337,16 +327,18 @@ int options_moe(const struct options *options, struct subject_moe *out, char *er
     r = r ? r : take_u32("--moe", options->moe[2], 65536, &out->n_experts, error, size);
     r = r ? r : take_u32("--moe", options->moe[3], 65536, &out->n_used, error, size);
     if (!r && options->bits && (!parse_positive(options->bits, &out->bits) || out->bits > 64))
-        r = complain(error, size, "--bits \"%.80s\" is no number from 1 to 64", options->bits);
+        r = message_refuse(error, size, "--bits \"%.80s\" is no number from 1 to 64",
+                           options->bits);
     if (!r && (out->active >= out->parameters || out->n_used >= out->n_experts))
-        r = complain(error, size,
-                     "--moe: there are fewer active parameters than parameters, and experts used "
-                     "than experts");
+        r = message_refuse(
+            error, size,
+            "--moe: there are fewer active parameters than parameters, and experts used "
+            "than experts");
     if (!r && (out->parameters - out->active) * out->n_experts >
                   out->parameters * (out->n_experts - out->n_used))
-        r = complain(error, size, "--moe: with %u of %u experts used, at least %.1fB are active",
-                     out->n_used, out->n_experts,
-                     out->parameters * out->n_used / out->n_experts / 1e9);
+        r = message_refuse(
+            error, size, "--moe: with %u of %u experts used, at least %.1fB are active",
+            out->n_used, out->n_experts, out->parameters * out->n_used / out->n_experts / 1e9);
     return r;
 }
 

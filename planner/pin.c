@@ -9,11 +9,11 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "planner/message.h"
 #include "planner/order.h"
 #include "runtime/util.h"
 
@@ -46,18 +46,6 @@ const char *pin_place_name(enum place_pin where)
         [PLACE_ANYWHERE] = "anywhere", [PLACE_ON_HOST] = "host", [PLACE_ON_DEVICE] = "device"};
 
     return names[where];
-}
-
-static int complain(char *error, size_t size, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static int complain(char *error, size_t size, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(error, size, format, args);
-    va_end(args);
-    return -EINVAL;
 }
 
 /* "blk.3", "blk.0-3" */
@@ -193,10 +181,11 @@ static int complain_of(const struct subject *s, const char *name, char *error, s
 
     add_parts(s, &names);
     add_kinds(s, &names);
-    return complain(error, size,
-                    "--pin \"%s\": the model has no such part; it has %s; of layers also a range, "
-                    "as in blk.0-3, and of names a pattern, as in *norm*",
-                    name, list + 2);
+    return message_refuse(
+        error, size,
+        "--pin \"%s\": the model has no such part; it has %s; of layers also a range, "
+        "as in blk.0-3, and of names a pattern, as in *norm*",
+        name, list + 2);
 }
 
 static int take_pin(struct subject *s, const struct wanted *wanted, enum place_pin where,
@@ -230,12 +219,12 @@ int pin_take(struct subject *s, char *list, char *error, size_t size)
         int r;
 
         if (!sign || sign == item || (!on_host && strcmp(sign + 1, "device") != 0))
-            return complain(error, size,
-                            "--pin \"%s\": say what is to be where, as in "
-                            "text_encoder=host or experts=device",
-                            item);
+            return message_refuse(error, size,
+                                  "--pin \"%s\": say what is to be where, as in "
+                                  "text_encoder=host or experts=device",
+                                  item);
         if (s->n_pins == SUBJECT_MAX_PINS)
-            return complain(error, size, "--pin: more than %d", SUBJECT_MAX_PINS);
+            return message_refuse(error, size, "--pin: more than %d", SUBJECT_MAX_PINS);
         *sign = '\0';
         if (!wanted.is_pattern)
             take_layers(&wanted);
