@@ -367,6 +367,19 @@ static void print_next(const struct answer *a, FILE *out)
               out);
 }
 
+/* Which is no phase of its own: it never decides what there is room for. */
+static void print_encoding(const struct subject *s, FILE *out)
+{
+    struct term encode = demand_encode(&s->work), decode = demand_decode(&s->work);
+    char few[2][32];
+
+    if (s->kind == SUBJECT_IMAGE && s->main_phase + 1 < s->n_phases)
+        fprintf(
+            out,
+            "from an image   encoding it takes %s give or take 40 %%, less than decoding (%s)\n",
+            text_size(encode.bytes, few[0]), text_size(decode.bytes, few[1]));
+}
+
 static void print_explanation(const struct answer *a, FILE *out)
 {
     const struct machine *m = &a->given->machine;
@@ -393,6 +406,7 @@ static void print_explanation(const struct answer *a, FILE *out)
                 : m->capability >= 80 ? "fp16, bf16"
                                       : "fp16",
                 m->capability / 10, m->capability % 10);
+    print_encoding(a->given->subject, out);
     fputs("a pass          the longer of computing and copying, then what is read in place\n"
           "errors          weights and cache none; buffers a quarter, at least 128 MiB; times a\n"
           "                third, until a run is measured (--cache, --buffers, --driver, --pass)\n",

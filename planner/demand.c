@@ -134,12 +134,23 @@ struct term demand_denoise(const struct workload *work, double factor)
     return (struct term){bytes, bytes * 2 / 5};
 }
 
-struct term demand_decode(const struct workload *work)
+/* Of a convolutional encoder or decoder in 16 bits, which takes so much of a number for each pixel.
+ */
+static struct term convolve(const struct workload *work, double numbers)
 {
-    double latents = (double)work->width * work->height / PIXELS_PER_LATENT * work->batch;
-    uint64_t bytes = (uint64_t)(latents * 2178 * 64 * 2);
+    uint64_t bytes = (uint64_t)((double)work->width * work->height * work->batch * numbers * 2);
 
     return (struct term){bytes, bytes * 2 / 5};
+}
+
+struct term demand_decode(const struct workload *work)
+{
+    return convolve(work, 2178);
+}
+
+struct term demand_encode(const struct workload *work)
+{
+    return convolve(work, 1767);
 }
 
 uint64_t demand_token_bytes(const struct arch *arch, const struct workload *work)

@@ -68,6 +68,8 @@ void demand_judge(const struct arch *arch, const struct workload *work, struct d
  */
 struct term demand_denoise(const struct workload *work, double factor);
 struct term demand_decode(const struct workload *work);
+/* Of its encoder, when images are made from images: always less than the decoder's. */
+struct term demand_encode(const struct workload *work);
 
 /* Bytes that one more token takes in the cache, sliding layers not counted. */
 uint64_t demand_token_bytes(const struct arch *arch, const struct workload *work);
