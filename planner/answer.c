@@ -402,10 +402,7 @@ static void print_explanation(const struct answer *a, FILE *out)
             m->launch * 1e6);
     if (m->capability)
         fprintf(out, "computes in     %s (compute capability %u.%u)\n",
-                m->capability >= 89   ? "fp16, bf16, fp8"
-                : m->capability >= 80 ? "fp16, bf16"
-                                      : "fp16",
-                m->capability / 10, m->capability % 10);
+                machine_matrix_types(m->capability), m->capability / 10, m->capability % 10);
     print_encoding(a->given->subject, out);
     fputs("a pass          the longer of computing and copying, then what is read in place\n"
           "errors          weights and cache none; buffers a quarter, at least 128 MiB; times a\n"

@@ -481,6 +481,13 @@ int machine_look(const struct machine_request *request, struct machine *out, cha
     return r;
 }
 
+const char *machine_matrix_types(unsigned int capability)
+{
+    if (capability >= 89)
+        return "fp16, bf16, fp8";
+    return capability >= 80 ? "fp16, bf16" : capability >= 70 ? "fp16" : "fp32 alone";
+}
+
 const char *machine_computing_type(const struct machine *m)
 {
     if (!m->capability)

@@ -67,6 +67,11 @@ const struct config *machine_settings(void);
  */
 void machine_spill_folder(char *out, size_t size);
 
+/* What matrices of such a compute capability (86 is 8.6) are computed in, beside fp32: "fp16,
+ * bf16".
+ */
+const char *machine_matrix_types(unsigned int capability);
+
 /* As PyTorch calls what this card is to compute in: by what it can, not by how large it is, since
  * what was trained in bf16 may overflow in fp16. */
 const char *machine_computing_type(const struct machine *machine);

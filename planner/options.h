@@ -25,7 +25,7 @@ struct options {
     struct machine_request machine;
     const char *ctx, *batch, *ubatch, *kv, *image, *steps, *program;
     const char *cache, *buffers, *pass;
-    const char *max, *bits, *encoder, *decoder, *output, *report, *strategy;
+    const char *max, *bits, *encoder, *decoder, *output, *report, *strategy, *headroom;
     const char *moe[4];
     struct texts pins;
     bool split, compare, explain, json, check, no_quantize, apart, help, version;

@@ -53,11 +53,31 @@ static int find_strategy(struct question *question)
     return 0;
 }
 
+static int take_headroom(struct question *question)
+{
+    const char *headroom = question->options.headroom;
+    int n;
+
+    if (!headroom)
+        return 0;
+    if (question->options.machine.vram)
+        return complain(STATUS_USAGE, "--headroom and --vram both say how much of the card may be "
+                                      "used; leave one");
+    n = snprintf(question->headroom, sizeof(question->headroom), "-%s", headroom);
+    if (!isdigit((unsigned char)*headroom) || (size_t)n >= sizeof(question->headroom))
+        return complain(STATUS_USAGE, "--headroom \"%s\": give a size such as 1GiB or 15%%",
+                        headroom);
+    question->options.machine.vram = question->headroom;
+    return 0;
+}
+
 static int look_at_machine(struct question *question)
 {
     char error[512];
-    int status;
+    int status = take_headroom(question);
 
+    if (status)
+        return status;
     if (machine_look(&question->options.machine, &question->given.machine, error, sizeof(error)) !=
         0)
         return complain(STATUS_USAGE, "%s", error);

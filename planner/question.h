@@ -22,6 +22,7 @@ struct question {
     struct subject subject;
     struct strategy_case given;
     struct strategies strategies; /* the answers */
+    char headroom[40];            /* as --vram has it */
     char *pins[TEXTS_MAX];        /* taken apart */
     char figures[3][24];          /* of a report, as options have them; */
     struct roll functions;        /* and what else it knows */

@@ -242,6 +242,7 @@ echo 0x10de >"$other/vendor"
 expect 3 env LD_LIBRARY_PATH="$scratch" "$vramshim" detect --root "$scratch/other"
 ok "what is no card is none" sh -c '! grep -q "there is an NVIDIA" "$1"' sh "$scratch/out"
 expect 0 on_card "$vramshim" detect --root "$scratch/tree"
+ok "detect says what the card computes in" prints "(fp16, bf16), "
 ok "detect prints the link" prints "gen3 x16 now, gen4 x16 at most"
 
 # Measuring, and what is kept.

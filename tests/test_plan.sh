@@ -601,6 +601,14 @@ ok "what is far too long hides nothing" says "; did you mean"
 (ulimit -f 1 && on_layers 32MiB --ram 1GiB -o "$scratch/long" --check) >"$scratch/out" 2>"$scratch/err"
 ok "a plan that grows too long is an error" grep -q "long: File too large" "$scratch/err"
 ok "and nothing of it stays" test "$(ls "$scratch" | grep -c '^long')" = 0
+expect 0 "$plan" "$layers" --gpu "RTX 3060" --ram 1GiB --vram -15% --compare
+whole=$out
+expect 0 "$plan" "$layers" --gpu "RTX 3060" --ram 1GiB --headroom 15% --compare
+ok "headroom is what is left of the card" test "$out" = "$whole"
+expect 2 "$plan" "$layers" --headroom 15% --vram 8GiB
+ok "there is one of it" says "both say how much of the card may be used"
+expect 2 "$plan" "$layers" --headroom much
+ok "it is a size" says 'give a size such as 1GiB or 15%'
 expect 0 "$plan" --help
 ok "help has examples" prints "vramshim-plan model.gguf --vram 8GiB"
 man=$MESON_SOURCE_ROOT/docs/vramshim-plan.1

@@ -8,6 +8,7 @@
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 
+#include "planner/machine.h"
 #include "planner/slot.h"
 #include "planner/text.h"
 #include "runtime/host_memory.h"
@@ -60,7 +61,8 @@ static void print_card(FILE *out, int ordinal, const struct gpu *gpu, const stru
     fprintf(out, "  name        %s\n", name);
     fprintf(out, "  memory      %s, %s free\n", text_size(gpu->total, total),
             text_size(gpu->free, available));
-    fprintf(out, "  compute     %d.%d, %d processors%s\n", gpu->major, gpu->minor, gpu->processors,
+    fprintf(out, "  compute     %d.%d (%s), %d processors%s\n", gpu->major, gpu->minor,
+            machine_matrix_types((unsigned int)(10 * gpu->major + gpu->minor)), gpu->processors,
             gpu->unified ? ", memory shared with the host" : "");
     fprintf(out, "  mapping     %s\n", !gpu->vmm ? "not supported" : "supported");
     if (!slot) {
