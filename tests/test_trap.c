@@ -326,7 +326,7 @@ Test(trap, is_printed_with_what_to_do_and_on_demand_with_what_may_be)
     char text[8192];
 
     print(&none, true, text, sizeof(text));
-    cr_expect_str_empty(text);
+    cr_expect_str_eq(text, "");
     print(&facts, false, text, sizeof(text));
     cr_expect(strstr(text, "\nTraps\n  KB26         vLLM takes"), "%s", text);
     cr_expect(strstr(text, "\n               Fix: VRAMSHIM_STORY=physical"), "%s", text);
