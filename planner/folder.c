@@ -403,7 +403,7 @@ int folder_open(struct inputs *inputs, const char *path, struct message *message
 int folder_open_file(struct inputs *inputs, const char *path, struct message *message)
 {
     const char *slash = strrchr(path, '/');
-    const char *name = slash ? slash + 1 : path;
+    const char *name = basename(path);
     char *folder;
     int r;
 

@@ -31,10 +31,7 @@ enum {
 /* Device memory that pieces which are pinned there take, whichever phase runs. */
 static uint64_t pinned_bytes(const struct strategy_case *c)
 {
-    uint64_t bytes = subject_pinned(c->subject, PLACE_ON_DEVICE);
-    uint64_t chunk = strategy_chunk(c);
-
-    return (bytes + chunk - 1) / chunk * chunk;
+    return align_up(subject_pinned(c->subject, PLACE_ON_DEVICE), strategy_chunk(c));
 }
 
 /* And what is left of it. */

@@ -91,19 +91,13 @@ static bool is_tensor(const struct wanted *wanted, const struct tensor *tensor)
     return is_stack(order.label, wanted->name, strlen(wanted->name));
 }
 
-static bool is_path(const char *path, const char *name)
-{
-    const char *slash = strrchr(path, '/');
-
-    return strcmp(slash ? slash + 1 : path, name) == 0;
-}
-
 static bool is_part(const struct subject_part *part, const char *name)
 {
     for (size_t i = 0; i < ARRAY_SIZE(words); i++)
         if (strcmp(words[i].word, name) == 0)
             return part->role == words[i].role;
-    return strcmp(input_role_name(part->role), name) == 0 || is_path(part->path, name);
+    return strcmp(input_role_name(part->role), name) == 0 ||
+           strcmp(basename(part->path), name) == 0;
 }
 
 /* Of which phase, part and kind a piece is. */

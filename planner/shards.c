@@ -42,8 +42,7 @@ struct index {
 /* What peft and diffusers call weights of an adapter. */
 static bool is_adapters_file(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    const char *name = slash ? slash + 1 : path;
+    const char *name = basename(path);
 
     return strcmp(name, "adapter_model.safetensors") == 0 ||
            strcmp(name, "pytorch_lora_weights.safetensors") == 0;

@@ -136,12 +136,10 @@ static void read_name(enum sign_place place, const char *text, struct signs *sig
 void signs_read_command(char *const *arguments, struct signs *signs)
 {
     const char *script = signs_script(arguments);
-    const char *name;
 
     if (!*arguments)
         return;
-    name = strrchr(*arguments, '/');
-    read_name(SIGN_COMMAND, name ? name + 1 : *arguments, signs);
+    read_name(SIGN_COMMAND, basename(*arguments), signs);
     if (script)
         read_name(SIGN_PATH, script, signs);
     for (char *const *at = arguments + 1; *at; at++) {

@@ -61,9 +61,7 @@ static uint64_t streamed_bytes(const struct subject *s, const struct subject_pha
 /* What of the main phase is pinned to host memory, in whole chunks, as it was counted. */
 static uint64_t pinned_away(const struct strategy_case *c, const struct subject_phase *phase)
 {
-    uint64_t chunk = strategy_chunk(c);
-
-    return (streamed_bytes(c->subject, phase, true) + chunk - 1) / chunk * chunk;
+    return align_up(streamed_bytes(c->subject, phase, true), strategy_chunk(c));
 }
 
 static void limit_phase(struct place_piece *pieces, const struct subject_phase *phase,
